@@ -1,0 +1,91 @@
+# flowmaestro_spans
+#
+#   make, make install, make installcheck   the standard PGXS way; installcheck
+#                                           wants a server that preloads us
+#   make demo                               a real agent run, on a bare machine
+#   make test                               set up and run every test
+#   make bench | fuzz                       figures; the fuzzer of the ring
+#
+EXTENSION = flowmaestro_spans
+EXTVERSION = 1.0.0
+MODULE_big = flowmaestro_spans
+
+OBJS = \
+	src/flowmaestro_spans.o \
+	src/span/identity.o \
+	src/span/event.o \
+	src/span/payload.o \
+	src/span/span.o \
+	src/buffer/ring.o \
+	src/buffer/file.o \
+	src/buffer/slot.o \
+	src/buffer/tracked.o \
+	src/buffer/buffer.o \
+	src/buffer/stats.o \
+	src/writer/table.o \
+	src/writer/partition.o \
+	src/writer/fold.o \
+	src/writer/apply.o \
+	src/writer/reject.o \
+	src/writer/record.o \
+	src/writer/flush.o \
+	src/writer/transaction.o \
+	src/writer/writer.o \
+	src/writer/launcher.o \
+	src/writer/database.o
+
+# the rooms' SQL in the order of their dependencies
+SQL_PARTS = \
+	src/header.sql \
+	src/span/span.sql \
+	src/buffer/buffer.sql \
+	src/writer/writer.sql \
+	src/grants.sql
+
+DATA_built = $(EXTENSION)--$(EXTVERSION).sql
+
+REGRESS = recording identity transactional temporal errors guc storage privileges catalog
+ISOLATION = end_end end_create create_twice end_before_flush cancel_end transactional_end
+REGRESS_OPTS = --load-extension=plpgsql
+ISOLATION_OPTS = --inputdir=test/isolation --outputdir=output_iso
+TAP_TESTS = 1
+PROVE_TESTS = test/t/*.pl
+
+PG_CFLAGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare \
+	-Wno-missing-field-initializers -Wno-clobbered
+PG_CPPFLAGS = -I$(srcdir)/src
+
+EXTRA_CLEAN = $(DATA_built) results output_iso tmp_check tmp_check_iso \
+	test/unit/ring_test test/fuzz/ring_fuzz
+
+PG_CONFIG ?= pg_config
+PGXS := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
+ifneq ($(PGXS),)
+include $(PGXS)
+else
+all install:
+	@echo "no PGXS here: install postgresql-server-dev-15 (or later)" >&2; exit 1
+endif
+
+$(DATA_built): $(SQL_PARTS)
+	cat $^ > $@
+
+$(OBJS): $(wildcard src/*.h src/*/*.h)
+
+# The ring is free of the server, so its test is a plain program, under the
+# sanitizers; the checksum comes from the server's port library.
+test/unit/ring_test: test/unit/ring_test.c src/buffer/ring.c src/buffer/ring.h
+	$(CC) $(PG_CFLAGS) -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined \
+		$(PG_CPPFLAGS) -I$(includedir_server) $(filter %.c,$^) -o $@ -L$(pkglibdir) -lpgcommon -lpgport
+
+unit: test/unit/ring_test
+	test/unit/ring_test
+
+# these two install what they need, a PostgreSQL to build against included
+demo:
+	@test/demo/demo.sh
+
+test:
+	@test/run.sh
+
+.PHONY: demo test unit

@@ -1,0 +1,444 @@
+/*-------------------------------------------------------------------------
+ *
+ * buffer.c
+ *	  Records on their way from a session to the writer.
+ *
+ * A session maps its database's ring when it records for the first time and
+ * keeps it mapped.  An append encodes and checksums outside the slot's lock
+ * and copies under it.  The lock is not held by whoever waits for room.
+ *
+ * The first to attach after the server's start finds the head of the ring and
+ * gives the records that wait in it their entries in tracked.c, so that what
+ * ends then is known to have started.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xlog.h"
+#include "catalog/namespace.h"
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "storage/shmem.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "buffer/buffer.h"
+#include "buffer/file.h"
+#include "buffer/tracked.h"
+
+#define TRANCHE "flowmaestro_spans"
+#define WARN_EVERY_MS 60000
+#define SCRATCH_KEEP (64 * 1024)	/* a larger scratch is not kept */
+
+int			fms_buffer_size = 16 * 1024;
+int			fms_batch_size = 10;
+int			fms_full_wait = 1000;
+
+static FmsSlot *my_slot = NULL; /* of this database, once looked for */
+static FmsRing my_ring;
+static bool attached = false;	/* my_ring is mapped */
+static Oid	table = InvalidOid; /* execution_spans, while known */
+static char *scratch = NULL;	/* where events are encoded */
+static size_t scratch_bytes = 0;
+
+PG_FUNCTION_INFO_V1(fms_flush);
+
+/* Ask for shared memory and locks; from the hook, at the server's start. */
+void
+fms_buffer_shmem_request(void)
+{
+	RequestAddinShmemSpace(fms_slot_shmem_size());
+	RequestAddinShmemSpace(fms_tracked_shmem_size());
+	RequestNamedLWLockTranche(TRANCHE, 1 + FMS_MAX_DATABASES + FMS_TRACKED_PARTITIONS);
+}
+
+/*
+ * Set up shared memory; from the hook, at the server's start and after a
+ * crash of a backend.  What was in memory is gone then; what is in the rings
+ * is found again by whoever attaches.
+ */
+void
+fms_buffer_shmem_startup(void)
+{
+	LWLockPadded *locks;
+
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	locks = GetNamedLWLockTranche(TRANCHE);
+	fms_slot_shmem_init(locks);
+	fms_tracked_shmem_init(locks + 1 + FMS_MAX_DATABASES);
+	LWLockRelease(AddinShmemInitLock);
+}
+
+/* Forget the table's oid when the table, or everything, changed. */
+static void
+table_changed(Datum arg, Oid relation)
+{
+	if (relation == table || relation == InvalidOid)
+		table = InvalidOid;
+}
+
+/* Keep fms_buffer_table's memory right; called once in a process. */
+void
+fms_buffer_watch_table(void)
+{
+	CacheRegisterRelcacheCallback(table_changed, (Datum) 0);
+}
+
+/*
+ * The oid of execution_spans, or InvalidOid: what a record is stamped with, so
+ * that it never ends up in the table of another life of the extension.
+ */
+Oid
+fms_buffer_table(void)
+{
+	if (!OidIsValid(table))
+		table = get_relname_relid("execution_spans", get_namespace_oid("flowmaestro", true));
+	return table;
+}
+
+/*
+ * The slot of this database, taken if it has none.  NULL if the library is not
+ * preloaded, or all slots are taken.
+ */
+FmsSlot *
+fms_buffer_slot(void)
+{
+	if (my_slot == NULL && fms_control != NULL)
+		my_slot = fms_slot_find(MyDatabaseId, true);
+	return my_slot;
+}
+
+/* Give the records that wait in the ring their entries; slot lock held. */
+static void
+track_pending(FmsSlot *slot)
+{
+	uint64		position = my_ring.header->tail;
+
+	while (position < slot->head)
+	{
+		const char *body;
+		uint32		length;
+		FmsEvent	event;
+		FmsSpanRef	ref;
+
+		position = fms_ring_read(&my_ring, position, &body, &length);
+		if (body != NULL && fms_event_decode(body, length, &event))
+			(void) fms_tracked_claim(&event, true, &ref);
+	}
+}
+
+/* Find out what is in the ring just mapped; slot lock held. */
+static void
+recover(FmsSlot *slot)
+{
+	uint64		records;
+
+	slot->head = fms_ring_find_head(&my_ring, &records);
+	slot->recorded = records;
+	slot->bytes = my_ring.header->bytes;
+	pg_atomic_write_u64(&slot->tail, my_ring.header->tail);
+	pg_atomic_write_u64(&slot->flushed, 0);
+	track_pending(slot);
+	slot->ready = true;
+}
+
+/*
+ * Map this database's ring, made if there is none.  Returns false, after a
+ * log line from the one who tried, if that is not possible.
+ */
+bool
+fms_buffer_attach(void)
+{
+	static TimestampTz retry_at = 0;
+	FmsSlot    *slot;
+	bool		mapped;
+
+	if (attached)
+		return true;
+	if (GetCurrentTimestamp() < retry_at)
+		return false;
+	slot = fms_buffer_slot();
+	if (slot == NULL)
+	{
+		ereport(LOG,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("more than %d databases record spans", FMS_MAX_DATABASES)));
+		retry_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), WARN_EVERY_MS);
+		return false;
+	}
+	LWLockAcquire(slot->lock, LW_EXCLUSIVE);
+	mapped = fms_file_map(MyDatabaseId, slot->ready ? 0 : (uint64) fms_buffer_size * 1024, &my_ring);
+	if (mapped && !slot->ready)
+		recover(slot);
+	LWLockRelease(slot->lock);
+	attached = mapped;
+	if (!mapped)
+		retry_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), WARN_EVERY_MS);
+	return mapped;
+}
+
+/* Count a record that is lost, and say so, at most once a minute. */
+void
+fms_buffer_dropped(const char *reason)
+{
+	static TimestampTz warned_at = 0;
+	TimestampTz now = GetCurrentTimestamp();
+
+	fms_slot_count(fms_buffer_slot(), FMS_DROPPED, 1);
+	if (warned_at != 0 && !TimestampDifferenceExceeds(warned_at, now, WARN_EVERY_MS))
+		return;
+	warned_at = now;
+	ereport(WARNING,
+			(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+			 errmsg("span record dropped: %s", reason),
+			 errdetail("Further drops of this session are counted in flowmaestro.stats and not warned about for a minute.")));
+}
+
+/* The encoded event, valid until the next call. */
+static const char *
+encode(const FmsEvent *event, size_t bytes)
+{
+	if (bytes > scratch_bytes)
+	{
+		if (scratch != NULL)
+			pfree(scratch);
+		scratch = NULL;
+		scratch_bytes = 0;
+		scratch = MemoryContextAlloc(TopMemoryContext, Max(bytes, 8192));
+		scratch_bytes = Max(bytes, 8192);
+	}
+	fms_event_encode(event, scratch);
+	return scratch;
+}
+
+/* Do not keep a big scratch for the rest of the session. */
+static void
+trim_scratch(void)
+{
+	if (scratch_bytes <= SCRATCH_KEEP)
+		return;
+	pfree(scratch);
+	scratch = NULL;
+	scratch_bytes = 0;
+}
+
+/* Append bytes if there is room now, and have the writer woken if it is time. */
+static bool
+try_append(const char *body, uint32 length, uint32 checksum)
+{
+	uint64		head;
+	uint64		pending;
+	bool		wake;
+
+	LWLockAcquire(my_slot->lock, LW_EXCLUSIVE);
+	head = fms_ring_append(&my_ring, pg_atomic_read_u64(&my_slot->tail), my_slot->head,
+						   body, length, checksum);
+	if (head != 0)
+	{
+		my_slot->head = head;
+		my_slot->recorded++;
+	}
+	pending = my_slot->recorded - pg_atomic_read_u64(&my_slot->flushed);
+	wake = !my_slot->wanted && (head == 0 || pending >= (uint64) fms_batch_size ||
+								my_slot->writer_latch == NULL);
+	LWLockRelease(my_slot->lock);
+	if (wake)
+		fms_slot_want_writer(my_slot);
+	return head != 0;
+}
+
+/*
+ * Wait until the ring's tail moved on, at most until a time.  Interruptible.
+ * Once somebody waited in vain, nobody waits again before the writer did
+ * something: a writer that can't write must not slow every call down.
+ */
+static bool
+wait_for_room(uint64 tail, TimestampTz until)
+{
+	static uint32 wait_event = 0;
+	long		ms = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until);
+	bool		moved = pg_atomic_read_u64(&my_slot->tail) != tail;
+
+	if (wait_event == 0)
+		wait_event = fms_wait_event("FlowmaestroBufferFull");
+	if (moved)
+		return true;
+	if (ms <= 0 || pg_atomic_read_u32(&my_slot->stalled) != 0)
+	{
+		pg_atomic_write_u32(&my_slot->stalled, 1);
+		return false;
+	}
+	ConditionVariablePrepareToSleep(&my_slot->changed);
+	if (pg_atomic_read_u64(&my_slot->tail) == tail)
+		(void) ConditionVariableTimedSleep(&my_slot->changed, ms, wait_event);
+	ConditionVariableCancelSleep();
+	return true;
+}
+
+/* Append bytes, waiting for room if there is none. */
+static bool
+append_patiently(const char *body, uint32 length, uint32 checksum)
+{
+	TimestampTz until = 0;
+
+	for (;;)
+	{
+		uint64		tail = pg_atomic_read_u64(&my_slot->tail);
+
+		if (try_append(body, length, checksum))
+			return true;
+		if (until == 0)
+		{
+			until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), fms_full_wait);
+			fms_slot_count(my_slot, FMS_WAITED, 1);
+		}
+		if (!wait_for_room(tail, until))
+			return false;
+	}
+}
+
+/*
+ * Append an event to the ring, waiting for room at most flowmaestro.full_wait.
+ * Returns false if it was dropped, which is counted.  The caller must have
+ * attached.  Can be interrupted while it waits.
+ */
+bool
+fms_buffer_append(const FmsEvent *event)
+{
+	size_t		bytes = fms_event_encoded_size(event);
+	const char *body = encode(event, bytes);
+	bool		appended;
+
+	appended = append_patiently(body, bytes, fms_ring_checksum(body, bytes));
+	trim_scratch();
+	if (!appended)
+		fms_buffer_dropped("the span buffer is full");
+	return appended;
+}
+
+/* The ring of this database; the caller has attached. */
+const FmsRing *
+fms_buffer_ring(void)
+{
+	return &my_ring;
+}
+
+/* Where the records end now: those before it can be read. */
+uint64
+fms_buffer_head(void)
+{
+	uint64		head;
+
+	LWLockAcquire(my_slot->lock, LW_SHARED);
+	head = my_slot->head;
+	LWLockRelease(my_slot->lock);
+	return head;
+}
+
+/* Records of a slot that wait. */
+uint64
+fms_buffer_pending(FmsSlot *slot)
+{
+	uint64		recorded;
+
+	LWLockAcquire(slot->lock, LW_SHARED);
+	recorded = slot->recorded;
+	LWLockRelease(slot->lock);
+	return recorded - pg_atomic_read_u64(&slot->flushed);
+}
+
+/* Let go of the records before a position, and tell who waits. */
+void
+fms_buffer_acknowledge(uint64 position, uint64 records)
+{
+	fms_ring_acknowledge(&my_ring, position);
+	pg_atomic_fetch_add_u64(&my_slot->flushed, records);
+	pg_write_barrier();
+	pg_atomic_write_u64(&my_slot->tail, position);
+	pg_atomic_write_u32(&my_slot->stalled, 0);
+	ConditionVariableBroadcast(&my_slot->changed);
+}
+
+/* What flush() waits for, read under the slot's lock. */
+typedef struct FlushState
+{
+	uint64		head;
+	uint64		start_failures;
+	char		last_error[FMS_ERROR_BYTES];
+} FlushState;
+
+/* Read what flush() waits for. */
+static void
+read_flush_state(FmsSlot *slot, FlushState *state)
+{
+	LWLockAcquire(slot->lock, LW_SHARED);
+	state->head = slot->head;
+	state->start_failures = slot->start_failures;
+	strlcpy(state->last_error, slot->last_error, sizeof(state->last_error));
+	LWLockRelease(slot->lock);
+}
+
+/* Raise an error if what was recorded can't be written for now. */
+static void
+check_flush(FmsSlot *slot, const FlushState *before, uint64 errors_before)
+{
+	FlushState	now;
+
+	read_flush_state(slot, &now);
+	if (now.start_failures != before->start_failures)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("could not start the span writer"),
+				 errdetail("The spans stay in the buffer until it can be started."),
+				 errhint("You might need to increase max_worker_processes.")));
+	if (pg_atomic_read_u64(&slot->counter[FMS_FLUSH_ERRORS]) > errors_before + 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("could not flush the span buffer: %s", now.last_error),
+				 errdetail("The spans stay in the buffer; the writer tries again.")));
+}
+
+/* Wait until everything before a position is in the table. */
+static void
+wait_for_flush(FmsSlot *slot)
+{
+	FlushState	before;
+	uint64		errors = pg_atomic_read_u64(&slot->counter[FMS_FLUSH_ERRORS]);
+	uint32		wait_event = fms_wait_event("FlowmaestroFlush");
+
+	read_flush_state(slot, &before);
+	if (pg_atomic_read_u64(&slot->tail) >= before.head)
+		return;
+	ConditionVariablePrepareToSleep(&slot->changed);
+	while (pg_atomic_read_u64(&slot->tail) < before.head)
+	{
+		check_flush(slot, &before, errors);
+		fms_slot_want_writer(slot);
+		(void) ConditionVariableTimedSleep(&slot->changed, 1000, wait_event);
+	}
+	ConditionVariableCancelSleep();
+}
+
+/*
+ * flush() returns void
+ *
+ * Waits, interruptibly; raises an error if the writer can't be started or
+ * failed twice meanwhile.  Without a buffer there is nothing to wait for.
+ */
+Datum
+fms_flush(PG_FUNCTION_ARGS)
+{
+	if (RecoveryInProgress())
+		ereport(ERROR,
+				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
+				 errmsg("cannot flush spans during recovery"),
+				 errhint("Spans are recorded on the primary server.")));
+	if (fms_control != NULL && fms_buffer_attach())
+		wait_for_flush(my_slot);
+	PG_RETURN_VOID();
+}

@@ -1,0 +1,34 @@
+/*-------------------------------------------------------------------------
+ *
+ * buffer.h
+ *	  Records on their way from a session to the writer.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FMS_BUFFER_BUFFER_H
+#define FMS_BUFFER_BUFFER_H
+
+#include "buffer/ring.h"
+#include "buffer/slot.h"
+#include "span/event.h"
+
+extern int	fms_buffer_size;	/* GUC, kilobytes */
+extern int	fms_batch_size;		/* GUC, records */
+extern int	fms_full_wait;		/* GUC, milliseconds */
+
+extern void fms_buffer_shmem_request(void);
+extern void fms_buffer_shmem_startup(void);
+extern void fms_buffer_watch_table(void);
+extern Oid	fms_buffer_table(void);
+extern FmsSlot *fms_buffer_slot(void);
+extern bool fms_buffer_attach(void);
+extern bool fms_buffer_append(const FmsEvent *event);
+extern void fms_buffer_dropped(const char *reason);
+
+/* for the writer */
+extern const FmsRing *fms_buffer_ring(void);
+extern uint64 fms_buffer_head(void);
+extern uint64 fms_buffer_pending(FmsSlot *slot);
+extern void fms_buffer_acknowledge(uint64 position, uint64 records);
+
+#endif							/* FMS_BUFFER_BUFFER_H */

@@ -1,0 +1,217 @@
+/*-------------------------------------------------------------------------
+ *
+ * file.c
+ *	  The files that hold the rings.
+ *
+ * The whole file is allocated when it is made: a write to a hole of a mapped
+ * file on a full disk would be a SIGBUS, which takes the cluster down.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "access/xlog.h"
+#include "common/file_perm.h"
+#include "miscadmin.h"
+#include "nodes/pg_list.h"
+#include "storage/fd.h"
+
+#include "compat.h"
+#include "buffer/file.h"
+#include "span/identity.h"
+
+#define DIRECTORY "flowmaestro_spans"
+#define SUFFIX ".ring"
+
+/* The path of a database's file, from the data directory. */
+static void
+file_path(char *path, Oid database)
+{
+	snprintf(path, MAXPGPATH, "%s/%s.%u%s", DIRECTORY, PG_TEMP_FILE_PREFIX, database, SUFFIX);
+}
+
+/* Log why a file can't be used, and say false. */
+static bool
+complain(const char *path, const char *problem)
+{
+	ereport(LOG,
+			(errcode_for_file_access(),
+			 errmsg("could not %s span buffer file \"%s\": %m", problem, path)));
+	return false;
+}
+
+/* Map an open file of "bytes" bytes; false, after a log line, if that fails. */
+static bool
+map_file(int fd, const char *path, uint64 bytes, FmsRing *ring)
+{
+	void	   *address = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	if (address == MAP_FAILED)
+		return complain(path, "map");
+	fms_ring_map(ring, address);
+	return true;
+}
+
+/* Allocate every byte of a new file; sets errno. */
+static bool
+allocate(int fd, uint64 bytes)
+{
+	int			rc;
+
+	do
+	{
+		CHECK_FOR_INTERRUPTS();
+		rc = posix_fallocate(fd, 0, bytes);
+	} while (rc == EINTR);
+	errno = rc;
+	return rc == 0;
+}
+
+/* Make a database's file with an empty ring and map it. */
+static bool
+create_file(Oid database, const char *path, uint64 bytes, FmsRing *ring)
+{
+	uint64		file_bytes = FMS_RING_HEADER_BYTES + bytes;
+	bool		mapped;
+	int			fd;
+
+	if (MakePGDirectory(DIRECTORY) < 0 && errno != EEXIST)
+		return complain(path, "create the directory of");
+	fd = OpenTransientFilePerm(path, O_RDWR | O_CREAT | O_EXCL | PG_BINARY, S_IRUSR | S_IWUSR);
+	if (fd < 0)
+		return complain(path, "create");
+	mapped = allocate(fd, file_bytes) ? map_file(fd, path, file_bytes, ring) :
+		complain(path, "allocate");
+	CloseTransientFile(fd);
+	if (!mapped)
+	{
+		unlink(path);
+		return false;
+	}
+	fms_ring_format(ring, bytes, database, GetSystemIdentifier(), fms_identity_random());
+	return true;
+}
+
+/*
+ * Map the ring of a file that exists.  Returns false if it is not a ring of
+ * this database: it is out of the way then.
+ */
+static bool
+open_file(Oid database, const char *path, FmsRing *ring)
+{
+	char		aside[MAXPGPATH + 16];
+	struct stat st;
+	int			fd = OpenTransientFile(path, O_RDWR | PG_BINARY);
+	bool		mapped;
+
+	if (fd < 0)
+		return false;
+	if (fstat(fd, &st) == 0 && st.st_size >= FMS_RING_HEADER_BYTES)
+	{
+		mapped = map_file(fd, path, st.st_size, ring);
+		CloseTransientFile(fd);
+		if (mapped && fms_ring_is_sound(ring, st.st_size, database, GetSystemIdentifier()))
+			return true;
+		if (mapped)
+			munmap(ring->header, st.st_size);
+	}
+	else
+		CloseTransientFile(fd);
+	snprintf(aside, sizeof(aside), "%s.damaged", path);
+	(void) rename(path, aside);
+	ereport(LOG,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("span buffer file \"%s\" is damaged or not of this cluster", path),
+			 errdetail("It was renamed to \"%s\".", aside)));
+	return false;
+}
+
+/* Bytes of the file that a ring is mapped from. */
+static uint64
+mapped_bytes(const FmsRing *ring)
+{
+	return FMS_RING_HEADER_BYTES + ring->header->bytes;
+}
+
+/* Whether a ring holds no record. */
+static bool
+is_empty(const FmsRing *ring)
+{
+	uint64		records;
+
+	(void) fms_ring_find_head(ring, &records);
+	return records == 0;
+}
+
+/*
+ * Map a database's ring, made with room for "bytes" bytes of records if there
+ * is none.  A ring of another size, from before a change of
+ * flowmaestro.buffer_size, is replaced only when it is empty and "bytes" is
+ * not 0; with 0, whatever is there is mapped and nothing is made.
+ *
+ * Returns false, after a log line, if there can't be a ring.  The caller has
+ * to make sure that one process at a time calls this with "bytes".
+ */
+bool
+fms_file_map(Oid database, uint64 bytes, FmsRing *ring)
+{
+	char		path[MAXPGPATH];
+
+	file_path(path, database);
+	if (open_file(database, path, ring))
+	{
+		if (bytes == 0 || ring->header->bytes == bytes || !is_empty(ring))
+			return true;
+		fms_file_unmap(ring);
+		fms_file_remove(database);
+	}
+	return bytes != 0 && create_file(database, path, bytes, ring);
+}
+
+/* Undo fms_file_map. */
+void
+fms_file_unmap(FmsRing *ring)
+{
+	munmap(ring->header, mapped_bytes(ring));
+	ring->header = NULL;
+	ring->data = NULL;
+}
+
+/* Remove a database's file, if there is one. */
+void
+fms_file_remove(Oid database)
+{
+	char		path[MAXPGPATH];
+
+	file_path(path, database);
+	if (unlink(path) < 0 && errno != ENOENT)
+		complain(path, "remove");
+}
+
+/* The databases that have a file: a list of oids in the current context. */
+List *
+fms_file_databases(void)
+{
+	List	   *databases = NIL;
+	DIR		   *dir = AllocateDir(DIRECTORY);
+	struct dirent *entry;
+
+	if (dir == NULL)
+		return NIL;				/* nothing was ever recorded */
+	while ((entry = ReadDirExtended(dir, DIRECTORY, LOG)) != NULL)
+	{
+		Oid			database;
+		int			end = 0;
+
+		if (sscanf(entry->d_name, PG_TEMP_FILE_PREFIX ".%u" SUFFIX "%n", &database, &end) == 1 &&
+			end > 0 && entry->d_name[end] == '\0')
+			databases = lappend_oid(databases, database);
+	}
+	FreeDir(dir);
+	return databases;
+}

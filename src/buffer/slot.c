@@ -1,0 +1,140 @@
+/*-------------------------------------------------------------------------
+ *
+ * slot.c
+ *	  Shared memory: one slot for each database that records spans.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "storage/shmem.h"
+
+#include "compat.h"
+#include "buffer/slot.h"
+
+FmsControl *fms_control = NULL;
+
+/* Bytes of shared memory that fms_slot_shmem_init takes. */
+Size
+fms_slot_shmem_size(void)
+{
+	return MAXALIGN(sizeof(FmsControl));
+}
+
+/*
+ * Set up or find the slots; called with AddinShmemInitLock.  "locks" are ours:
+ * one for the control, then one for each slot.
+ */
+void
+fms_slot_shmem_init(LWLockPadded *locks)
+{
+	bool		found;
+
+	fms_control = ShmemInitStruct("flowmaestro_spans slots", fms_slot_shmem_size(), &found);
+	if (found)
+		return;
+	memset(fms_control, 0, fms_slot_shmem_size());
+	fms_control->lock = &locks[0].lock;
+	pg_atomic_init_u32(&fms_control->starving, 0);
+	for (int i = 0; i < FMS_MAX_DATABASES; i++)
+		fms_control->slot[i].lock = &locks[1 + i].lock;
+}
+
+/* Make a free slot the one of a database; control lock held. */
+static void
+take_slot(FmsSlot *slot, Oid database)
+{
+	LWLock	   *lock = slot->lock;
+
+	memset(slot, 0, sizeof(*slot));
+	slot->lock = lock;
+	slot->database = database;
+	pg_atomic_init_u64(&slot->tail, 0);
+	pg_atomic_init_u64(&slot->flushed, 0);
+	pg_atomic_init_u32(&slot->stalled, 0);
+	ConditionVariableInit(&slot->changed);
+	for (int i = 0; i < FMS_COUNTERS; i++)
+		pg_atomic_init_u64(&slot->counter[i], 0);
+}
+
+/*
+ * The slot of a database, taken if there is none and "create" is true.
+ * Returns NULL if there is none, or all are taken.
+ */
+FmsSlot *
+fms_slot_find(Oid database, bool create)
+{
+	FmsSlot    *found = NULL;
+	FmsSlot    *unused = NULL;
+
+	LWLockAcquire(fms_control->lock, create ? LW_EXCLUSIVE : LW_SHARED);
+	for (int i = 0; i < FMS_MAX_DATABASES && found == NULL; i++)
+	{
+		FmsSlot    *slot = &fms_control->slot[i];
+
+		if (slot->database == database)
+			found = slot;
+		else if (slot->database == InvalidOid && unused == NULL)
+			unused = slot;
+	}
+	if (found == NULL && create && unused != NULL)
+	{
+		take_slot(unused, database);
+		found = unused;
+	}
+	LWLockRelease(fms_control->lock);
+	return found;
+}
+
+/* Give back the slot of a database that is gone. */
+void
+fms_slot_free(Oid database)
+{
+	LWLockAcquire(fms_control->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < FMS_MAX_DATABASES; i++)
+	{
+		if (fms_control->slot[i].database == database)
+			fms_control->slot[i].database = InvalidOid;
+	}
+	LWLockRelease(fms_control->lock);
+}
+
+/* Add to a counter; a slot of NULL, when there is no shared memory, counts nothing. */
+void
+fms_slot_count(FmsSlot *slot, FmsCounter counter, uint64 n)
+{
+	if (slot != NULL && n > 0)
+		pg_atomic_fetch_add_u64(&slot->counter[counter], n);
+}
+
+/* Have the launcher look for work now. */
+void
+fms_slot_wake_launcher(void)
+{
+	Latch	   *latch;
+
+	LWLockAcquire(fms_control->lock, LW_SHARED);
+	latch = fms_control->launcher_latch;
+	LWLockRelease(fms_control->lock);
+	if (latch != NULL)
+		SetLatch(latch);
+}
+
+/* See to it that a writer looks at the slot's ring now. */
+void
+fms_slot_want_writer(FmsSlot *slot)
+{
+	Latch	   *latch;
+	bool		asked;
+
+	LWLockAcquire(slot->lock, LW_EXCLUSIVE);
+	latch = slot->writer_latch;
+	asked = slot->wanted;
+	slot->wanted = true;
+	LWLockRelease(slot->lock);
+	if (latch != NULL)
+		SetLatch(latch);
+	else if (!asked)
+		fms_slot_wake_launcher();
+}

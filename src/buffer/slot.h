@@ -1,0 +1,88 @@
+/*-------------------------------------------------------------------------
+ *
+ * slot.h
+ *	  Shared memory: one slot for each database that records spans.
+ *
+ * A slot is taken when a session of the database records for the first time,
+ * or when the launcher finds the database's file, and is given back when the
+ * database is dropped.  Its fields are guarded as told beside them; "lock"
+ * also admits one append at a time to the ring.
+ *
+ * Order of locks: control lock, a slot's lock, a lock of tracked.c.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FMS_BUFFER_SLOT_H
+#define FMS_BUFFER_SLOT_H
+
+#include "datatype/timestamp.h"
+#include "port/atomics.h"
+#include "storage/condition_variable.h"
+#include "storage/latch.h"
+#include "storage/lwlock.h"
+
+#define FMS_MAX_DATABASES 256
+#define FMS_ERROR_BYTES 256
+
+typedef enum FmsCounter
+{
+	FMS_WRITTEN,
+	FMS_UPDATED,
+	FMS_COALESCED,
+	FMS_WAITED,
+	FMS_DROPPED,
+	FMS_TRUNCATED,
+	FMS_REJECTED,
+	FMS_DUPLICATE_ENDS,
+	FMS_ORPHAN_ENDS,
+	FMS_CLAMPED_ENDS,
+	FMS_UNTRACKED,
+	FMS_EVICTED,
+	FMS_FLUSHES,
+	FMS_FLUSH_ERRORS,
+	FMS_FLUSH_TIME_US,
+	FMS_COUNTERS
+} FmsCounter;
+
+typedef struct FmsSlot
+{
+	LWLock	   *lock;			/* set once */
+	Oid			database;		/* InvalidOid: free; control lock */
+	bool		ready;			/* the ring was found or made; lock */
+	uint64		head;			/* of the ring; lock */
+	uint64		recorded;		/* records ever appended; lock */
+	uint64		bytes;			/* of the ring; lock */
+	pg_atomic_uint64 tail;		/* as in the ring; moved by the writer */
+	pg_atomic_uint64 flushed;	/* records ever acknowledged */
+	pg_atomic_uint32 stalled;	/* a caller waited for room in vain */
+	ConditionVariable changed;	/* tail, or the outcome of a flush, changed */
+	pg_atomic_uint64 counter[FMS_COUNTERS];
+
+	/* between the launcher, the writer and who needs one; lock */
+	Latch	   *writer_latch;	/* NULL: no writer is up */
+	int			writer_pid;
+	bool		wanted;			/* there is work for a writer */
+	int			suspended;		/* sessions that want no writer now */
+	uint64		start_failures; /* writers that could not be started */
+	char		last_error[FMS_ERROR_BYTES];	/* of a flush; "" after a good one */
+} FmsSlot;
+
+typedef struct FmsControl
+{
+	LWLock	   *lock;
+	Latch	   *launcher_latch; /* NULL: no launcher is up; lock */
+	pg_atomic_uint32 starving;	/* a writer waits for a worker's place */
+	FmsSlot		slot[FMS_MAX_DATABASES];
+} FmsControl;
+
+extern FmsControl *fms_control; /* NULL: not preloaded */
+
+extern Size fms_slot_shmem_size(void);
+extern void fms_slot_shmem_init(LWLockPadded *locks);
+extern FmsSlot *fms_slot_find(Oid database, bool create);
+extern void fms_slot_free(Oid database);
+extern void fms_slot_count(FmsSlot *slot, FmsCounter counter, uint64 n);
+extern void fms_slot_want_writer(FmsSlot *slot);
+extern void fms_slot_wake_launcher(void);
+
+#endif							/* FMS_BUFFER_SLOT_H */

@@ -1,0 +1,597 @@
+/*-------------------------------------------------------------------------
+ *
+ * tracked.c
+ *	  Spans that run, and spans that ended but are not yet in the table.
+ *
+ * A fixed hash table in shared memory, in FMS_TRACKED_PARTITIONS parts by the
+ * hash of the span id, each with one LWLock over all that it holds: buckets
+ * (heads of chains), entries, the list of free entries and a clock hand.
+ *
+ * An entry leaves when its span has ended and the row is in the table.  When a
+ * part is full, an open span whose row is in the table gives up its place (it
+ * is found there from then on); if there is none, the new span goes without.
+ * So what workers abandon never fills the table for good.
+ *
+ * Under a lock there is only memcpy and arithmetic: no allocation, no error.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "common/hashfn.h"
+#include "funcapi.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "port/pg_bitutils.h"
+#include "storage/shmem.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "buffer/buffer.h"
+#include "buffer/slot.h"
+#include "buffer/tracked.h"
+
+#define NAME_BYTES 64
+#define TYPE_BYTES 32
+#define SWEEP 64				/* entries that an eviction looks at */
+#define NONE (-1)
+
+typedef struct Entry
+{
+	pg_uuid_t	span_id;		/* key: these three */
+	Oid			database;
+	Oid			table;
+	int32		next;			/* in its chain, or among the free */
+	bool		used;
+	bool		has_parent;
+	bool		stub;			/* its start has not been seen */
+	bool		ended;
+	bool		flushed;		/* a row is in the table */
+	int32		pid;			/* of the backend that started it */
+	pg_uuid_t	trace_id;
+	pg_uuid_t	parent_span_id;
+	TimestampTz started_at;
+	char		name[NAME_BYTES];	/* these three end with a zero byte */
+	char		type[TYPE_BYTES];
+	char		entity[NAME_BYTES]; /* "": none */
+} Entry;
+
+typedef struct Part
+{
+	LWLock	   *lock;
+	int32		free;			/* first free entry */
+	int32		hand;			/* where the next eviction begins to look */
+} Part;
+
+typedef struct Tracked
+{
+	int32		entries;		/* of each part */
+	int32		buckets;		/* of each part, a power of 2 */
+	Part		part[FMS_TRACKED_PARTITIONS];
+} Tracked;
+
+int			fms_max_active_spans = 32768;
+
+static Tracked *tracked = NULL; /* NULL: not preloaded */
+static int32 *all_buckets;
+static Entry *all_entries;
+
+PG_FUNCTION_INFO_V1(fms_tracked_spans);
+
+/* Entries of each part. */
+static int32
+entries_per_part(void)
+{
+	return Max(fms_max_active_spans / FMS_TRACKED_PARTITIONS, 1);
+}
+
+/* Buckets of each part. */
+static int32
+buckets_per_part(void)
+{
+	return pg_nextpower2_32(entries_per_part());
+}
+
+/* Bytes of the buckets of all parts. */
+static Size
+bucket_bytes(void)
+{
+	return MAXALIGN(mul_size(mul_size(buckets_per_part(), FMS_TRACKED_PARTITIONS), sizeof(int32)));
+}
+
+/* Bytes of shared memory that fms_tracked_shmem_init takes. */
+Size
+fms_tracked_shmem_size(void)
+{
+	Size		size = add_size(MAXALIGN(sizeof(Tracked)), bucket_bytes());
+
+	return add_size(size, mul_size(mul_size(entries_per_part(), FMS_TRACKED_PARTITIONS),
+								   sizeof(Entry)));
+}
+
+/* The first bucket of a part. */
+static int32 *
+buckets_of(int part)
+{
+	return all_buckets + (Size) part * tracked->buckets;
+}
+
+/* The first entry of a part. */
+static Entry *
+entries_of(int part)
+{
+	return all_entries + (Size) part * tracked->entries;
+}
+
+/* Set up or find the table; called with AddinShmemInitLock. */
+void
+fms_tracked_shmem_init(LWLockPadded *locks)
+{
+	bool		found;
+
+	tracked = ShmemInitStruct("flowmaestro_spans tracked", fms_tracked_shmem_size(), &found);
+	all_buckets = (int32 *) ((char *) tracked + MAXALIGN(sizeof(Tracked)));
+	all_entries = (Entry *) ((char *) all_buckets + bucket_bytes());
+	if (found)
+		return;
+	memset(tracked, 0, fms_tracked_shmem_size());
+	tracked->entries = entries_per_part();
+	tracked->buckets = buckets_per_part();
+	for (int p = 0; p < FMS_TRACKED_PARTITIONS; p++)
+	{
+		Entry	   *entries = entries_of(p);
+
+		tracked->part[p].lock = &locks[p].lock;
+		for (int32 b = 0; b < tracked->buckets; b++)
+			buckets_of(p)[b] = NONE;
+		for (int32 i = 0; i < tracked->entries; i++)
+			entries[i].next = i + 1 < tracked->entries ? i + 1 : NONE;
+	}
+}
+
+/* The hash of a span id: its low bits choose the part, the others the bucket. */
+static uint32
+hash_of(const pg_uuid_t *span_id)
+{
+	return hash_bytes(span_id->data, UUID_LEN);
+}
+
+/* The part of a hash. */
+static int
+part_of(uint32 hash)
+{
+	return hash % FMS_TRACKED_PARTITIONS;
+}
+
+/* The link to the first entry of a hash's chain. */
+static int32 *
+chain_of(uint32 hash)
+{
+	return &buckets_of(part_of(hash))[(hash / FMS_TRACKED_PARTITIONS) & (tracked->buckets - 1)];
+}
+
+/* The link to the entry of a span of this database, or NULL; lock held. */
+static int32 *
+find_link(uint32 hash, Oid table, const pg_uuid_t *span_id)
+{
+	Entry	   *entries = entries_of(part_of(hash));
+
+	for (int32 *link = chain_of(hash); *link != NONE; link = &entries[*link].next)
+	{
+		Entry	   *entry = &entries[*link];
+
+		if (memcmp(&entry->span_id, span_id, UUID_LEN) == 0 &&
+			entry->database == MyDatabaseId && entry->table == table)
+			return link;
+	}
+	return NULL;
+}
+
+/* The entry of a span of this database, or NULL; lock held. */
+static Entry *
+find_entry(uint32 hash, Oid table, const pg_uuid_t *span_id)
+{
+	int32	   *link = find_link(hash, table, span_id);
+
+	return link == NULL ? NULL : &entries_of(part_of(hash))[*link];
+}
+
+/* Free the entry that a link leads to; exclusive lock held. */
+static void
+remove_link(int part, int32 *link)
+{
+	int32		i = *link;
+	Entry	   *entry = &entries_of(part)[i];
+
+	*link = entry->next;
+	entry->used = false;
+	entry->next = tracked->part[part].free;
+	tracked->part[part].free = i;
+}
+
+/* Free entry number i of a part; exclusive lock held. */
+static void
+remove_entry(int part, int32 i)
+{
+	Entry	   *entries = entries_of(part);
+	int32	   *link = chain_of(hash_of(&entries[i].span_id));
+
+	while (*link != i)
+		link = &entries[*link].next;
+	remove_link(part, link);
+}
+
+/* Make room in a full part if an entry can go; exclusive lock held. */
+static bool
+evict(int part)
+{
+	Part	   *p = &tracked->part[part];
+	Entry	   *entries = entries_of(part);
+
+	for (int n = 0; n < Min(SWEEP, tracked->entries); n++)
+	{
+		int32		i = p->hand;
+
+		p->hand = (p->hand + 1) % tracked->entries;
+		if (entries[i].used && !entries[i].ended && entries[i].flushed)
+		{
+			remove_entry(part, i);
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Copy a text part into a field, cut at a character. */
+static void
+copy_text(char *field, int bytes, const FmsPart *part)
+{
+	int			length = 0;
+
+	if (part->data != NULL)
+	{
+		length = part->length;
+		if (length >= bytes)
+			length = pg_mbcliplen(part->data, length, bytes - 1);
+		memcpy(field, part->data, length);
+	}
+	field[length] = '\0';
+}
+
+/* Set what the start of a span tells; exclusive lock held. */
+static void
+set_start(Entry *entry, const FmsEvent *event)
+{
+	entry->stub = false;
+	entry->trace_id = event->trace_id;
+	entry->has_parent = (event->flags & FMS_HAS_PARENT) != 0;
+	entry->parent_span_id = event->parent_span_id;
+	entry->started_at = event->at;
+	entry->pid = event->pid;
+	copy_text(entry->name, NAME_BYTES, &event->part[FMS_PART_NAME]);
+	copy_text(entry->type, TYPE_BYTES, &event->part[FMS_PART_TYPE]);
+	copy_text(entry->entity, NAME_BYTES, &event->part[FMS_PART_ENTITY]);
+}
+
+/*
+ * Make the entry of an event; exclusive lock held.  False: there is no place.
+ * *evicted tells if another one had to go.
+ */
+static bool
+insert_entry(uint32 hash, const FmsEvent *event, bool *evicted)
+{
+	int			part = part_of(hash);
+	Entry	   *entry;
+	int32	   *chain;
+	int32		i;
+
+	if (tracked->part[part].free == NONE)
+	{
+		*evicted = evict(part);
+		if (!*evicted)
+			return false;
+	}
+	i = tracked->part[part].free;
+	entry = &entries_of(part)[i];
+	tracked->part[part].free = entry->next;
+	memset(entry, 0, sizeof(*entry));
+	entry->used = true;
+	entry->span_id = event->span_id;
+	entry->database = MyDatabaseId;
+	entry->table = event->table;
+	if (event->kind == FMS_EVENT_START)
+		set_start(entry, event);
+	else
+	{
+		entry->stub = !(event->flags & FMS_HAS_TRACE);
+		entry->trace_id = event->trace_id;
+		entry->started_at = event->started_at;
+		entry->ended = event->kind == FMS_EVENT_END;
+	}
+	chain = chain_of(hash);
+	entry->next = *chain;
+	*chain = i;
+	return true;
+}
+
+/* Tell what an entry says. */
+static void
+tell(const Entry *entry, FmsSpanRef *ref)
+{
+	ref->trace_id = entry->trace_id;
+	ref->has_parent = entry->has_parent;
+	ref->parent_span_id = entry->parent_span_id;
+	ref->stub = entry->stub;
+	ref->ended = entry->ended;
+	ref->started_at = entry->started_at;
+}
+
+/* What the entry of an event's span says; false if it has none. */
+bool
+fms_tracked_find(const FmsEvent *event, FmsSpanRef *ref)
+{
+	uint32		hash = hash_of(&event->span_id);
+	LWLock	   *lock = tracked->part[part_of(hash)].lock;
+	Entry	   *entry;
+
+	LWLockAcquire(lock, LW_SHARED);
+	entry = find_entry(hash, event->table, &event->span_id);
+	if (entry != NULL)
+		tell(entry, ref);
+	LWLockRelease(lock);
+	return entry != NULL;
+}
+
+/* Change an entry as an event wants it; exclusive lock held. */
+static FmsClaim
+claim_entry(Entry *entry, const FmsEvent *event, FmsSpanRef *ref)
+{
+	FmsClaim	claim = FMS_CLAIM_FOUND;
+
+	if (event->kind == FMS_EVENT_END && entry->ended)
+		return FMS_CLAIM_ENDED;
+	if (event->kind == FMS_EVENT_START && entry->stub)
+	{
+		set_start(entry, event);
+		claim = FMS_CLAIM_STUB;
+	}
+	tell(entry, ref);
+	if (event->kind == FMS_EVENT_END)
+		entry->ended = true;
+	return claim;
+}
+
+/*
+ * Make an event take hold of its span: a start makes the entry, an end ends
+ * it.  *ref tells what was there before (FMS_CLAIM_FOUND, FMS_CLAIM_STUB).
+ * Without "create" nothing is made where nothing is.
+ */
+FmsClaim
+fms_tracked_claim(const FmsEvent *event, bool create, FmsSpanRef *ref)
+{
+	uint32		hash = hash_of(&event->span_id);
+	LWLock	   *lock = tracked->part[part_of(hash)].lock;
+	FmsClaim	claim = FMS_CLAIM_MISSING;
+	bool		evicted = false;
+	Entry	   *entry;
+
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	entry = find_entry(hash, event->table, &event->span_id);
+	if (entry != NULL)
+		claim = claim_entry(entry, event, ref);
+	else if (create)
+		claim = insert_entry(hash, event, &evicted) ? FMS_CLAIM_NEW : FMS_CLAIM_UNTRACKED;
+	LWLockRelease(lock);
+	if (evicted)
+		fms_slot_count(fms_buffer_slot(), FMS_EVICTED, 1);
+	return claim;
+}
+
+/* Take back what fms_tracked_claim did for an event that was not recorded. */
+void
+fms_tracked_undo(const FmsEvent *event, FmsClaim claim)
+{
+	uint32		hash = hash_of(&event->span_id);
+	int			part = part_of(hash);
+	int32	   *link;
+
+	LWLockAcquire(tracked->part[part].lock, LW_EXCLUSIVE);
+	link = find_link(hash, event->table, &event->span_id);
+	if (link != NULL && claim == FMS_CLAIM_NEW)
+		remove_link(part, link);
+	else if (link != NULL && claim == FMS_CLAIM_STUB)
+		entries_of(part)[*link].stub = true;
+	else if (link != NULL && claim == FMS_CLAIM_FOUND && event->kind == FMS_EVENT_END)
+		entries_of(part)[*link].ended = false;
+	LWLockRelease(tracked->part[part].lock);
+}
+
+/* Remove the entry of a span, if there is one. */
+void
+fms_tracked_forget(Oid table, const pg_uuid_t *span_id)
+{
+	uint32		hash = hash_of(span_id);
+	int			part = part_of(hash);
+	int32	   *link;
+
+	LWLockAcquire(tracked->part[part].lock, LW_EXCLUSIVE);
+	link = find_link(hash, table, span_id);
+	if (link != NULL)
+		remove_link(part, link);
+	LWLockRelease(tracked->part[part].lock);
+}
+
+/*
+ * The row of a span is in the table, with its end if "ended".  Called by the
+ * writer after its commit: whoever misses the entry finds the row.
+ */
+void
+fms_tracked_flushed(Oid table, const pg_uuid_t *span_id, bool ended)
+{
+	uint32		hash = hash_of(span_id);
+	int			part = part_of(hash);
+	int32	   *link;
+
+	LWLockAcquire(tracked->part[part].lock, LW_EXCLUSIVE);
+	link = find_link(hash, table, span_id);
+	if (link != NULL)
+	{
+		Entry	   *entry = &entries_of(part)[*link];
+
+		if (ended && entry->ended)
+			remove_link(part, link);
+		else
+			entry->flushed = true;
+	}
+	LWLockRelease(tracked->part[part].lock);
+}
+
+/* Remove the entries of a database but those of one table. */
+void
+fms_tracked_purge(Oid database, Oid table)
+{
+	for (int p = 0; p < FMS_TRACKED_PARTITIONS; p++)
+	{
+		Entry	   *entries = entries_of(p);
+
+		LWLockAcquire(tracked->part[p].lock, LW_EXCLUSIVE);
+		for (int32 i = 0; i < tracked->entries; i++)
+		{
+			if (entries[i].used && entries[i].database == database && entries[i].table != table)
+				remove_entry(p, i);
+		}
+		LWLockRelease(tracked->part[p].lock);
+	}
+}
+
+/* Whether an entry is a running span of this database. */
+static inline bool
+is_running(const Entry *entry, Oid table)
+{
+	return entry->used && entry->database == MyDatabaseId && entry->table == table &&
+		!entry->ended && !entry->stub;
+}
+
+/* Running spans of this database in memory. */
+uint64
+fms_tracked_running(Oid table)
+{
+	uint64		running = 0;
+
+	for (int p = 0; p < FMS_TRACKED_PARTITIONS; p++)
+	{
+		LWLockAcquire(tracked->part[p].lock, LW_SHARED);
+		for (int32 i = 0; i < tracked->entries; i++)
+			running += is_running(&entries_of(p)[i], table);
+		LWLockRelease(tracked->part[p].lock);
+	}
+	return running;
+}
+
+/* Whether memory holds a span, running or not yet written, that started then. */
+bool
+fms_tracked_started_between(Oid table, TimestampTz from, TimestampTz until)
+{
+	bool		found = false;
+
+	if (tracked == NULL)
+		return false;
+	for (int p = 0; p < FMS_TRACKED_PARTITIONS && !found; p++)
+	{
+		LWLockAcquire(tracked->part[p].lock, LW_SHARED);
+		for (int32 i = 0; i < tracked->entries && !found; i++)
+		{
+			Entry	   *entry = &entries_of(p)[i];
+
+			found = entry->used && entry->database == MyDatabaseId && entry->table == table &&
+				entry->started_at >= from && entry->started_at < until;
+		}
+		LWLockRelease(tracked->part[p].lock);
+	}
+	return found;
+}
+
+/*
+ * The running spans of a trace in memory, allocated in the current context.
+ * A span that starts meanwhile may be left out.
+ */
+pg_uuid_t *
+fms_tracked_of_trace(Oid table, const pg_uuid_t *trace_id, int *count)
+{
+	Size		room = (Size) tracked->entries * sizeof(pg_uuid_t);
+	pg_uuid_t  *spans = palloc(room);
+
+	*count = 0;
+	for (int p = 0; p < FMS_TRACKED_PARTITIONS; p++)
+	{
+		/* room for all of this part, allocated before the lock is taken */
+		spans = repalloc_huge(spans, room + *count * sizeof(pg_uuid_t));
+		LWLockAcquire(tracked->part[p].lock, LW_SHARED);
+		for (int32 i = 0; i < tracked->entries; i++)
+		{
+			Entry	   *entry = &entries_of(p)[i];
+
+			if (is_running(entry, table) && memcmp(&entry->trace_id, trace_id, UUID_LEN) == 0)
+				spans[(*count)++] = entry->span_id;
+		}
+		LWLockRelease(tracked->part[p].lock);
+	}
+	return spans;
+}
+
+/* The row of tracked_spans() for an entry. */
+static void
+put_row(ReturnSetInfo *result, Entry *entry)
+{
+	Datum		values[9];
+	bool		nulls[9] = {false};
+
+	values[0] = UUIDPGetDatum(&entry->trace_id);
+	values[1] = UUIDPGetDatum(&entry->span_id);
+	values[2] = UUIDPGetDatum(&entry->parent_span_id);
+	nulls[2] = !entry->has_parent;
+	values[3] = CStringGetTextDatum(entry->name);
+	values[4] = CStringGetTextDatum(entry->type);
+	nulls[5] = entry->entity[0] == '\0';
+	values[5] = nulls[5] ? (Datum) 0 : CStringGetTextDatum(entry->entity);
+	values[6] = TimestampTzGetDatum(entry->started_at);
+	values[7] = Int32GetDatum(entry->pid);
+	values[8] = BoolGetDatum(!entry->ended);
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+/*
+ * tracked_spans() returns setof record: the spans of this database in memory
+ * whose start has been seen; none if the library is not preloaded.
+ */
+Datum
+fms_tracked_spans(PG_FUNCTION_ARGS)
+{
+	Oid			table;
+	Entry	   *copy;
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (tracked == NULL)
+		return (Datum) 0;
+	table = fms_buffer_table();
+	copy = palloc((Size) tracked->entries * sizeof(Entry));
+	for (int p = 0; p < FMS_TRACKED_PARTITIONS; p++)
+	{
+		int			n = 0;
+
+		LWLockAcquire(tracked->part[p].lock, LW_SHARED);
+		for (int32 i = 0; i < tracked->entries; i++)
+		{
+			Entry	   *entry = &entries_of(p)[i];
+
+			if (entry->used && entry->database == MyDatabaseId && entry->table == table &&
+				!entry->stub)
+				copy[n++] = *entry;
+		}
+		LWLockRelease(tracked->part[p].lock);
+		for (int i = 0; i < n; i++)
+			put_row((ReturnSetInfo *) fcinfo->resultinfo, &copy[i]);
+	}
+	return (Datum) 0;
+}

@@ -1,0 +1,54 @@
+/*-------------------------------------------------------------------------
+ *
+ * compat.h
+ *	  Differences between PostgreSQL 15 and 18.  The only place that looks at
+ *	  PG_VERSION_NUM: everybody else uses the names defined here.
+ *
+ * Include after postgres.h.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FMS_COMPAT_H
+#define FMS_COMPAT_H
+
+#include "catalog/pg_database.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/wait_event.h"
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
+#if PG_VERSION_NUM >= 180000
+#define FMS_MODULE_MAGIC PG_MODULE_MAGIC_EXT(.name = "flowmaestro_spans", .version = "1.0.0")
+#else
+#define FMS_MODULE_MAGIC PG_MODULE_MAGIC
+#endif
+
+/* Whether the current user owns a database. */
+static inline bool
+fms_owns_database(Oid database)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_ownercheck(DatabaseRelationId, database, GetUserId());
+#else
+	return pg_database_ownercheck(database, GetUserId());
+#endif
+}
+
+/*
+ * The wait event of a name; servers before 17 know only "Extension".  The
+ * caller keeps the result, because a lookup takes a lock.
+ */
+static inline uint32
+fms_wait_event(const char *name)
+{
+#if PG_VERSION_NUM >= 170000
+	return WaitEventExtensionNew(name);
+#else
+	return PG_WAIT_EXTENSION;
+#endif
+}
+
+#endif							/* FMS_COMPAT_H */

@@ -1,0 +1,92 @@
+/*-------------------------------------------------------------------------
+ *
+ * event.h
+ *	  One thing that happens to a span, and its form in a record.
+ *
+ * Every way of recording (SQL, the writer's retry, later OTLP) makes events;
+ * buffer/ carries them as bytes, writer/ folds them into rows.  Encoding and
+ * decoding call no server function, so that they can be tested and fuzzed
+ * outside a server.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FMS_SPAN_EVENT_H
+#define FMS_SPAN_EVENT_H
+
+#include "datatype/timestamp.h"
+#include "utils/uuid.h"
+
+typedef enum FmsEventKind
+{
+	FMS_EVENT_START = 1,
+	FMS_EVENT_END,
+	FMS_EVENT_ATTRIBUTES,
+	FMS_EVENT_EVENT				/* OpenTelemetry's span event */
+} FmsEventKind;
+
+typedef enum FmsStatus
+{
+	FMS_STATUS_STARTED = 0,
+	FMS_STATUS_COMPLETED,
+	FMS_STATUS_FAILED,
+	FMS_STATUS_CANCELLED
+} FmsStatus;
+
+/* flags of an event */
+#define FMS_HAS_PARENT		0x01	/* parent_span_id is set */
+#define FMS_HAS_TRACE		0x02	/* trace_id and started_at are the span's */
+#define FMS_CALLER_ID		0x04	/* a start whose span_id came from the caller */
+#define FMS_ADOPT_STUB		0x08	/* a start whose end or attributes came first */
+
+/* the variable parts of an event: three texts, then binary jsonb */
+typedef enum FmsPartIndex
+{
+	FMS_PART_NAME,
+	FMS_PART_TYPE,
+	FMS_PART_ENTITY,
+	FMS_PART_ATTRIBUTES,
+	FMS_PART_INPUT,
+	FMS_PART_OUTPUT,
+	FMS_PART_ERROR
+} FmsPartIndex;
+
+#define FMS_PARTS 7
+
+typedef struct FmsPart
+{
+	const char *data;			/* NULL if the event has no such part */
+	uint32		length;			/* bytes; of a jsonb with its varlena header */
+} FmsPart;
+
+typedef struct FmsEvent
+{
+	uint8		kind;			/* FmsEventKind */
+	uint8		status;			/* FmsStatus; of an end */
+	uint16		flags;			/* FMS_HAS_PARENT and so on */
+	uint32		table;			/* oid of the execution_spans it was made for */
+	int32		pid;			/* of the process that recorded it */
+	pg_uuid_t	span_id;
+	pg_uuid_t	trace_id;
+	pg_uuid_t	parent_span_id;
+	TimestampTz at;				/* start, end, or time of the event */
+	TimestampTz started_at;		/* start of the span; with FMS_HAS_TRACE */
+	TimestampTz recorded_at;
+	FmsPart		part[FMS_PARTS];
+} FmsEvent;
+
+/* what is known of a span besides its row */
+typedef struct FmsSpanRef
+{
+	pg_uuid_t	trace_id;
+	pg_uuid_t	parent_span_id;
+	bool		has_parent;
+	bool		stub;			/* its start has not been seen */
+	bool		ended;
+	TimestampTz started_at;
+} FmsSpanRef;
+
+extern size_t fms_event_encoded_size(const FmsEvent *event);
+extern void fms_event_encode(const FmsEvent *event, char *out);
+extern bool fms_event_decode(const char *in, size_t length, FmsEvent *event);
+
+#endif							/* FMS_SPAN_EVENT_H */

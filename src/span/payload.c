@@ -1,0 +1,301 @@
+/*-------------------------------------------------------------------------
+ *
+ * payload.c
+ *	  What callers hand in, brought to the form and size that a span stores.
+ *
+ * Tracing must not fail because a prompt is long.  A text above its limit is
+ * cut at a character; a jsonb above flowmaestro.max_payload is replaced by a
+ * small one that keeps what fits of its members (token counts are small and
+ * must survive) and tells the original size under TRUNCATED_KEY.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/json.h"
+#include "utils/numeric.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "span/payload.h"
+
+#define TRUNCATED_KEY "flowmaestro.truncated"
+#define PREVIEW_KEY "preview"
+#define PREVIEW_BYTES 200		/* of a text that is cut */
+#define KEEP_BYTES 512			/* members up to this size are kept whole */
+#define KEEP_TOTAL (32 * 1024)	/* but not more than this in sum */
+#define TIME_BYTES 64			/* of a timestamp as text */
+
+int			fms_max_payload = 1024;
+
+/* The part for a text, cut to FMS_MAX_TEXT bytes; NULL gives an absent part. */
+void
+fms_payload_text(FmsPart *part, text *value, bool *truncated)
+{
+	part->data = NULL;
+	part->length = 0;
+	if (value == NULL)
+		return;
+	part->data = VARDATA_ANY(value);
+	part->length = VARSIZE_ANY_EXHDR(value);
+	if (part->length > FMS_MAX_TEXT)
+	{
+		part->length = pg_mbcliplen(part->data, part->length, FMS_MAX_TEXT);
+		*truncated = true;
+	}
+}
+
+/* Set *value to a string, not copied. */
+static void
+set_string(JsonbValue *value, const char *data, int length)
+{
+	value->type = jbvString;
+	value->val.string.val = unconstify(char *, data);
+	value->val.string.len = length;
+}
+
+/* Push a key and its value into an object under construction. */
+static void
+push_pair(JsonbParseState **state, const char *key, JsonbValue *value)
+{
+	JsonbValue	name;
+
+	set_string(&name, key, strlen(key));
+	pushJsonbValue(state, WJB_KEY, &name);
+	pushJsonbValue(state, WJB_VALUE, value);
+}
+
+/* Push a key and a string into an object under construction. */
+static void
+push_string(JsonbParseState **state, const char *key, const char *data, int length)
+{
+	JsonbValue	value;
+
+	set_string(&value, data, length);
+	push_pair(state, key, &value);
+}
+
+/* Push the mark of a truncated payload of "bytes" bytes. */
+static void
+push_mark(JsonbParseState **state, Size bytes)
+{
+	JsonbValue	value;
+
+	value.type = jbvNumeric;
+	value.val.numeric = int64_to_numeric((int64) bytes);
+	push_pair(state, TRUNCATED_KEY, &value);
+}
+
+/* Bytes that a value takes inside a jsonb, near enough. */
+static Size
+value_bytes(const JsonbValue *value)
+{
+	switch (value->type)
+	{
+		case jbvString:
+			return value->val.string.len;
+		case jbvNumeric:
+			return VARSIZE_ANY(value->val.numeric);
+		case jbvBinary:
+			return value->val.binary.len;
+		default:
+			return 1;
+	}
+}
+
+/* Replace a value that is too big by a string that says so. */
+static void
+abridge(JsonbValue *value)
+{
+	Size		bytes = value_bytes(value);
+	int			keep = 0;
+	const char *data = "";
+
+	if (value->type == jbvString)
+	{
+		data = value->val.string.val;
+		keep = pg_mbcliplen(data, value->val.string.len, PREVIEW_BYTES);
+	}
+	data = psprintf("%.*s[truncated: %zu bytes]", keep, data, bytes);
+	set_string(value, data, strlen(data));
+}
+
+/* A small object that stands for an object above the limit. */
+static Jsonb *
+truncate_object(Jsonb *object, Size budget)
+{
+	JsonbParseState *state = NULL;
+	JsonbIterator *iterator = JsonbIteratorInit(&object->root);
+	JsonbIteratorToken token;
+	JsonbValue	key;
+	JsonbValue	value;
+	Size		used = 0;
+
+	(void) JsonbIteratorNext(&iterator, &key, false);
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	while ((token = JsonbIteratorNext(&iterator, &key, true)) == WJB_KEY)
+	{
+		CHECK_FOR_INTERRUPTS();
+		(void) JsonbIteratorNext(&iterator, &value, true);
+		if (key.val.string.len > PREVIEW_BYTES)
+			continue;
+		if (value_bytes(&value) > KEEP_BYTES)
+			abridge(&value);
+		used += key.val.string.len + value_bytes(&value);
+		if (used > budget)
+			break;
+		pushJsonbValue(&state, WJB_KEY, &key);
+		pushJsonbValue(&state, WJB_VALUE, &value);
+	}
+	push_mark(&state, VARSIZE(object));
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+/* A small object that stands for an array or a scalar above the limit. */
+static Jsonb *
+truncate_other(Jsonb *other)
+{
+	JsonbParseState *state = NULL;
+	JsonbValue	scalar;
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	push_mark(&state, VARSIZE(other));
+	if (JB_ROOT_IS_SCALAR(other) && JsonbExtractScalar(&other->root, &scalar) &&
+		scalar.type == jbvString)
+		push_string(&state, PREVIEW_KEY, scalar.val.string.val,
+					pg_mbcliplen(scalar.val.string.val, scalar.val.string.len, PREVIEW_BYTES));
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+/*
+ * The part for a jsonb, truncated above flowmaestro.max_payload; NULL gives
+ * an absent part.  An object stays an object.
+ */
+void
+fms_payload_jsonb(FmsPart *part, Jsonb *value, bool *truncated)
+{
+	Size		limit = (Size) fms_max_payload * 1024;
+
+	part->data = NULL;
+	part->length = 0;
+	if (value == NULL)
+		return;
+	if (VARSIZE(value) > limit)
+	{
+		value = JB_ROOT_IS_OBJECT(value) ?
+			truncate_object(value, Min(limit / 4, KEEP_TOTAL)) : truncate_other(value);
+		*truncated = true;
+	}
+	part->data = (const char *) value;
+	part->length = VARSIZE(value);
+}
+
+/* {"message": ..., "type": ...}; a part that is NULL is left out. */
+static Jsonb *
+make_error(const char *message, int length, const JsonbValue *type)
+{
+	JsonbParseState *state = NULL;
+	JsonbValue	kind;
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	if (message != NULL)
+		push_string(&state, "message", message, length);
+	if (type != NULL)
+	{
+		kind = *type;
+		push_pair(&state, "type", &kind);
+	}
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+/* The error object of a message and a type; NULL is an error without message. */
+Jsonb *
+fms_payload_error_from_text(text *message, const char *type_name)
+{
+	JsonbValue	type;
+	Size		limit = (Size) fms_max_payload * 1024;
+
+	set_string(&type, type_name, strlen(type_name));
+	if (message == NULL)
+		return make_error("Unknown error", 13, &type);
+	/* a jsonb string has a limit of its own, far above any useful message */
+	return make_error(VARDATA_ANY(message),
+					  pg_mbcliplen(VARDATA_ANY(message), VARSIZE_ANY_EXHDR(message),
+								   Min(limit, JENTRY_OFFLENMASK / 2)),
+					  &type);
+}
+
+/*
+ * An error as its callers know it, completed to an object with a message and
+ * a type: an object keeps what it has and takes its type from "name"; a string
+ * is a message; SQL NULL, JSON null and {} are an error without one.
+ */
+Jsonb *
+fms_payload_error_from_jsonb(Jsonb *error)
+{
+	JsonbValue	scalar;
+	JsonbValue	type;
+	JsonbValue	name;
+	JsonbValue *found;
+	bool		has_message;
+	char	   *text_form;
+
+	set_string(&type, "Error", 5);
+	if (error == NULL)
+		return make_error("Unknown error", 13, &type);
+	if (JB_ROOT_IS_OBJECT(error))
+	{
+		has_message = getKeyJsonValueFromContainer(&error->root, "message", 7, &scalar) != NULL;
+		if (getKeyJsonValueFromContainer(&error->root, "type", 4, &scalar) != NULL)
+			found = NULL;
+		else
+		{
+			found = getKeyJsonValueFromContainer(&error->root, "name", 4, &name);
+			if (found == NULL || found->type != jbvString)
+				found = &type;
+		}
+		if (has_message && found == NULL)
+			return error;
+		return DatumGetJsonbP(DirectFunctionCall2(jsonb_concat,
+												  JsonbPGetDatum(make_error(has_message ? NULL : "Unknown error", 13, found)),
+												  JsonbPGetDatum(error)));
+	}
+	if (JB_ROOT_IS_SCALAR(error) && JsonbExtractScalar(&error->root, &scalar))
+	{
+		if (scalar.type == jbvNull)
+			return make_error("Unknown error", 13, &type);
+		if (scalar.type == jbvString)
+			return make_error(scalar.val.string.val, scalar.val.string.len, &type);
+	}
+	text_form = JsonbToCString(NULL, &error->root, VARSIZE(error));
+	return make_error(text_form, strlen(text_form), &type);
+}
+
+/* The element of the events column for an event of a span, in UTC. */
+Jsonb *
+fms_payload_event(const FmsEvent *event)
+{
+	JsonbParseState *state = NULL;
+	JsonbValue	attributes;
+	char		time[TIME_BYTES];
+	int			utc = 0;
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	push_string(&state, "name", event->part[FMS_PART_NAME].data,
+				event->part[FMS_PART_NAME].length);
+	JsonEncodeDateTime(time, TimestampTzGetDatum(event->at), TIMESTAMPTZOID, &utc);
+	push_string(&state, "time", time, strlen(time));
+	if (event->part[FMS_PART_ATTRIBUTES].data != NULL)
+	{
+		attributes.type = jbvBinary;
+		attributes.val.binary.data = &((Jsonb *) event->part[FMS_PART_ATTRIBUTES].data)->root;
+		attributes.val.binary.len = event->part[FMS_PART_ATTRIBUTES].length - VARHDRSZ;
+		push_pair(&state, "attributes", &attributes);
+	}
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}

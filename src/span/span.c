@@ -1,0 +1,442 @@
+/*-------------------------------------------------------------------------
+ *
+ * span.c
+ *	  The recording functions of SQL.
+ *
+ * Each function checks its arguments, makes one event and hands it to the
+ * recorder.  Only arguments raise errors: an application must not fail
+ * because it is traced.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "funcapi.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "span/identity.h"
+#include "span/payload.h"
+#include "span/span.h"
+
+/*
+ * Times that a span may have: what OTLP's nanoseconds since 1970 in 64 bits
+ * with a sign can tell.
+ */
+#define FIRST_TIME ((int64) (UNIX_EPOCH_JDATE - POSTGRES_EPOCH_JDATE) * USECS_PER_DAY)
+#define LAST_TIME (FIRST_TIME + PG_INT64_MAX / 1000)
+
+static const FmsSpanRecorder *recorder;
+
+PG_FUNCTION_INFO_V1(fms_create_span);
+PG_FUNCTION_INFO_V1(fms_create_child_span);
+PG_FUNCTION_INFO_V1(fms_end_span);
+PG_FUNCTION_INFO_V1(fms_end_span_with_error_text);
+PG_FUNCTION_INFO_V1(fms_end_span_with_error_jsonb);
+PG_FUNCTION_INFO_V1(fms_set_span_attributes);
+PG_FUNCTION_INFO_V1(fms_add_span_event);
+PG_FUNCTION_INFO_V1(fms_cancel_trace);
+
+/* Tell this room where events go; called once, when the library is loaded. */
+void
+fms_span_install_recorder(const FmsSpanRecorder *installed)
+{
+	recorder = installed;
+}
+
+/* A uuid argument, or NULL.  Raises an error for the nil uuid. */
+static const pg_uuid_t *
+optional_id(FunctionCallInfo fcinfo, int n, const char *what)
+{
+	pg_uuid_t  *id;
+
+	if (PG_ARGISNULL(n))
+		return NULL;
+	id = PG_GETARG_UUID_P(n);
+	if (fms_identity_is_nil(id))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must not be nil", what),
+				 errhint("Leave %s out to have one made.", what)));
+	return id;
+}
+
+/* A uuid argument that must be there.  Raises an error for NULL and nil. */
+static const pg_uuid_t *
+required_id(FunctionCallInfo fcinfo, int n, const char *what)
+{
+	if (PG_ARGISNULL(n))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("%s must not be null", what)));
+	return optional_id(fcinfo, n, what);
+}
+
+/* The part for a text that must be there.  Raises an error for NULL and ''. */
+static void
+required_text(FunctionCallInfo fcinfo, int n, const char *what, FmsPart *part,
+			  bool *truncated)
+{
+	if (PG_ARGISNULL(n))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("%s must not be null", what)));
+	fms_payload_text(part, PG_GETARG_TEXT_PP(n), truncated);
+	if (part->length == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must not be empty", what)));
+}
+
+/* A jsonb argument, or NULL; JSON null stays a value. */
+static Jsonb *
+optional_jsonb(FunctionCallInfo fcinfo, int n)
+{
+	return PG_ARGISNULL(n) ? NULL : PG_GETARG_JSONB_P(n);
+}
+
+/* Whether a jsonb is JSON null. */
+static bool
+is_json_null(Jsonb *value)
+{
+	JsonbValue	scalar;
+
+	return JB_ROOT_IS_SCALAR(value) && JsonbExtractScalar(&value->root, &scalar) &&
+		scalar.type == jbvNull;
+}
+
+/*
+ * The attributes of an argument: an object, or none.  JSON null, which drivers
+ * make of a missing value, is none.  Raises an error for anything else.
+ */
+static void
+optional_attributes(FunctionCallInfo fcinfo, int n, FmsEvent *event, bool *truncated)
+{
+	Jsonb	   *attributes = optional_jsonb(fcinfo, n);
+
+	if (attributes != NULL && !JB_ROOT_IS_OBJECT(attributes))
+	{
+		if (!is_json_null(attributes))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("attributes must be a JSON object"),
+					 errdetail("The value is a JSON %s.",
+							   JB_ROOT_IS_SCALAR(attributes) ? "scalar" : "array")));
+		attributes = NULL;
+	}
+	fms_payload_jsonb(&event->part[FMS_PART_ATTRIBUTES], attributes, truncated);
+}
+
+/* A time argument, or "now".  Raises an error for what no span can have. */
+static TimestampTz
+optional_time(FunctionCallInfo fcinfo, int n, const char *what, TimestampTz now)
+{
+	TimestampTz at;
+
+	if (PG_ARGISNULL(n))
+		return now;
+	at = PG_GETARG_TIMESTAMPTZ(n);
+	if (at < FIRST_TIME || at > LAST_TIME)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+				 errmsg("%s is out of range", what),
+				 errdetail("Spans can lie between 1970-01-01 and 2262-04-11.")));
+	return at;
+}
+
+/* An event about a span, now. */
+static void
+begin_event(FmsEvent *event, FmsEventKind kind)
+{
+	memset(event, 0, sizeof(*event));
+	event->kind = kind;
+	event->pid = MyProcPid;
+	event->recorded_at = GetCurrentTimestamp();
+}
+
+/* Hand an event over, counting what was cut off. */
+static bool
+record(FmsEvent *event, bool truncated)
+{
+	if (truncated)
+		recorder->truncated();
+	return recorder->record(event);
+}
+
+/* The descriptor of span_context, looked up once for a call site. */
+static TupleDesc
+context_descriptor(FunctionCallInfo fcinfo)
+{
+	MemoryContext old;
+	TupleDesc	desc = fcinfo->flinfo->fn_extra;
+
+	if (desc != NULL)
+		return desc;
+	old = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("function returning record called in context that cannot accept type record")));
+	desc = BlessTupleDesc(desc);
+	MemoryContextSwitchTo(old);
+	fcinfo->flinfo->fn_extra = desc;
+	return desc;
+}
+
+/* The span_context of a start that was recorded. */
+static Datum
+context_datum(FunctionCallInfo fcinfo, FmsEvent *event)
+{
+	Datum		values[3];
+	bool		nulls[3] = {false, false, !(event->flags & FMS_HAS_PARENT)};
+
+	values[0] = UUIDPGetDatum(&event->trace_id);
+	values[1] = UUIDPGetDatum(&event->span_id);
+	values[2] = UUIDPGetDatum(&event->parent_span_id);
+	return HeapTupleGetDatum(heap_form_tuple(context_descriptor(fcinfo), values, nulls));
+}
+
+/*
+ * Give a start its ids: the caller's where there are any; the trace of the
+ * parent, if that is known; else new ones.
+ */
+static void
+set_identity(FmsEvent *event, const pg_uuid_t *trace_id, const pg_uuid_t *parent,
+			 const pg_uuid_t *span_id)
+{
+	FmsSpanRef	ref;
+
+	if (parent != NULL)
+	{
+		event->parent_span_id = *parent;
+		event->flags |= FMS_HAS_PARENT;
+	}
+	if (trace_id != NULL)
+		event->trace_id = *trace_id;
+	else if (parent != NULL && recorder->find(parent, &ref) && !ref.stub)
+		event->trace_id = ref.trace_id;
+	else
+		fms_identity_new_trace(&event->trace_id, event->at);
+	if (span_id != NULL)
+	{
+		event->span_id = *span_id;
+		event->flags |= FMS_CALLER_ID;
+	}
+	else
+		fms_identity_new_span(&event->span_id, &event->trace_id);
+}
+
+/*
+ * create_span(name text, span_type text, entity_id text, attributes jsonb,
+ *			   input jsonb, trace_id uuid, parent_span_id uuid, span_id uuid,
+ *			   started_at timestamptz) returns span_context
+ */
+Datum
+fms_create_span(PG_FUNCTION_ARGS)
+{
+	FmsEvent	event;
+	bool		truncated = false;
+	const pg_uuid_t *trace_id = optional_id(fcinfo, 5, "trace_id");
+	const pg_uuid_t *parent = optional_id(fcinfo, 6, "parent_span_id");
+	const pg_uuid_t *span_id = optional_id(fcinfo, 7, "span_id");
+
+	begin_event(&event, FMS_EVENT_START);
+	required_text(fcinfo, 0, "name", &event.part[FMS_PART_NAME], &truncated);
+	required_text(fcinfo, 1, "span_type", &event.part[FMS_PART_TYPE], &truncated);
+	fms_payload_text(&event.part[FMS_PART_ENTITY],
+					 PG_ARGISNULL(2) ? NULL : PG_GETARG_TEXT_PP(2), &truncated);
+	optional_attributes(fcinfo, 3, &event, &truncated);
+	fms_payload_jsonb(&event.part[FMS_PART_INPUT], optional_jsonb(fcinfo, 4), &truncated);
+	event.at = optional_time(fcinfo, 8, "started_at", event.recorded_at);
+	set_identity(&event, trace_id, parent, span_id);
+	(void) record(&event, truncated);
+	return context_datum(fcinfo, &event);
+}
+
+/*
+ * create_child_span(parent_span_id uuid, name text, span_type text,
+ *					 entity_id text, attributes jsonb, input jsonb,
+ *					 span_id uuid, started_at timestamptz) returns span_context
+ *
+ * A parent that nobody knows yet gives the child a trace of its own.
+ */
+Datum
+fms_create_child_span(PG_FUNCTION_ARGS)
+{
+	FmsEvent	event;
+	bool		truncated = false;
+	const pg_uuid_t *parent = required_id(fcinfo, 0, "parent_span_id");
+	const pg_uuid_t *span_id = optional_id(fcinfo, 6, "span_id");
+
+	begin_event(&event, FMS_EVENT_START);
+	required_text(fcinfo, 1, "name", &event.part[FMS_PART_NAME], &truncated);
+	required_text(fcinfo, 2, "span_type", &event.part[FMS_PART_TYPE], &truncated);
+	fms_payload_text(&event.part[FMS_PART_ENTITY],
+					 PG_ARGISNULL(3) ? NULL : PG_GETARG_TEXT_PP(3), &truncated);
+	optional_attributes(fcinfo, 4, &event, &truncated);
+	fms_payload_jsonb(&event.part[FMS_PART_INPUT], optional_jsonb(fcinfo, 5), &truncated);
+	event.at = optional_time(fcinfo, 7, "started_at", event.recorded_at);
+	set_identity(&event, NULL, parent, span_id);
+	(void) record(&event, truncated);
+	return context_datum(fcinfo, &event);
+}
+
+/* The status of an end that names one.  Raises an error for any other text. */
+static FmsStatus
+parse_status(text *status)
+{
+	char	   *name = text_to_cstring(status);
+
+	if (strcmp(name, "completed") == 0)
+		return FMS_STATUS_COMPLETED;
+	if (strcmp(name, "failed") == 0)
+		return FMS_STATUS_FAILED;
+	if (strcmp(name, "cancelled") == 0)
+		return FMS_STATUS_CANCELLED;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("invalid status of an ended span: \"%.*s\"",
+					pg_mbcliplen(name, strlen(name), 64), name),
+			 errhint("Use \"completed\", \"failed\" or \"cancelled\".")));
+	return FMS_STATUS_FAILED;	/* keep compiler quiet */
+}
+
+/*
+ * end_span(span_id uuid, output jsonb, attributes jsonb, error jsonb,
+ *			status text, ended_at timestamptz) returns boolean
+ */
+Datum
+fms_end_span(PG_FUNCTION_ARGS)
+{
+	FmsEvent	event;
+	bool		truncated = false;
+	const pg_uuid_t *span_id = required_id(fcinfo, 0, "span_id");
+	Jsonb	   *error = optional_jsonb(fcinfo, 3);
+
+	/* a missing error travels as JSON null from most drivers */
+	if (error != NULL)
+		error = is_json_null(error) ? NULL : fms_payload_error_from_jsonb(error);
+	begin_event(&event, FMS_EVENT_END);
+	event.span_id = *span_id;
+	fms_payload_jsonb(&event.part[FMS_PART_OUTPUT], optional_jsonb(fcinfo, 1), &truncated);
+	optional_attributes(fcinfo, 2, &event, &truncated);
+	fms_payload_jsonb(&event.part[FMS_PART_ERROR], error, &truncated);
+	if (!PG_ARGISNULL(4))
+		event.status = parse_status(PG_GETARG_TEXT_PP(4));
+	else
+		event.status = error != NULL ? FMS_STATUS_FAILED : FMS_STATUS_COMPLETED;
+	event.at = optional_time(fcinfo, 5, "ended_at", event.recorded_at);
+	PG_RETURN_BOOL(record(&event, truncated));
+}
+
+/* End a span as failed: what both forms of end_span_with_error do. */
+static bool
+end_with_error(FunctionCallInfo fcinfo, Jsonb *error)
+{
+	FmsEvent	event;
+	bool		truncated = false;
+	const pg_uuid_t *span_id = required_id(fcinfo, 0, "span_id");
+
+	begin_event(&event, FMS_EVENT_END);
+	event.span_id = *span_id;
+	event.status = FMS_STATUS_FAILED;
+	fms_payload_jsonb(&event.part[FMS_PART_ERROR], error, &truncated);
+	optional_attributes(fcinfo, 2, &event, &truncated);
+	event.at = optional_time(fcinfo, 3, "ended_at", event.recorded_at);
+	return record(&event, truncated);
+}
+
+/*
+ * end_span_with_error(span_id uuid, error text, attributes jsonb,
+ *					   ended_at timestamptz) returns boolean
+ */
+Datum
+fms_end_span_with_error_text(PG_FUNCTION_ARGS)
+{
+	text	   *message = PG_ARGISNULL(1) ? NULL : PG_GETARG_TEXT_PP(1);
+
+	PG_RETURN_BOOL(end_with_error(fcinfo, fms_payload_error_from_text(message, "Error")));
+}
+
+/*
+ * end_span_with_error(span_id uuid, error jsonb, attributes jsonb,
+ *					   ended_at timestamptz) returns boolean
+ */
+Datum
+fms_end_span_with_error_jsonb(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(end_with_error(fcinfo,
+								  fms_payload_error_from_jsonb(optional_jsonb(fcinfo, 1))));
+}
+
+/* set_span_attributes(span_id uuid, attributes jsonb) returns boolean */
+Datum
+fms_set_span_attributes(PG_FUNCTION_ARGS)
+{
+	FmsEvent	event;
+	bool		truncated = false;
+	const pg_uuid_t *span_id = required_id(fcinfo, 0, "span_id");
+
+	begin_event(&event, FMS_EVENT_ATTRIBUTES);
+	event.span_id = *span_id;
+	event.at = event.recorded_at;
+	optional_attributes(fcinfo, 1, &event, &truncated);
+	PG_RETURN_BOOL(record(&event, truncated));
+}
+
+/*
+ * add_span_event(span_id uuid, name text, attributes jsonb, at timestamptz)
+ * returns boolean
+ */
+Datum
+fms_add_span_event(PG_FUNCTION_ARGS)
+{
+	FmsEvent	event;
+	bool		truncated = false;
+	const pg_uuid_t *span_id = required_id(fcinfo, 0, "span_id");
+
+	begin_event(&event, FMS_EVENT_EVENT);
+	event.span_id = *span_id;
+	required_text(fcinfo, 1, "name", &event.part[FMS_PART_NAME], &truncated);
+	optional_attributes(fcinfo, 2, &event, &truncated);
+	event.at = optional_time(fcinfo, 3, "at", event.recorded_at);
+	PG_RETURN_BOOL(record(&event, truncated));
+}
+
+/*
+ * cancel_trace(trace_id uuid, reason text) returns bigint
+ *
+ * A span that ends by itself at the same moment keeps its own end and is not
+ * counted.
+ */
+Datum
+fms_cancel_trace(PG_FUNCTION_ARGS)
+{
+	FmsEvent	event;
+	bool		truncated = false;
+	const pg_uuid_t *trace_id = required_id(fcinfo, 0, "trace_id");
+	Jsonb	   *error = NULL;
+	pg_uuid_t  *spans;
+	int			count;
+	int64		cancelled = 0;
+
+	if (!PG_ARGISNULL(1))
+		error = fms_payload_error_from_text(PG_GETARG_TEXT_PP(1), "Cancelled");
+	spans = recorder->running(trace_id, &count);
+	for (int i = 0; i < count; i++)
+	{
+		begin_event(&event, FMS_EVENT_END);
+		event.span_id = spans[i];
+		event.status = FMS_STATUS_CANCELLED;
+		event.at = event.recorded_at;
+		fms_payload_jsonb(&event.part[FMS_PART_ERROR], error, &truncated);
+		if (record(&event, truncated))
+			cancelled++;
+	}
+	PG_RETURN_INT64(cancelled);
+}

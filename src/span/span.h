@@ -1,0 +1,38 @@
+/*-------------------------------------------------------------------------
+ *
+ * span.h
+ *	  The recording functions of SQL, and what they need from the rooms above.
+ *
+ * This room makes events and knows nothing of where they go: the recorder is
+ * installed by the front door.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FMS_SPAN_SPAN_H
+#define FMS_SPAN_SPAN_H
+
+#include "span/event.h"
+
+typedef struct FmsSpanRecorder
+{
+	/*
+	 * Take an event.  A start comes back with the trace, parent and start
+	 * that the span really has.  False: an end of a span that had ended, or a
+	 * record that was dropped.  Throws only what the caller has to see (a
+	 * query cancel), or if the extension is not there.
+	 */
+	bool		(*record) (FmsEvent *event);
+
+	/* What is known of a span, in memory or in the table; false: nothing. */
+	bool		(*find) (const pg_uuid_t *span_id, FmsSpanRef *ref);
+
+	/* The running spans of a trace, allocated in the current context. */
+	pg_uuid_t  *(*running) (const pg_uuid_t *trace_id, int *count);
+
+	/* Count a record with something cut off. */
+	void		(*truncated) (void);
+} FmsSpanRecorder;
+
+extern void fms_span_install_recorder(const FmsSpanRecorder *recorder);
+
+#endif							/* FMS_SPAN_SPAN_H */

@@ -1,0 +1,400 @@
+/*-------------------------------------------------------------------------
+ *
+ * apply.c
+ *	  Rows into execution_spans: the one write path.
+ *
+ * Rows are grouped by partition and written with one statement a group,
+ *
+ *		INSERT INTO partition SELECT ... FROM pending_rows()
+ *		ON CONFLICT (trace_id, span_id) DO UPDATE ...
+ *
+ * where pending_rows() hands out the group from memory, so that nothing is
+ * turned into text.  A row without a start has an empty name: it completes the
+ * row that is there, or waits as a stub for its start.  If not even the trace
+ * is known, the stub's trace id is its span id, under which the start finds it.
+ *
+ * Applying a row twice changes nothing but the events column, which the
+ * writer's progress row and the transaction around a batch take care of.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "buffer/buffer.h"
+#include "writer/apply.h"
+#include "writer/partition.h"
+#include "writer/table.h"
+
+#define COLUMNS 18
+#define PLANS 32				/* partitions whose statement is kept */
+
+/* keep the column's value unless the row is a stub */
+#define FILL(column) \
+	column " = CASE WHEN s.name OPERATOR(pg_catalog.=) '' THEN excluded." column " ELSE s." column " END, "
+
+/* take the outcome if the row has none */
+#define OUTCOME(column) \
+	column " = CASE WHEN s.status OPERATOR(pg_catalog.=) 'started' THEN excluded." column " ELSE s." column " END, "
+
+/* the row waited for this start */
+#define STUB_FILLED \
+	"s.name OPERATOR(pg_catalog.=) '' AND excluded.name OPERATOR(pg_catalog.<>) ''"
+#define END_AFTER \
+	"CASE WHEN s.status OPERATOR(pg_catalog.=) 'started' THEN excluded.ended_at ELSE s.ended_at END"
+
+static const char *const upsert =
+	"INSERT INTO flowmaestro.%s AS s (trace_id, span_id, parent_span_id, name, span_type, entity_id, "
+	"started_at, ended_at, duration_ms, status, input, output, error, attributes, created_at, "
+	"events, links, otlp) "
+	"SELECT b.trace_id, b.span_id, b.parent_span_id, b.name, b.span_type, b.entity_id, "
+	"b.started_at, b.ended_at, b.duration_ms, b.status, b.input, b.output, b.error, b.attributes, "
+	"b.created_at, b.events, b.links, b.otlp "
+	"FROM flowmaestro.pending_rows() AS b "
+	"ON CONFLICT (trace_id, span_id) DO UPDATE SET "
+	FILL("parent_span_id") FILL("name") FILL("span_type") FILL("entity_id") FILL("input")
+	"started_at = CASE WHEN " STUB_FILLED " THEN excluded.started_at ELSE s.started_at END, "
+	"ended_at = CASE WHEN " STUB_FILLED " AND " END_AFTER " OPERATOR(pg_catalog.<) excluded.started_at "
+	"THEN excluded.started_at ELSE " END_AFTER " END, "
+	"duration_ms = CASE WHEN " STUB_FILLED " THEN CASE WHEN " END_AFTER " IS NOT NULL THEN "
+	"GREATEST(0, EXTRACT(epoch FROM (" END_AFTER ") OPERATOR(pg_catalog.-) excluded.started_at)"
+	"::pg_catalog.float8 OPERATOR(pg_catalog.*) 1000) END "
+	"WHEN s.status OPERATOR(pg_catalog.=) 'started' THEN excluded.duration_ms ELSE s.duration_ms END, "
+	OUTCOME("status") OUTCOME("output") OUTCOME("error")
+	/* an operator would fetch and store a large value again for nothing */
+	"attributes = CASE WHEN excluded.attributes OPERATOR(pg_catalog.=) '{}' THEN s.attributes "
+	"ELSE s.attributes OPERATOR(pg_catalog.||) excluded.attributes END, "
+	"events = CASE WHEN s.events IS NULL OR excluded.events IS NULL "
+	"THEN COALESCE(s.events, excluded.events) "
+	"ELSE s.events OPERATOR(pg_catalog.||) excluded.events END "
+	/* a repeated end changes nothing, nor does a repeated start without attributes */
+	"WHERE (" STUB_FILLED ") "
+	"OR (s.status OPERATOR(pg_catalog.=) 'started' AND excluded.status OPERATOR(pg_catalog.<>) 'started') "
+	"OR ((excluded.attributes OPERATOR(pg_catalog.<>) '{}' OR excluded.events IS NOT NULL) "
+	"AND (excluded.status OPERATOR(pg_catalog.=) 'started' OR excluded.name OPERATOR(pg_catalog.<>) ''))";
+
+/* the stub that waits for a start under the span's own id */
+static const char *const take_stub =
+	"DELETE FROM flowmaestro.execution_spans AS s "
+	"WHERE s.trace_id OPERATOR(pg_catalog.=) $1 AND s.span_id OPERATOR(pg_catalog.=) $1 "
+	"AND s.name OPERATOR(pg_catalog.=) '' "
+	"RETURNING s.status, s.ended_at, s.output, s.error, s.attributes, s.events";
+
+/* the statement for a partition, kept while its name stays */
+typedef struct KeptPlan
+{
+	Oid			partition;
+	char		name[NAMEDATALEN];
+	SPIPlanPtr	plan;
+} KeptPlan;
+
+static KeptPlan plans[PLANS];
+
+/* the group that pending_rows() hands out; NULL outside of a statement */
+static FmsRow **group = NULL;
+static int	group_count = 0;
+
+PG_FUNCTION_INFO_V1(fms_pending_rows);
+
+/* The text of a part as a datum; an absent part is the empty text. */
+static Datum
+text_datum(const FmsPart *part)
+{
+	return PointerGetDatum(cstring_to_text_with_len(part->data == NULL ? "" : part->data,
+													part->length));
+}
+
+/* Set a column to a jsonb, or to null if there is none. */
+static void
+put_jsonb(Datum *values, bool *nulls, int column, Jsonb *value)
+{
+	nulls[column] = value == NULL;
+	values[column] = JsonbPGetDatum(value);
+}
+
+/* Put a row into the result of pending_rows(). */
+static void
+put_row(ReturnSetInfo *result, FmsRow *row, Jsonb *no_attributes)
+{
+	Datum		values[COLUMNS] = {0};
+	bool		nulls[COLUMNS] = {false};
+	bool		ended = row->status != FMS_STATUS_STARTED;
+
+	values[0] = UUIDPGetDatum(&row->trace_id);
+	values[1] = UUIDPGetDatum(&row->span_id);
+	nulls[2] = !row->has_parent;
+	values[2] = UUIDPGetDatum(&row->parent_span_id);
+	values[3] = text_datum(&row->name);
+	values[4] = text_datum(&row->type);
+	nulls[5] = row->entity.data == NULL;
+	values[5] = text_datum(&row->entity);
+	values[6] = TimestampTzGetDatum(row->started_at);
+	nulls[7] = nulls[8] = !ended;
+	values[7] = TimestampTzGetDatum(row->ended_at);
+	values[8] = Float8GetDatum((row->ended_at - row->started_at) / 1000.0);
+	values[9] = CStringGetTextDatum(fms_table_status(row->status));
+	put_jsonb(values, nulls, 10, row->input);
+	put_jsonb(values, nulls, 11, row->output);
+	put_jsonb(values, nulls, 12, row->error);
+	put_jsonb(values, nulls, 13, row->attributes == NULL ? no_attributes : row->attributes);
+	values[14] = TimestampTzGetDatum(row->created_at);
+	put_jsonb(values, nulls, 15, row->events);
+	nulls[16] = nulls[17] = true;
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+/*
+ * pending_rows() returns setof execution_spans: the group that apply.c is
+ * writing.
+ */
+Datum
+fms_pending_rows(PG_FUNCTION_ARGS)
+{
+	MemoryContext scratch;
+	MemoryContext old;
+	Jsonb	   *no_attributes;
+
+	if (group == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("pending_rows() can only be called by the span writer")));
+	InitMaterializedSRF(fcinfo, 0);
+	no_attributes = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")));
+	scratch = AllocSetContextCreate(CurrentMemoryContext, "pending_rows", ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(scratch);
+	for (int i = 0; i < group_count; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		put_row((ReturnSetInfo *) fcinfo->resultinfo, group[i], no_attributes);
+		MemoryContextReset(scratch);
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(scratch);
+	return (Datum) 0;
+}
+
+/* The kept statement for a partition; the caller is connected to SPI. */
+static SPIPlanPtr
+plan_for(Oid partition)
+{
+	char	   *name = get_rel_name(partition);
+	KeptPlan	   *kept = &plans[partition % PLANS];
+
+	if (name == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("partition with OID %u does not exist", partition)));
+	if (kept->plan != NULL && kept->partition == partition && strcmp(kept->name, name) == 0)
+		return kept->plan;
+	if (kept->plan != NULL)
+		SPI_freeplan(kept->plan);
+	kept->plan = NULL;
+	kept->plan = SPI_prepare(psprintf(upsert, quote_identifier(name)), 0, NULL);
+	if (kept->plan == NULL || SPI_keepplan(kept->plan) != 0)
+		elog(ERROR, "could not prepare the write of spans: %s",
+			 SPI_result_code_string(SPI_result));
+	kept->partition = partition;
+	strlcpy(kept->name, name, NAMEDATALEN);
+	return kept->plan;
+}
+
+/*
+ * Write a group of rows of one partition, as its owner.  Returns how many
+ * rows were inserted or changed.
+ */
+static uint64
+write_group(FmsRow **rows, int count)
+{
+	FmsOwnerScope scope;
+	uint64		processed;
+	int			rc;
+
+	fms_table_enter(rows[0]->partition, &scope);
+	group = rows;
+	group_count = count;
+	PG_TRY();
+	{
+		rc = SPI_execute_plan(plan_for(rows[0]->partition), NULL, NULL, false, 0);
+		processed = SPI_processed;
+	}
+	PG_FINALLY();
+	{
+		group = NULL;
+	}
+	PG_END_TRY();
+	if (rc != SPI_OK_INSERT)
+		elog(ERROR, "write of spans failed: %s", SPI_result_code_string(rc));
+	fms_table_leave(&scope);
+	return processed;
+}
+
+/* The status of a text of the column. */
+static FmsStatus
+status_of(const char *name)
+{
+	for (int s = FMS_STATUS_COMPLETED; s <= FMS_STATUS_CANCELLED; s++)
+	{
+		if (strcmp(name, fms_table_status(s)) == 0)
+			return (FmsStatus) s;
+	}
+	return FMS_STATUS_STARTED;
+}
+
+/* A jsonb column of the first row, copied to a context, or NULL. */
+static Jsonb *
+copy_jsonb(int column, MemoryContext context)
+{
+	bool		isnull;
+	Datum		value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, &isnull);
+	MemoryContext old;
+
+	if (isnull)
+		return NULL;
+	old = MemoryContextSwitchTo(context);
+	value = PointerGetDatum(PG_DETOAST_DATUM_COPY(value));
+	MemoryContextSwitchTo(old);
+	return DatumGetJsonbP(value);
+}
+
+/* Fold the stub of the first row into a row, as what came before it. */
+static void
+fold_stub(FmsRow *row, MemoryContext context)
+{
+	char	   *status = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+	MemoryContext old;
+	bool		isnull;
+	Jsonb	   *attributes = copy_jsonb(5, context);
+	Jsonb	   *events = copy_jsonb(6, context);
+
+	if (status_of(status) != FMS_STATUS_STARTED)
+	{
+		row->status = status_of(status);
+		row->ended_at = DatumGetTimestampTz(SPI_getbinval(SPI_tuptable->vals[0],
+														  SPI_tuptable->tupdesc, 2, &isnull));
+		row->ended_at = Max(row->ended_at, row->started_at);
+		row->output = copy_jsonb(3, context);
+		row->error = copy_jsonb(4, context);
+	}
+	old = MemoryContextSwitchTo(context);
+	row->attributes = fms_fold_concat(attributes, row->attributes);
+	row->events = fms_fold_concat(events, row->events);
+	MemoryContextSwitchTo(old);
+}
+
+/* Take the stub of a row's span out of the table and into the row. */
+static void
+adopt_stub(FmsRow *row)
+{
+	MemoryContext context = CurrentMemoryContext;
+	FmsOwnerScope scope;
+	Oid			types[1] = {UUIDOID};
+	Datum		values[1] = {UUIDPGetDatum(&row->span_id)};
+
+	fms_table_enter(fms_buffer_table(), &scope);
+	if (SPI_execute_with_args(take_stub, 1, types, values, NULL, false, 0) != SPI_OK_DELETE_RETURNING)
+		elog(ERROR, "could not take a stub span");
+	if (SPI_processed > 0)
+		fold_stub(row, context);
+	fms_table_leave(&scope);
+}
+
+/*
+ * Give a row without a known trace the one of the row in the table, or make it
+ * a stub.
+ */
+static void
+find_trace(FmsRow *row)
+{
+	FmsSpanRef	ref;
+
+	if (fms_table_find(&row->span_id, &ref))
+	{
+		row->trace_id = ref.trace_id;
+		row->started_at = ref.started_at;
+	}
+	else
+	{
+		row->trace_id = row->span_id;
+		row->started_at = row->status == FMS_STATUS_STARTED ? row->created_at : row->ended_at;
+	}
+	if (row->status != FMS_STATUS_STARTED)
+		row->ended_at = Max(row->ended_at, row->started_at);
+	row->has_trace = true;
+}
+
+/* Order rows by partition, then those with a start first, then by key. */
+static int
+compare_rows(const void *a, const void *b)
+{
+	const FmsRow *left = *(FmsRow *const *) a;
+	const FmsRow *right = *(FmsRow *const *) b;
+	int			order;
+
+	if (left->partition != right->partition)
+		return left->partition < right->partition ? -1 : 1;
+	if (left->has_start != right->has_start)
+		return left->has_start ? -1 : 1;
+	order = memcmp(&left->trace_id, &right->trace_id, UUID_LEN);
+	return order != 0 ? order : memcmp(&left->span_id, &right->span_id, UUID_LEN);
+}
+
+/* Whether two rows go into the same statement. */
+static bool
+same_group(const FmsRow *left, const FmsRow *right)
+{
+	return left->partition == right->partition && left->has_start == right->has_start;
+}
+
+/* Look at the table for what a row needs from there, without changing the row. */
+static FmsRow *
+complete_row(const FmsRow *row)
+{
+	FmsRow	   *copy = palloc(sizeof(FmsRow));
+
+	*copy = *row;
+	if (!copy->has_trace)
+		find_trace(copy);
+	if (copy->adopt_stub)
+		adopt_stub(copy);
+	return copy;
+}
+
+/*
+ * Write rows, in the current transaction; adds to *applied.  The array gets
+ * sorted and entries of it replaced; the rows themselves stay as they are, so
+ * that they can be applied again after an error.
+ */
+void
+fms_apply(FmsRow **rows, int count, FmsApplied *applied)
+{
+	int			next;
+
+	for (int i = 0; i < count; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (!rows[i]->has_trace || rows[i]->adopt_stub)
+			rows[i] = complete_row(rows[i]);
+		rows[i]->partition = fms_partition_for(rows[i]->started_at);
+	}
+	qsort(rows, count, sizeof(FmsRow *), compare_rows);
+	for (int i = 0; i < count; i = next)
+	{
+		uint64		processed;
+
+		for (next = i + 1; next < count && same_group(rows[i], rows[next]); next++)
+			;
+		processed = write_group(rows + i, next - i);
+		if (rows[i]->has_start)
+			applied->written += processed;
+		else
+			applied->updated += processed;
+	}
+}

@@ -1,0 +1,318 @@
+/*-------------------------------------------------------------------------
+ *
+ * flush.c
+ *	  One batch from the ring into the table.
+ *
+ * A batch is all that waits, up to BATCH_RECORDS or half of the ring.  It is
+ * read where it lies, folded, and applied in one transaction, which also sets
+ * writer_progress to the batch's end.  Only after the commit are the records
+ * let go.  If this process dies in between, the next one finds in
+ * writer_progress that they are written: each record takes effect once.
+ *
+ * Errors are thrown; the caller aborts the transaction and tries again.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/lmgr.h"
+#include "utils/memutils.h"
+#include "utils/inval.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "buffer/buffer.h"
+#include "buffer/tracked.h"
+#include "writer/flush.h"
+#include "writer/reject.h"
+#include "writer/table.h"
+
+#define BATCH_RECORDS 20000
+#define EXPECTED_SPANS 1024		/* of a batch, to begin with */
+
+/* a stretch of the ring, and what became of its records */
+typedef struct Batch
+{
+	uint64		begin;
+	uint64		end;
+	uint64		records;
+	uint64		strays;			/* made for a table that is gone, or unreadable */
+	FmsFold		fold;
+} Batch;
+
+static const char *const read_progress =
+	"SELECT p.position FROM flowmaestro.writer_progress AS p "
+	"WHERE p.ring_id OPERATOR(pg_catalog.=) $1";
+
+static const char *const save_progress =
+	"INSERT INTO flowmaestro.writer_progress AS p (ring_id, position) VALUES ($1, $2) "
+	"ON CONFLICT (ring_id) DO UPDATE SET position = excluded.position";
+
+static const char *const forget_others =
+	"DELETE FROM flowmaestro.writer_progress AS p "
+	"WHERE p.ring_id OPERATOR(pg_catalog.<>) $1";
+
+/* the table whose writer_progress was looked at in this process */
+static Oid	progress_read_for = InvalidOid;
+
+/* rows were set aside because they were locked */
+static bool blocked_rows = true;
+
+/* The ring's id as a bigint. */
+static Datum
+ring_id(void)
+{
+	return Int64GetDatum((int64) fms_buffer_ring()->header->ring_id);
+}
+
+/* Let records go that a process before this one has written. */
+static void
+skip_written(uint64 written)
+{
+	uint64		head = fms_buffer_head();
+	uint64		position = fms_buffer_ring()->header->tail;
+	uint64		records = 0;
+
+	while (position < written && position < head)
+	{
+		const char *body;
+		uint32		length;
+		FmsEvent	event;
+
+		position = fms_ring_read(fms_buffer_ring(), position, &body, &length);
+		if (position == 0)
+			return;				/* read_batch will deal with it */
+		if (body == NULL)
+			continue;
+		records++;
+		if (fms_event_decode(body, length, &event))
+			fms_tracked_flushed(event.table, &event.span_id, event.kind == FMS_EVENT_END);
+	}
+	if (records > 0)
+		fms_buffer_acknowledge(position, records);
+}
+
+/*
+ * Once in a process and life of the table, see what of the ring is written.
+ * In a transaction.
+ */
+static void
+catch_up(Oid table)
+{
+	FmsOwnerScope scope;
+	Oid			types[1] = {INT8OID};
+	Datum		values[1] = {ring_id()};
+	bool		isnull;
+	uint64		written = 0;
+
+	if (progress_read_for == table)
+		return;
+	fms_table_enter(table, &scope);
+	if (SPI_execute_with_args(forget_others, 1, types, values, NULL, false, 0) != SPI_OK_DELETE ||
+		SPI_execute_with_args(read_progress, 1, types, values, NULL, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read the writer's progress");
+	if (SPI_processed > 0)
+		written = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc,
+											  1, &isnull));
+	fms_table_leave(&scope);
+	skip_written(written);
+	progress_read_for = table;
+	/* what memory knows of another life of the table is of no use */
+	fms_tracked_purge(MyDatabaseId, table);
+}
+
+/* Save how far a batch goes, in its own transaction. */
+static void
+save_end(Oid table, uint64 position)
+{
+	FmsOwnerScope scope;
+	static SPIPlanPtr plan = NULL;
+	Oid			types[2] = {INT8OID, INT8OID};
+	Datum		values[2] = {ring_id(), Int64GetDatum((int64) position)};
+
+	fms_table_enter(table, &scope);
+	if (plan == NULL)
+	{
+		SPIPlanPtr	made = SPI_prepare(save_progress, 2, types);
+
+		if (made == NULL || SPI_keepplan(made) != 0)
+			elog(ERROR, "could not prepare the writer's progress");
+		plan = made;
+	}
+	if (SPI_execute_plan(plan, values, NULL, false, 0) != SPI_OK_INSERT)
+		elog(ERROR, "could not save the writer's progress");
+	fms_table_leave(&scope);
+}
+
+/*
+ * Take the table for a transaction, without waiting.  Returns its oid, or says
+ * in *outcome why not.
+ */
+static Oid
+lock_table(FmsFlush *outcome)
+{
+	Oid			table = fms_buffer_table();
+
+	*outcome = FMS_FLUSH_HOMELESS;
+	if (!OidIsValid(table))
+		return InvalidOid;
+	*outcome = FMS_FLUSH_BUSY;
+	if (!ConditionalLockRelationOid(table, RowExclusiveLock))
+		return InvalidOid;
+	AcceptInvalidationMessages();
+	if (fms_buffer_table() != table)
+		return InvalidOid;
+	return table;
+}
+
+/*
+ * Read records from the tail on and fold those of this table.  Records that
+ * can't be read end the ring: what follows them is lost, and told.
+ */
+static void
+read_batch(Batch *batch, Oid table)
+{
+	const FmsRing *ring = fms_buffer_ring();
+	uint64		head = fms_buffer_head();
+	uint64		limit;
+
+	memset(batch, 0, sizeof(*batch));
+	batch->begin = batch->end = ring->header->tail;
+	limit = Min(head, batch->begin + ring->header->bytes / 2);
+	fms_fold_begin(&batch->fold, EXPECTED_SPANS);
+	while (batch->end < limit && batch->records < BATCH_RECORDS)
+	{
+		const char *body;
+		uint32		length;
+		FmsEvent	event;
+		uint64		next = fms_ring_read(ring, batch->end, &body, &length);
+
+		CHECK_FOR_INTERRUPTS();
+		if (next == 0)
+		{
+			uint64		lost = fms_buffer_pending(fms_buffer_slot()) - batch->records;
+
+			ereport(LOG,
+					(errcode(ERRCODE_DATA_CORRUPTED),
+					 errmsg("span buffer is damaged, %llu records are lost",
+							(unsigned long long) lost)));
+			batch->strays += lost;
+			batch->records += lost;
+			batch->end = head;
+			break;
+		}
+		batch->end = next;
+		if (body == NULL)
+			continue;
+		batch->records++;
+		if (!fms_event_decode(body, length, &event) || event.table != table)
+			batch->strays++;
+		else
+			fms_fold_add(&batch->fold, &event);
+	}
+	fms_fold_finish(&batch->fold);
+}
+
+/* Count a batch that is committed, and let its records go. */
+static void
+finish_batch(const Batch *batch, const FmsApplied *applied, Oid table, TimestampTz begun)
+{
+	FmsSlot    *slot = fms_buffer_slot();
+	uint64		folded = batch->records - batch->strays;
+
+	fms_slot_count(slot, FMS_WRITTEN, applied->written);
+	fms_slot_count(slot, FMS_UPDATED, applied->updated);
+	fms_slot_count(slot, FMS_REJECTED, applied->rejected);
+	fms_slot_count(slot, FMS_COALESCED, folded - batch->fold.count);
+	fms_slot_count(slot, FMS_CLAMPED_ENDS, batch->fold.clamped);
+	fms_slot_count(slot, FMS_DUPLICATE_ENDS, batch->fold.duplicates);
+	fms_slot_count(slot, FMS_DROPPED, batch->strays);
+	fms_slot_count(slot, FMS_FLUSHES, 1);
+	fms_slot_count(slot, FMS_FLUSH_TIME_US, Max(GetCurrentTimestamp() - begun, 0));
+	if (applied->rejected > 0)
+		blocked_rows = true;
+	for (int i = 0; i < batch->fold.count; i++)
+		fms_tracked_flushed(table, &batch->fold.rows[i]->span_id,
+							batch->fold.rows[i]->status != FMS_STATUS_STARTED);
+	fms_buffer_acknowledge(batch->end, batch->records);
+}
+
+/*
+ * Write one batch, in a transaction of its own.  An error leaves the
+ * transaction to the caller and the records where they are.
+ */
+FmsFlush
+fms_flush_batch(void)
+{
+	TimestampTz begun = GetCurrentTimestamp();
+	FmsApplied	applied = {0};
+	FmsFlush	outcome;
+	Batch		batch;
+	MemoryContext context;
+	Oid			table;
+
+	if (fms_buffer_pending(fms_buffer_slot()) == 0)
+		return FMS_FLUSH_EMPTY;
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	pgstat_report_activity(STATE_RUNNING, "writing spans");
+	table = lock_table(&outcome);
+	if (OidIsValid(table))
+	{
+		/* the fold is needed after the commit */
+		context = AllocSetContextCreate(TopMemoryContext, "flowmaestro_spans batch",
+										ALLOCSET_DEFAULT_SIZES);
+		MemoryContextSetParent(context, CurTransactionContext);
+		catch_up(table);
+		MemoryContextSwitchTo(context);
+		read_batch(&batch, table);
+		fms_reject_apply(batch.fold.rows, batch.fold.count, &applied);
+		save_end(table, batch.end);
+		MemoryContextSetParent(context, TopMemoryContext);
+		outcome = FMS_FLUSH_DONE;
+	}
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	if (outcome == FMS_FLUSH_DONE)
+	{
+		finish_batch(&batch, &applied, table, begun);
+		MemoryContextDelete(context);
+	}
+	pgstat_report_stat(true);
+	pgstat_report_activity(STATE_IDLE, NULL);
+	return outcome;
+}
+
+/* Whether there may be rows that were set aside because they were locked. */
+bool
+fms_flush_needs_retry(void)
+{
+	return blocked_rows;
+}
+
+/* Put rows back that were set aside because they were locked. */
+void
+fms_flush_retry_blocked(void)
+{
+	FmsFlush	outcome;
+	int64		left = 0;
+
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	pgstat_report_activity(STATE_RUNNING, "writing spans that were locked");
+	if (OidIsValid(lock_table(&outcome)))
+		(void) fms_reject_retry(true, &left);
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	blocked_rows = outcome != FMS_FLUSH_HOMELESS && left > 0;
+	pgstat_report_stat(true);
+	pgstat_report_activity(STATE_IDLE, NULL);
+}

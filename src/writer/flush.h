@@ -1,0 +1,23 @@
+/*-------------------------------------------------------------------------
+ *
+ * flush.h
+ *	  One batch from the ring into the table.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FMS_WRITER_FLUSH_H
+#define FMS_WRITER_FLUSH_H
+
+typedef enum FmsFlush
+{
+	FMS_FLUSH_DONE,				/* a batch is written; there may be more */
+	FMS_FLUSH_EMPTY,			/* there was nothing to write */
+	FMS_FLUSH_BUSY,				/* somebody is changing the table */
+	FMS_FLUSH_HOMELESS			/* the extension is not there */
+} FmsFlush;
+
+extern FmsFlush fms_flush_batch(void);
+extern bool fms_flush_needs_retry(void);
+extern void fms_flush_retry_blocked(void);
+
+#endif							/* FMS_WRITER_FLUSH_H */

@@ -1,0 +1,179 @@
+/*-------------------------------------------------------------------------
+ *
+ * fold.c
+ *	  The events of a batch, folded to one row for each span.
+ *
+ * The rules, here for a batch and in apply.c's statement for what is in the
+ * table: the first start gives the fields of a span, a later one only its
+ * attributes; the first end gives the outcome, a later one nothing; attributes
+ * merge in the order of recording, later keys win; events are appended.
+ *
+ * Everything is allocated in the context that was current at the beginning.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "utils/fmgrprotos.h"
+
+#include "compat.h"
+#include "span/payload.h"
+#include "writer/fold.h"
+
+/* Begin an empty fold for about "room" spans, in the current context. */
+void
+fms_fold_begin(FmsFold *fold, int room)
+{
+	HASHCTL		ctl = {0};
+
+	ctl.keysize = sizeof(pg_uuid_t);
+	ctl.entrysize = sizeof(FmsRow);
+	ctl.hcxt = CurrentMemoryContext;
+	memset(fold, 0, sizeof(*fold));
+	fold->index = hash_create("flowmaestro_spans fold", room, &ctl,
+							  HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	fold->room = room;
+	fold->rows = palloc(sizeof(FmsRow *) * room);
+}
+
+/* The row of an event's span, made if this is its first event. */
+static FmsRow *
+row_of(FmsFold *fold, const FmsEvent *event)
+{
+	bool		found;
+	FmsRow	   *row = hash_search(fold->index, &event->span_id, HASH_ENTER, &found);
+
+	if (found)
+		return row;
+	memset((char *) row + sizeof(pg_uuid_t), 0, sizeof(FmsRow) - sizeof(pg_uuid_t));
+	row->created_at = event->recorded_at;
+	if (fold->count == fold->room)
+	{
+		fold->room *= 2;
+		fold->rows = repalloc(fold->rows, sizeof(FmsRow *) * fold->room);
+	}
+	fold->rows[fold->count++] = row;
+	return row;
+}
+
+/* Two jsonb objects or arrays as one; either can be NULL. */
+Jsonb *
+fms_fold_concat(Jsonb *first, Jsonb *second)
+{
+	if (first == NULL || second == NULL)
+		return first == NULL ? second : first;
+	return DatumGetJsonbP(DirectFunctionCall2(jsonb_concat, JsonbPGetDatum(first),
+											  JsonbPGetDatum(second)));
+}
+
+/* The jsonb of a part, or NULL. */
+static Jsonb *
+jsonb_part(const FmsEvent *event, FmsPartIndex part)
+{
+	return unconstify(Jsonb *, (const Jsonb *) event->part[part].data);
+}
+
+/* A start: its fields, if it is the first one. */
+static void
+add_start(FmsRow *row, const FmsEvent *event)
+{
+	if (event->flags & FMS_ADOPT_STUB)
+		row->adopt_stub = true;
+	if (row->has_start)
+		return;
+	row->has_start = true;
+	row->has_trace = true;
+	row->trace_id = event->trace_id;
+	row->has_parent = (event->flags & FMS_HAS_PARENT) != 0;
+	row->parent_span_id = event->parent_span_id;
+	row->started_at = event->at;
+	row->name = event->part[FMS_PART_NAME];
+	row->type = event->part[FMS_PART_TYPE];
+	row->entity = event->part[FMS_PART_ENTITY];
+	row->input = jsonb_part(event, FMS_PART_INPUT);
+}
+
+/* An end: the outcome, if it is the first one; false if it is not. */
+static bool
+add_end(FmsRow *row, const FmsEvent *event)
+{
+	if (row->status != FMS_STATUS_STARTED)
+		return false;
+	row->status = event->status;
+	row->ended_at = event->at;
+	row->output = jsonb_part(event, FMS_PART_OUTPUT);
+	row->error = jsonb_part(event, FMS_PART_ERROR);
+	return true;
+}
+
+/* Fold one event in.  Its bytes must live as long as the fold. */
+void
+fms_fold_add(FmsFold *fold, const FmsEvent *event)
+{
+	FmsRow	   *row = row_of(fold, event);
+
+	if ((event->flags & FMS_HAS_TRACE) && !row->has_trace)
+	{
+		row->has_trace = true;
+		row->trace_id = event->trace_id;
+		row->started_at = event->started_at;
+	}
+	switch ((FmsEventKind) event->kind)
+	{
+		case FMS_EVENT_START:
+			add_start(row, event);
+			break;
+		case FMS_EVENT_END:
+			if (!add_end(row, event))
+			{
+				fold->duplicates++;
+				return;
+			}
+			break;
+		case FMS_EVENT_ATTRIBUTES:
+			break;
+		case FMS_EVENT_EVENT:
+			row->new_events = lappend(row->new_events, fms_payload_event(event));
+			return;
+	}
+	row->attributes = fms_fold_concat(row->attributes, jsonb_part(event, FMS_PART_ATTRIBUTES));
+}
+
+/* The events that came in, as an array. */
+static Jsonb *
+events_array(List *events)
+{
+	JsonbParseState *state = NULL;
+	ListCell   *cell;
+
+	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
+	foreach(cell, events)
+	{
+		Jsonb	   *event = lfirst(cell);
+		JsonbValue	value;
+
+		value.type = jbvBinary;
+		value.val.binary.data = &event->root;
+		value.val.binary.len = VARSIZE(event) - VARHDRSZ;
+		pushJsonbValue(&state, WJB_ELEM, &value);
+	}
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, NULL));
+}
+
+/* Complete the rows when all events are in. */
+void
+fms_fold_finish(FmsFold *fold)
+{
+	for (int i = 0; i < fold->count; i++)
+	{
+		FmsRow	   *row = fold->rows[i];
+
+		if (row->new_events != NIL)
+			row->events = events_array(row->new_events);
+		if (row->status != FMS_STATUS_STARTED && row->has_trace && row->ended_at < row->started_at)
+		{
+			row->ended_at = row->started_at;
+			fold->clamped++;
+		}
+	}
+}

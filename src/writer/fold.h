@@ -1,0 +1,61 @@
+/*-------------------------------------------------------------------------
+ *
+ * fold.h
+ *	  The events of a batch, folded to one row for each span.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FMS_WRITER_FOLD_H
+#define FMS_WRITER_FOLD_H
+
+#include "nodes/pg_list.h"
+#include "utils/hsearch.h"
+#include "utils/jsonb.h"
+
+#include "span/event.h"
+
+/*
+ * What a batch knows of a span.  Texts and jsonb point into the events' bytes
+ * or into the memory context of the fold.
+ */
+typedef struct FmsRow
+{
+	pg_uuid_t	span_id;		/* hash key */
+	bool		has_start;
+	bool		has_trace;		/* trace_id and started_at are known */
+	bool		has_parent;
+	bool		adopt_stub;		/* a stub may lie in the table under its own id */
+	FmsStatus	status;
+	pg_uuid_t	trace_id;
+	pg_uuid_t	parent_span_id;
+	TimestampTz started_at;
+	TimestampTz ended_at;		/* if status is not started */
+	TimestampTz created_at;
+	FmsPart		name;
+	FmsPart		type;
+	FmsPart		entity;
+	Jsonb	   *input;
+	Jsonb	   *output;
+	Jsonb	   *error;
+	Jsonb	   *attributes;
+	Jsonb	   *events;			/* array */
+	List	   *new_events;		/* of Jsonb, not yet in events */
+	Oid			partition;		/* set by apply.c */
+} FmsRow;
+
+typedef struct FmsFold
+{
+	HTAB	   *index;
+	FmsRow	  **rows;			/* in the order of their first events */
+	int			count;
+	int			room;
+	int			clamped;		/* ends before their start */
+	int			duplicates;		/* ends after an end */
+} FmsFold;
+
+extern void fms_fold_begin(FmsFold *fold, int room);
+extern void fms_fold_add(FmsFold *fold, const FmsEvent *event);
+extern void fms_fold_finish(FmsFold *fold);
+extern Jsonb *fms_fold_concat(Jsonb *first, Jsonb *second);
+
+#endif							/* FMS_WRITER_FOLD_H */

@@ -1,0 +1,242 @@
+/*-------------------------------------------------------------------------
+ *
+ * record.c
+ *	  Where an event goes: the recorder of span.h.
+ *
+ * Memory decides first (tracked.c), the table second: what memory does not
+ * hold is either in the table or unknown.  Between the two looks the writer
+ * may move a span from one to the other; the ring's tail tells if it did.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "miscadmin.h"
+
+#include "compat.h"
+#include "buffer/buffer.h"
+#include "writer/record.h"
+#include "writer/table.h"
+#include "writer/transaction.h"
+
+bool		fms_enabled = true;
+int			fms_write_mode = FMS_MODE_BUFFERED;
+
+/* Take over what is known of the span that an event is about. */
+static void
+take_ref(FmsEvent *event, const FmsSpanRef *ref)
+{
+	/* a stub's trace is not yet known; it is looked up when the row is written */
+	if (ref->stub)
+		return;
+	event->trace_id = ref->trace_id;
+	event->started_at = ref->started_at;
+	event->flags |= FMS_HAS_TRACE;
+	if (event->kind != FMS_EVENT_START)
+		return;
+	event->at = ref->started_at;
+	event->parent_span_id = ref->parent_span_id;
+	event->flags &= ~FMS_HAS_PARENT;
+	if (ref->has_parent)
+		event->flags |= FMS_HAS_PARENT;
+}
+
+/* Make an event of a span that memory did not hold and the table does. */
+static FmsClaim
+claim_row(FmsEvent *event, FmsSpanRef *ref)
+{
+	FmsSpanRef	other;
+
+	if (event->kind == FMS_EVENT_END && ref->ended)
+		return FMS_CLAIM_ENDED;
+	take_ref(event, ref);
+	if (event->kind == FMS_EVENT_START && ref->stub)
+		event->flags |= FMS_ADOPT_STUB;
+	/* an end has to be found by the next one; the others need no entry */
+	if (fms_control == NULL || event->kind != FMS_EVENT_END)
+		return FMS_CLAIM_FOUND;
+	return fms_tracked_claim(event, true, &other);
+}
+
+/*
+ * Claim the span of an event, in memory if there is memory, and complete the
+ * event with what is known of the span.  FMS_CLAIM_ENDED: there is nothing to
+ * record.
+ */
+FmsClaim
+fms_record_claim(FmsEvent *event)
+{
+	FmsSlot    *slot = fms_buffer_slot();
+	FmsClaim	claim = FMS_CLAIM_MISSING;
+	FmsSpanRef	ref;
+	uint64		tail;
+
+	/* nobody can know an id that was just made */
+	if (event->kind == FMS_EVENT_START && !(event->flags & FMS_CALLER_ID))
+		return fms_control == NULL ? FMS_CLAIM_UNTRACKED : fms_tracked_claim(event, true, &ref);
+	do
+	{
+		tail = slot == NULL ? 0 : pg_atomic_read_u64(&slot->tail);
+		if (fms_control != NULL)
+			claim = fms_tracked_claim(event, false, &ref);
+		if (claim == FMS_CLAIM_MISSING && fms_table_find(&event->span_id, &ref))
+			return claim_row(event, &ref);
+	} while (claim == FMS_CLAIM_MISSING && slot != NULL &&
+			 pg_atomic_read_u64(&slot->tail) != tail);
+	if (claim == FMS_CLAIM_MISSING)
+		claim = fms_control == NULL ? FMS_CLAIM_UNTRACKED : fms_tracked_claim(event, true, &ref);
+	if (claim == FMS_CLAIM_FOUND)
+		take_ref(event, &ref);
+	else if (claim == FMS_CLAIM_STUB)
+		event->flags |= FMS_ADOPT_STUB;
+	return claim;
+}
+
+/* Count what a claim tells of an event. */
+static void
+count_claim(FmsSlot *slot, const FmsEvent *event, FmsClaim claim)
+{
+	if (event->kind == FMS_EVENT_END && claim == FMS_CLAIM_ENDED)
+		fms_slot_count(slot, FMS_DUPLICATE_ENDS, 1);
+	else if (event->kind == FMS_EVENT_END && !(event->flags & FMS_HAS_TRACE))
+		fms_slot_count(slot, FMS_ORPHAN_ENDS, 1);
+	if (event->kind == FMS_EVENT_START && claim == FMS_CLAIM_UNTRACKED)
+		fms_slot_count(slot, FMS_UNTRACKED, 1);
+}
+
+/* Set an end that lies before its start to the start. */
+static void
+clamp_end(FmsSlot *slot, FmsEvent *event)
+{
+	if (event->kind != FMS_EVENT_END || !(event->flags & FMS_HAS_TRACE) ||
+		event->at >= event->started_at)
+		return;
+	event->at = event->started_at;
+	fms_slot_count(slot, FMS_CLAMPED_ENDS, 1);
+}
+
+/* Append a claimed event; if that can't be, the claim is undone. */
+static bool
+append(const FmsEvent *event, FmsClaim claim)
+{
+	bool		appended = false;
+
+	PG_TRY();
+	{
+		appended = fms_buffer_append(event);
+	}
+	PG_CATCH();
+	{
+		fms_tracked_undo(event, claim);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	if (!appended)
+		fms_tracked_undo(event, claim);
+	return appended;
+}
+
+/* Record an event in the buffer. */
+static bool
+record_buffered(FmsEvent *event)
+{
+	FmsSlot    *slot;
+	FmsClaim	claim;
+
+	if (!fms_buffer_attach())
+	{
+		fms_buffer_dropped("the span buffer can't be made");
+		return false;
+	}
+	slot = fms_buffer_slot();
+	claim = fms_record_claim(event);
+	count_claim(slot, event, claim);
+	if (claim == FMS_CLAIM_ENDED)
+		return false;
+	clamp_end(slot, event);
+	return append(event, claim);
+}
+
+/* Record an event in the caller's transaction. */
+static bool
+record_transactional(FmsEvent *event)
+{
+	if (XactReadOnly)
+	{
+		fms_buffer_dropped("the transaction is read-only");
+		return false;
+	}
+	return fms_transaction_record(event);
+}
+
+/* Record an event; see span.h. */
+static bool
+record(FmsEvent *event)
+{
+	if (!fms_enabled)
+		return false;
+	event->table = fms_buffer_table();
+	if (RecoveryInProgress())
+	{
+		fms_buffer_dropped("the server is in recovery");
+		return false;
+	}
+	/* a read-only transaction can still be traced through the buffer */
+	if (fms_control != NULL && (fms_write_mode == FMS_MODE_BUFFERED || XactReadOnly))
+		return record_buffered(event);
+	return record_transactional(event);
+}
+
+/* What is known of a span, in memory or in the table; see span.h. */
+bool
+fms_record_find(const pg_uuid_t *span_id, FmsSpanRef *ref)
+{
+	FmsEvent	event;
+
+	event.table = fms_buffer_table();
+	event.span_id = *span_id;
+	if (fms_control != NULL && fms_tracked_find(&event, ref))
+		return true;
+	return fms_table_find(span_id, ref);
+}
+
+/*
+ * The running spans of a trace; see span.h.  A span that is both in memory and
+ * in the table is told twice; its second end does nothing.
+ */
+static pg_uuid_t *
+running(const pg_uuid_t *trace_id, int *count)
+{
+	int			in_memory = 0;
+	int			in_table;
+	pg_uuid_t  *spans;
+	pg_uuid_t  *rows;
+
+	rows = fms_table_running(trace_id, &in_table);
+	if (fms_control == NULL)
+	{
+		*count = in_table;
+		return rows;
+	}
+	spans = fms_tracked_of_trace(fms_buffer_table(), trace_id, &in_memory);
+	spans = repalloc_huge(spans, (Size) (in_memory + in_table + 1) * sizeof(pg_uuid_t));
+	memcpy(spans + in_memory, rows, in_table * sizeof(pg_uuid_t));
+	*count = in_memory + in_table;
+	return spans;
+}
+
+/* Count a record with something cut off. */
+static void
+truncated(void)
+{
+	fms_slot_count(fms_buffer_slot(), FMS_TRUNCATED, 1);
+}
+
+const FmsSpanRecorder fms_record_recorder = {
+	.record = record,
+	.find = fms_record_find,
+	.running = running,
+	.truncated = truncated,
+};

@@ -1,0 +1,28 @@
+/*-------------------------------------------------------------------------
+ *
+ * table.h
+ *	  Access to execution_spans, whoever the caller is.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FMS_WRITER_TABLE_H
+#define FMS_WRITER_TABLE_H
+
+#include "executor/spi.h"
+
+#include "span/event.h"
+
+typedef struct FmsOwnerScope
+{
+	Oid			user;
+	int			security_context;
+	int			guc_level;
+} FmsOwnerScope;
+
+extern void fms_table_enter(Oid relation, FmsOwnerScope *scope);
+extern void fms_table_leave(FmsOwnerScope *scope);
+extern bool fms_table_find(const pg_uuid_t *span_id, FmsSpanRef *ref);
+extern pg_uuid_t *fms_table_running(const pg_uuid_t *trace_id, int *count);
+extern const char *fms_table_status(FmsStatus status);
+
+#endif							/* FMS_WRITER_TABLE_H */

@@ -1,0 +1,362 @@
+/*-------------------------------------------------------------------------
+ *
+ * writer.c
+ *	  The background worker that writes one database's spans.
+ *
+ * The launcher starts it when there is work; it leaves when there has been
+ * none for a while, when another database waits for a worker's place, when a
+ * session wants the database for itself (database.c), or when it is told to.
+ * It never restarts by itself: it exits, and the launcher decides.
+ *
+ * It is connected as superuser, so it pins every setting that a database or a
+ * role could use to change what it does, and works as the tables' owner.
+ *
+ * SIGTERM only sets a flag: the batch in flight is finished, what waits is
+ * written for DRAIN_MS at most, the rest stays in the ring.  Locks are waited
+ * for LOCK_TIMEOUT at most, so that a shutdown is never held up.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "libpq/pqsignal.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/proc.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "buffer/buffer.h"
+#include "writer/flush.h"
+#include "writer/partition.h"
+#include "writer/writer.h"
+
+#define LOCK_TIMEOUT "200ms"
+#define DRAIN_MS 1000
+#define BUSY_MS 100				/* before the table is tried again */
+#define FIRST_BACKOFF_MS 100
+#define LAST_BACKOFF_MS 10000
+#define IDLE_EXIT_MS (5 * 60 * 1000)
+#define MAINTENANCE_MS (60 * 60 * 1000)
+#define RETRY_BLOCKED_MS 5000
+
+int			fms_flush_interval = 5000;
+
+static volatile sig_atomic_t told_to_stop = false;
+static int	backoff_ms = 0;		/* 0: the last batch was good */
+
+/* What a writer runs with, whatever ALTER DATABASE or ALTER ROLE say. */
+static const char *const pinned[][2] = {
+	{"search_path", "pg_catalog, pg_temp"},
+	{"role", "none"},
+	{"session_replication_role", "replica"},
+	{"row_security", "off"},
+	{"default_transaction_isolation", "read committed"},
+	{"default_transaction_read_only", "off"},
+	{"default_transaction_deferrable", "off"},
+	{"default_table_access_method", "heap"},
+	{"lock_timeout", LOCK_TIMEOUT},
+	{"statement_timeout", "0"},
+	{"idle_in_transaction_session_timeout", "0"},
+	{"transaction_timeout", "0"},
+	{"synchronous_commit", "local"},
+	{"work_mem", "64MB"},
+	{"timezone", "UTC"},
+	{"datestyle", "ISO, YMD"},
+	{"intervalstyle", "postgres"},
+	{"bytea_output", "hex"},
+	{"jit", "off"},
+	{"enable_indexscan", "on"},
+	{"enable_bitmapscan", "on"},
+	{"plan_cache_mode", "auto"},
+	{"max_parallel_workers_per_gather", "0"},
+	{"client_min_messages", "warning"},
+	{"default_statistics_target", "100"},
+	{"flowmaestro.enabled", "on"},
+};
+
+/* SIGTERM: stop when the batch in flight is done. */
+static void
+on_sigterm(SIGNAL_ARGS)
+{
+	int			saved = errno;
+
+	told_to_stop = true;
+	SetLatch(MyLatch);
+	errno = saved;
+}
+
+/* Pin the settings; one that this server does not have is left alone. */
+static void
+pin_settings(void)
+{
+	for (int i = 0; i < lengthof(pinned); i++)
+	{
+		if (GetConfigOption(pinned[i][0], true, false) != NULL)
+			SetConfigOption(pinned[i][0], pinned[i][1], PGC_SUSET, PGC_S_OVERRIDE);
+	}
+}
+
+/* This process no longer writes. */
+static void
+leave_slot(int code, Datum arg)
+{
+	FmsSlot    *slot = (FmsSlot *) DatumGetPointer(arg);
+
+	LWLockAcquire(slot->lock, LW_EXCLUSIVE);
+	if (slot->writer_pid == MyProcPid)
+	{
+		slot->writer_pid = 0;
+		slot->writer_latch = NULL;
+	}
+	LWLockRelease(slot->lock);
+	ConditionVariableBroadcast(&slot->changed);
+}
+
+/* Become the slot's writer; false if there is one or none is wanted. */
+static bool
+take_slot(FmsSlot *slot)
+{
+	bool		taken;
+
+	LWLockAcquire(slot->lock, LW_EXCLUSIVE);
+	taken = slot->writer_pid == 0 && slot->suspended == 0;
+	if (taken)
+	{
+		slot->writer_pid = MyProcPid;
+		slot->writer_latch = MyLatch;
+	}
+	LWLockRelease(slot->lock);
+	return taken;
+}
+
+/* Note that work is being looked at; false if the writer has to go. */
+static bool
+accept_work(FmsSlot *slot)
+{
+	bool		go_on;
+
+	LWLockAcquire(slot->lock, LW_EXCLUSIVE);
+	slot->wanted = false;
+	go_on = slot->suspended == 0;
+	LWLockRelease(slot->lock);
+	return go_on;
+}
+
+/* Tell everybody how the last batch ended; NULL: well. */
+static void
+report_outcome(FmsSlot *slot, const char *error)
+{
+	LWLockAcquire(slot->lock, LW_EXCLUSIVE);
+	strlcpy(slot->last_error, error == NULL ? "" : error, FMS_ERROR_BYTES);
+	LWLockRelease(slot->lock);
+	if (error == NULL)
+		return;
+	fms_slot_count(slot, FMS_FLUSH_ERRORS, 1);
+	ConditionVariableBroadcast(&slot->changed);
+}
+
+/*
+ * Run a piece of work that throws; on an error, log it, abort the transaction
+ * and go on, a little later each time.  Returns false after an error.
+ */
+static bool
+survive(FmsSlot *slot, void (*work) (void *), void *arg)
+{
+	MemoryContext context = CurrentMemoryContext;
+	volatile bool good = false;
+
+	PG_TRY();
+	{
+		work(arg);
+		good = true;
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		HOLD_INTERRUPTS();
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		EmitErrorReport();
+		AbortOutOfAnyTransaction();
+		FlushErrorState();
+		MemoryContextSwitchTo(context);
+		report_outcome(slot, error->message);
+		FreeErrorData(error);
+		pgstat_report_activity(STATE_IDLE, NULL);
+		RESUME_INTERRUPTS();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	if (good)
+		backoff_ms = 0;
+	else
+		backoff_ms = Min(Max(backoff_ms * 2, FIRST_BACKOFF_MS), LAST_BACKOFF_MS);
+	return good;
+}
+
+/* One batch; *arg is its outcome. */
+static void
+flush_work(void *arg)
+{
+	*(FmsFlush *) arg = fms_flush_batch();
+}
+
+/* Rows that were locked when their turn came. */
+static void
+retry_work(void *arg)
+{
+	fms_flush_retry_blocked();
+}
+
+/* What has to be done now and then: partitions ahead, and old ones away. */
+static void
+maintenance_work(void *arg)
+{
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	pgstat_report_activity(STATE_RUNNING, "keeping partitions");
+	if (OidIsValid(fms_buffer_table()))
+	{
+		fms_partition_make_ahead();
+		list_free_deep(fms_partition_drop_old());
+	}
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	pgstat_report_stat(true);
+	pgstat_report_activity(STATE_IDLE, NULL);
+}
+
+/*
+ * Write batches until there is nothing left or it does not go on; returns the
+ * outcome of the last one.  With "until", not beyond that time.
+ */
+static FmsFlush
+flush_all(FmsSlot *slot, TimestampTz until)
+{
+	FmsFlush	outcome = FMS_FLUSH_EMPTY;
+
+	do
+	{
+		if (!survive(slot, flush_work, &outcome))
+			return FMS_FLUSH_BUSY;
+		if (outcome == FMS_FLUSH_DONE && slot->last_error[0] != '\0')
+			report_outcome(slot, NULL);
+	} while (outcome == FMS_FLUSH_DONE &&
+			 (until != 0 ? GetCurrentTimestamp() < until : !told_to_stop && slot->suspended == 0));
+	return outcome;
+}
+
+/* Whether an interval that began at *since is over; begins a new one then. */
+static bool
+is_due(TimestampTz *since, int ms)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (*since != 0 && !TimestampDifferenceExceeds(*since, now, ms))
+		return false;
+	*since = now;
+	return true;
+}
+
+/* Sleep until there is work, at most "ms" milliseconds. */
+static void
+sleep_for(int ms)
+{
+	static uint32 wait_event = 0;
+
+	if (wait_event == 0)
+		wait_event = fms_wait_event("FlowmaestroWriterMain");
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, ms, wait_event);
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+	if (ConfigReloadPending)
+	{
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+	}
+}
+
+/* After a failed batch, wait the whole backoff, whoever sets the latch. */
+static void
+back_off(FmsSlot *slot)
+{
+	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), backoff_ms);
+	long		ms;
+
+	while (!told_to_stop && slot->suspended == 0 &&
+		   (ms = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until)) > 0)
+		sleep_for(ms);
+}
+
+/* The writer's work until it has to go. */
+static void
+main_loop(FmsSlot *slot)
+{
+	TimestampTz active = GetCurrentTimestamp();
+	TimestampTz maintained = 0;
+	TimestampTz retried = active;
+
+	while (!told_to_stop && accept_work(slot))
+	{
+		FmsFlush	outcome = flush_all(slot, 0);
+
+		if (outcome == FMS_FLUSH_HOMELESS)
+			return;
+		if (backoff_ms > 0)
+		{
+			back_off(slot);
+			continue;
+		}
+		if (is_due(&maintained, MAINTENANCE_MS) && !survive(slot, maintenance_work, NULL))
+			backoff_ms = 0;		/* it comes again in its own time */
+		if (fms_flush_needs_retry() && is_due(&retried, RETRY_BLOCKED_MS))
+			(void) survive(slot, retry_work, NULL);
+		if (fms_buffer_pending(slot) > 0)
+			active = GetCurrentTimestamp();
+		else if (pg_atomic_read_u32(&fms_control->starving) != 0 ||
+				 TimestampDifferenceExceeds(active, GetCurrentTimestamp(), IDLE_EXIT_MS))
+			return;
+		if (outcome == FMS_FLUSH_DONE)
+			active = GetCurrentTimestamp();
+		sleep_for(outcome == FMS_FLUSH_BUSY ? BUSY_MS : fms_flush_interval);
+	}
+}
+
+/* Entry point of the writer of a database. */
+void
+fms_writer_main(Datum database)
+{
+	FmsSlot    *slot;
+
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+	slot = fms_slot_find(DatumGetObjectId(database), true);
+	if (slot == NULL || !take_slot(slot))
+		proc_exit(0);
+	/* registered before the connection is made: it runs after its end */
+	before_shmem_exit(leave_slot, PointerGetDatum(slot));
+	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(database), InvalidOid,
+											  BGWORKER_BYPASS_ALLOWCONN);
+	pqsignal(SIGTERM, on_sigterm);
+	pin_settings();
+	fms_buffer_watch_table();
+	if (!fms_buffer_attach())
+		proc_exit(0);
+	main_loop(slot);
+	if (told_to_stop)
+		(void) flush_all(slot, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), DRAIN_MS));
+	proc_exit(told_to_stop ? 1 : 0);
+}

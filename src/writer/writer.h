@@ -1,0 +1,15 @@
+/*-------------------------------------------------------------------------
+ *
+ * writer.h
+ *	  The background worker that writes one database's spans.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FMS_WRITER_WRITER_H
+#define FMS_WRITER_WRITER_H
+
+extern int	fms_flush_interval; /* GUC, milliseconds */
+
+extern PGDLLEXPORT void fms_writer_main(Datum database);
+
+#endif							/* FMS_WRITER_WRITER_H */

@@ -1,0 +1,139 @@
+-- Room writer: from the buffer into the table, and what keeps the table.
+
+CREATE TABLE @extschema@.writer_progress (
+    ring_id pg_catalog.int8 PRIMARY KEY,
+    position pg_catalog.int8 NOT NULL
+);
+COMMENT ON TABLE @extschema@.writer_progress IS
+    'how far the buffer file has been written, kept in the transaction that writes the spans';
+COMMENT ON COLUMN @extschema@.writer_progress.ring_id IS 'identity of the buffer file';
+COMMENT ON COLUMN @extschema@.writer_progress.position IS 'position in the buffer up to which all records are in the table';
+
+CREATE TABLE @extschema@.rejected_spans (
+    rejected_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    sqlstate pg_catalog.text NOT NULL,
+    message pg_catalog.text NOT NULL,
+    trace_id pg_catalog.uuid,
+    span_id pg_catalog.uuid NOT NULL,
+    parent_span_id pg_catalog.uuid,
+    name pg_catalog.text NOT NULL,
+    span_type pg_catalog.text NOT NULL,
+    entity_id pg_catalog.text,
+    started_at pg_catalog.timestamptz,
+    ended_at pg_catalog.timestamptz,
+    status pg_catalog.text NOT NULL,
+    input pg_catalog.jsonb,
+    output pg_catalog.jsonb,
+    error pg_catalog.jsonb,
+    attributes pg_catalog.jsonb,
+    created_at pg_catalog.timestamptz,
+    events pg_catalog.jsonb
+);
+COMMENT ON TABLE @extschema@.rejected_spans IS
+    'spans that execution_spans refused, with the error; retry_rejected_spans() puts them back';
+COMMENT ON COLUMN @extschema@.rejected_spans.rejected_at IS 'when the row was set aside';
+COMMENT ON COLUMN @extschema@.rejected_spans.sqlstate IS 'SQLSTATE of the error';
+COMMENT ON COLUMN @extschema@.rejected_spans.message IS 'message of the error';
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.rejected_spans', '');
+
+CREATE FUNCTION @extschema@.pending_rows(
+    OUT trace_id pg_catalog.uuid,
+    OUT span_id pg_catalog.uuid,
+    OUT parent_span_id pg_catalog.uuid,
+    OUT name pg_catalog.text,
+    OUT span_type pg_catalog.text,
+    OUT entity_id pg_catalog.text,
+    OUT started_at pg_catalog.timestamptz,
+    OUT ended_at pg_catalog.timestamptz,
+    OUT duration_ms pg_catalog.float8,
+    OUT status pg_catalog.text,
+    OUT input pg_catalog.jsonb,
+    OUT output pg_catalog.jsonb,
+    OUT error pg_catalog.jsonb,
+    OUT attributes pg_catalog.jsonb,
+    OUT created_at pg_catalog.timestamptz,
+    OUT events pg_catalog.jsonb,
+    OUT links pg_catalog.jsonb,
+    OUT otlp pg_catalog.jsonb
+) RETURNS SETOF pg_catalog.record
+AS 'MODULE_PATHNAME', 'fms_pending_rows'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE ROWS 1000;
+COMMENT ON FUNCTION @extschema@.pending_rows() IS
+    'internal: the rows that the running flush writes; an error anywhere else';
+
+CREATE FUNCTION @extschema@.make_partition(at pg_catalog.timestamptz)
+RETURNS pg_catalog.regclass
+AS 'MODULE_PATHNAME', 'fms_make_partition'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.make_partition(pg_catalog.timestamptz) IS
+    'the partition of execution_spans for a time, made with its key and indexes if there is none';
+
+CREATE FUNCTION @extschema@.apply_retention()
+RETURNS SETOF pg_catalog.text
+AS 'MODULE_PATHNAME', 'fms_apply_retention'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.apply_retention() IS
+    'drop the partitions that flowmaestro.retention no longer keeps and that hold no running span; returns their names';
+
+CREATE FUNCTION @extschema@.retry_rejected_spans()
+RETURNS pg_catalog.int8
+AS 'MODULE_PATHNAME', 'fms_retry_rejected_spans'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.retry_rejected_spans() IS
+    'write the rows of rejected_spans into execution_spans; returns how many were taken, the others stay';
+
+CREATE FUNCTION @extschema@.import_spans(source pg_catalog.regclass)
+RETURNS pg_catalog.int8
+LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    missing pg_catalog.text;
+    odd pg_catalog.text;
+    day pg_catalog.timestamptz;
+    n pg_catalog.int8;
+    total pg_catalog.int8 := 0;
+BEGIN
+    IF source = 'flowmaestro.execution_spans'::pg_catalog.regclass THEN
+        RAISE EXCEPTION 'cannot import execution_spans into itself'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    SELECT string_agg(c, ', ') INTO missing
+    FROM unnest('{trace_id,span_id,parent_span_id,name,span_type,entity_id,started_at,ended_at,status,input,output,error,attributes,created_at}'::text[]) AS c
+    WHERE NOT EXISTS (SELECT FROM pg_attribute AS a
+                      WHERE a.attrelid = source AND a.attname = c AND NOT a.attisdropped);
+    IF missing IS NOT NULL THEN
+        RAISE EXCEPTION 'table % does not have the columns of execution_spans', source
+            USING ERRCODE = 'undefined_column', DETAIL = format('Missing: %s.', missing);
+    END IF;
+    EXECUTE format('SELECT min(s.status) FROM %s AS s WHERE s.status <> ALL (''{started,completed,failed,cancelled,error}''::text[])', source) INTO odd;
+    IF odd IS NOT NULL THEN
+        RAISE EXCEPTION 'table % has spans with status "%"', source, odd
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'Set the status of these rows to started, completed, failed or cancelled first.';
+    END IF;
+    FOR day IN EXECUTE format('SELECT DISTINCT date_trunc(''day'', s.started_at, ''UTC'') FROM %s AS s ORDER BY 1', source)
+    LOOP
+        -- an interval shorter than a day has its borders within the day
+        PERFORM flowmaestro.make_partition(day + h * interval '1 hour') FROM generate_series(0, 23) AS h
+        WHERE current_setting('flowmaestro.partition_interval') = 'hour' OR h = 0;
+        EXECUTE format($q$
+            INSERT INTO flowmaestro.execution_spans (trace_id, span_id, parent_span_id, name, span_type, entity_id,
+                started_at, ended_at, duration_ms, status, input, output, error, attributes, created_at)
+            SELECT s.trace_id, s.span_id, s.parent_span_id, s.name, s.span_type, s.entity_id,
+                s.started_at, s.ended_at, extract(epoch FROM s.ended_at - s.started_at)::float8 * 1000,
+                CASE s.status WHEN 'error' THEN 'failed' ELSE s.status END,
+                nullif(s.input, 'null'), nullif(s.output, 'null'), nullif(s.error, 'null'),
+                coalesce(s.attributes, '{}'), s.created_at
+            FROM %s AS s
+            WHERE s.started_at >= $1 AND s.started_at < $1 + interval '24 hours'
+            ON CONFLICT DO NOTHING
+        $q$, source) USING day;
+        GET DIAGNOSTICS n = ROW_COUNT;
+        total := total + n;
+    END LOOP;
+    RETURN total;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.import_spans(pg_catalog.regclass) IS
+    'copy the spans of a table with the original columns into execution_spans; rows that are there already stay; returns how many were copied';

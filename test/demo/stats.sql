@@ -1,0 +1,2 @@
+\x
+SELECT * FROM flowmaestro.stats;

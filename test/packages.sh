@@ -1,0 +1,91 @@
+#!/usr/bin/env bash
+#
+# Installs the Debian packages that the demo and the tests need, those that are
+# missing.  Run it, or source it and call install_packages.
+#
+set -euo pipefail
+
+# Sets PGVERSION to the newest PostgreSQL (15 or later) that is installed with
+# its server and with what an extension is built with; fails if there is none.
+installed_postgresql() {
+	local dir version
+	PGVERSION=
+	for dir in /usr/lib/postgresql/*/; do
+		version=$(basename "$dir")
+		[[ $version =~ ^[0-9]+$ && $version -ge 15 && $version -gt ${PGVERSION:-0} ]] || continue
+		if [[ -x $dir/bin/postgres && -e $dir/lib/pgxs/src/makefiles/pgxs.mk ]]; then
+			PGVERSION=$version
+		fi
+	done
+	[[ -n $PGVERSION ]]
+}
+
+# Sets MISSING to those of the packages named that are not installed.
+find_missing() {
+	local package
+	MISSING=()
+	for package in "$@"; do
+		# a package that dpkg never heard of has no status at all
+		if [[ $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) != installed ]]; then
+			MISSING+=("$package")
+		fi
+	done
+}
+
+# Runs apt-get as root without a question to anybody, its output in a log.
+apt_get() {
+	local sudo=()
+	[[ $EUID == 0 ]] || sudo=(sudo -n)
+	"${sudo[@]}" env DEBIAN_FRONTEND=noninteractive UCF_FORCE_CONFFOLD=1 \
+		apt-get -q -y -o Dpkg::Use-Pty=0 "$@" </dev/null >>"$APT_LOG" 2>&1
+}
+
+# PostgreSQL's package makes and starts a server of its own when it is installed;
+# nobody asked for that one.  A machine that has made its choice keeps it.
+no_system_server() {
+	local conf=/etc/postgresql-common/createcluster.conf sudo=()
+	[[ ! -e $conf ]] || return 0
+	[[ $EUID == 0 ]] || sudo=(sudo -n)
+	"${sudo[@]}" mkdir -p "$(dirname "$conf")"
+	echo 'create_main_cluster = false' | "${sudo[@]}" tee "$conf" >/dev/null
+}
+
+# Installs what is missing and sets PGVERSION; says nothing if nothing is.
+install_packages() {
+	local tools=(gcc libc6-dev make perl libipc-run-perl)
+
+	find_missing "${tools[@]}"
+	if installed_postgresql && [[ ${#MISSING[@]} == 0 ]]; then
+		return 0
+	fi
+	if ! command -v apt-get >/dev/null; then
+		echo "this needs PostgreSQL 15 or later with its server headers (PGXS), gcc, make, perl and IPC::Run" >&2
+		return 1
+	fi
+	if [[ $EUID != 0 ]] && ! sudo -n true 2>/dev/null; then
+		echo "packages are missing: run as root or with sudo, or install" \
+			"postgresql, postgresql-server-dev-NN of its version, ${tools[*]}" >&2
+		return 1
+	fi
+
+	APT_LOG=$(mktemp)
+	# one source that cannot be read is no reason to stop: the install will tell
+	apt_get update || true
+	if [[ -z $PGVERSION ]]; then
+		PGVERSION=$(apt-cache depends postgresql | sed -n 's/^ *Depends: postgresql-\([0-9][0-9]*\)$/\1/p')
+		find_missing "${tools[@]}" "postgresql-$PGVERSION" "postgresql-server-dev-$PGVERSION"
+		no_system_server
+	fi
+	echo "==> Installing packages: ${MISSING[*]}"
+	if ! apt_get --no-install-recommends install "${MISSING[@]}"; then
+		tail -n 40 "$APT_LOG" >&2
+		rm -f "$APT_LOG"
+		return 1
+	fi
+	rm -f "$APT_LOG"
+	installed_postgresql
+}
+
+if [[ ${BASH_SOURCE[0]} == "$0" ]]; then
+	install_packages
+fi

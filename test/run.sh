@@ -1,0 +1,112 @@
+#!/usr/bin/env bash
+#
+# Sets up and runs every test, in a PostgreSQL of our own that is gone afterwards.
+#
+#   TESTS="t/003_crash.pl ..."   run only these TAP files
+#   KEEP=1                       keep the directory with logs, sources and data
+#
+# The last line is "N passed, M failed", in single tests: a check of the unit
+# test, a script of pg_regress, an isolation spec, an assertion of a TAP file.
+# A stage that broke off without a failed test counts as one failed test.
+#
+set -euo pipefail
+# shellcheck source=test/private-server.sh
+. "$(dirname "${BASH_SOURCE[0]}")/private-server.sh"
+
+TABLE=() # a line for each stage
+PASSED=0 FAILED=0 SKIPPED=0
+
+# Prints the numbers of passed, failed and skipped tests in a log.  It knows TAP
+# (our C test, prove -v, pg_regress since 16) and the lines that pg_regress
+# printed before.
+count_tests() {
+	awk '
+		/^(not )?ok [0-9]+.*# (skip|SKIP|TODO)/ || / \.\. skipped: / { skipped++; next }
+		/^ok [0-9]+/ || /^(test| ) .* \.\.\. ok / { passed++ }
+		/^not ok [0-9]+/ || /^(test| ) .* \.\.\. FAILED / { failed++ }
+		END { print passed + 0, failed + 0, skipped + 0 }' "$1"
+}
+
+# Prints what tells why a stage failed: the differences, or the ends of the logs.
+explain() {
+	local log=$1 file
+	tail -n 40 "$log"
+	for file in regression.diffs output_iso/regression.diffs; do
+		if [[ -s $file ]]; then
+			echo "--- $file"
+			head -n 400 "$file"
+		fi
+	done
+	for file in tmp_check/log/*; do
+		if [[ -s $file ]]; then
+			echo "--- the end of $file"
+			tail -n 40 "$file"
+		fi
+	done
+	if [[ -e $WORKSPACE/data/postmaster.pid ]]; then
+		echo "--- the end of the server's log"
+		tail -n 40 "$WORKSPACE/log/server.log"
+	fi
+}
+
+# Runs make with a target as one stage, counts its tests and adds to the table.
+stage() {
+	local name=$1 log=$WORKSPACE/log/${1// /-}.log status=0 start=$SECONDS passed failed skipped line
+	shift
+	progress "$name"
+	# what an earlier stage left would be taken for this one's
+	rm -rf regression.diffs output_iso tmp_check
+	logged "$log" make -s PG_CONFIG="$BINDIR/pg_config" with_llvm=no "$@" || status=$?
+	read -r passed failed skipped < <(count_tests "$log")
+	if [[ $failed == 0 && ($status != 0 || $((passed + skipped)) == 0) ]]; then
+		failed=1
+	fi
+	if [[ $failed != 0 ]]; then
+		explain "$log"
+	fi
+	printf -v line '%-32s %6d passed %6d failed %4d skipped %5d s' \
+		"$name" "$passed" "$failed" "$skipped" $((SECONDS - start))
+	echo "    $line"
+	TABLE+=("$line")
+	PASSED=$((PASSED + passed)) FAILED=$((FAILED + failed)) SKIPPED=$((SKIPPED + skipped))
+}
+
+# Runs the TAP files named, each as a stage of its own: it makes its own servers.
+tap_stages() {
+	local file
+	for file in "$@"; do
+		stage "tap $(basename "$file")" installcheck REGRESS= ISOLATION= PROVE_FLAGS=-v PROVE_TESTS="$file"
+	done
+}
+
+open_workspace
+progress "Building the extension with $(pg_config --version), warnings are errors"
+export COPT=-Werror
+build_extension
+
+if [[ -n ${TESTS:-} ]]; then
+	read -ra files <<<"$TESTS"
+	tap_stages "${files[@]/#/test/}"
+else
+	stage "unit" unit
+	progress "Starting a private PostgreSQL $PGVERSION"
+	start_server <test/regress.conf
+	stage "regress" installcheck ISOLATION= TAP_TESTS=
+	stage "isolation" installcheck REGRESS= TAP_TESTS=
+	progress "Stopping the server"
+	if ! stop_server; then
+		TABLE+=("stopping the server: failed")
+		FAILED=$((FAILED + 1))
+	fi
+	tap_stages test/t/*.pl
+fi
+
+close_workspace
+progress "Summary"
+printf '    %s\n' "${TABLE[@]}"
+if [[ $SKIPPED == 0 ]]; then
+	echo "$PASSED passed, $FAILED failed"
+else
+	echo "$PASSED passed, $FAILED failed, $SKIPPED skipped"
+fi
+[[ $FAILED == 0 && $PASSED != 0 ]]
