@@ -17,7 +17,10 @@
 #include "utils/acl.h"
 #include "utils/wait_event.h"
 #if PG_VERSION_NUM >= 160000
+#include "common/file_utils.h"	/* PG_TEMP_FILE_PREFIX */
 #include "varatt.h"
+#else
+#include "storage/fd.h"			/* PG_TEMP_FILE_PREFIX */
 #endif
 
 #if PG_VERSION_NUM >= 180000

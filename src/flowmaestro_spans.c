@@ -73,7 +73,7 @@ define_server_settings(void)
 	DefineCustomIntVariable("flowmaestro.buffer_size",
 							"Size of the span buffer of each database.",
 							"It is a file under the data directory, mapped into memory.",
-							&fms_buffer_size, 16 * 1024, MIN_BUFFER_KB, MAX_BUFFER_KB,
+							&fms_buffer_size, 64 * 1024, MIN_BUFFER_KB, MAX_BUFFER_KB,
 							PGC_POSTMASTER, GUC_UNIT_KB, NULL, NULL, NULL);
 	DefineCustomIntVariable("flowmaestro.max_active_spans",
 							"Running spans that shared memory has a place for.",

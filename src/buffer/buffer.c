@@ -33,9 +33,10 @@
 
 #define TRANCHE "flowmaestro_spans"
 #define WARN_EVERY_MS 60000
+#define URGENT_PART 4			/* of the ring: if more is used, the writer must hurry */
 #define SCRATCH_KEEP (64 * 1024)	/* a larger scratch is not kept */
 
-int			fms_buffer_size = 16 * 1024;
+int			fms_buffer_size = 64 * 1024;
 int			fms_batch_size = 10;
 int			fms_full_wait = 1000;
 
@@ -232,23 +233,26 @@ static bool
 try_append(const char *body, uint32 length, uint32 checksum)
 {
 	uint64		head;
+	uint64		tail;
 	uint64		pending;
 	bool		wake;
+	bool		urgent;
 
 	LWLockAcquire(my_slot->lock, LW_EXCLUSIVE);
-	head = fms_ring_append(&my_ring, pg_atomic_read_u64(&my_slot->tail), my_slot->head,
-						   body, length, checksum);
+	tail = pg_atomic_read_u64(&my_slot->tail);
+	head = fms_ring_append(&my_ring, tail, my_slot->head, body, length, checksum);
 	if (head != 0)
 	{
 		my_slot->head = head;
 		my_slot->recorded++;
 	}
 	pending = my_slot->recorded - pg_atomic_read_u64(&my_slot->flushed);
-	wake = !my_slot->wanted && (head == 0 || pending >= (uint64) fms_batch_size ||
+	wake = !my_slot->wanted && (pending >= (uint64) fms_batch_size ||
 								my_slot->writer_latch == NULL);
+	urgent = !my_slot->urgent && my_slot->head - tail > my_slot->bytes / URGENT_PART;
 	LWLockRelease(my_slot->lock);
-	if (wake)
-		fms_slot_want_writer(my_slot);
+	if (wake || urgent)
+		fms_slot_want_writer(my_slot, urgent);
 	return head != 0;
 }
 
@@ -418,7 +422,7 @@ wait_for_flush(FmsSlot *slot)
 	while (pg_atomic_read_u64(&slot->tail) < before.head)
 	{
 		check_flush(slot, &before, errors);
-		fms_slot_want_writer(slot);
+		fms_slot_want_writer(slot, true);
 		(void) ConditionVariableTimedSleep(&slot->changed, 1000, wait_event);
 	}
 	ConditionVariableCancelSleep();

@@ -45,6 +45,8 @@
 #define MAGIC "FMSRING\n"
 #define VERSION 1
 #define PADDING PG_UINT32_MAX
+#define AHEAD_BYTES 768
+#define LINE_BYTES 64
 #define TOP_BIT (UINT64CONST(1) << 63)
 
 typedef struct RecordHeader
@@ -169,6 +171,20 @@ put_record(FmsRing *ring, uint64 position, uint32 length, uint32 checksum,
 }
 
 /*
+ * Have the processor fetch the lines that the next append will write: a lap of
+ * the ring is longer than its caches, and who waits for them holds the lock.
+ */
+static void
+fetch_ahead(const FmsRing *ring, uint64 position)
+{
+	char	   *from = (char *) record_at(ring, position);
+	uint64		bytes = Min(bytes_to_end(ring, position), AHEAD_BYTES);
+
+	for (uint64 i = 0; i < bytes; i += LINE_BYTES)
+		__builtin_prefetch(from + i, 1);
+}
+
+/*
  * Append a record to the ring whose records lie between tail and head.
  * Returns the new head, or 0 if there is no room.
  */
@@ -190,6 +206,7 @@ fms_ring_append(FmsRing *ring, uint64 tail, uint64 head, const void *body,
 		head += padding;
 	}
 	put_record(ring, head, length, checksum, body, head + need);
+	fetch_ahead(ring, head + need);
 	return head + need;
 }
 

@@ -121,9 +121,12 @@ fms_slot_wake_launcher(void)
 		SetLatch(latch);
 }
 
-/* See to it that a writer looks at the slot's ring now. */
+/*
+ * See to it that a writer looks at the slot's ring: soon, so that a batch is
+ * worth its transaction, or at once if it is urgent.
+ */
 void
-fms_slot_want_writer(FmsSlot *slot)
+fms_slot_want_writer(FmsSlot *slot, bool urgent)
 {
 	Latch	   *latch;
 	bool		asked;
@@ -132,6 +135,7 @@ fms_slot_want_writer(FmsSlot *slot)
 	latch = slot->writer_latch;
 	asked = slot->wanted;
 	slot->wanted = true;
+	slot->urgent = slot->urgent || urgent;
 	LWLockRelease(slot->lock);
 	if (latch != NULL)
 		SetLatch(latch);

@@ -62,6 +62,7 @@ typedef struct FmsSlot
 	Latch	   *writer_latch;	/* NULL: no writer is up */
 	int			writer_pid;
 	bool		wanted;			/* there is work for a writer */
+	bool		urgent;			/* somebody waits, or will soon have to */
 	int			suspended;		/* sessions that want no writer now */
 	uint64		start_failures; /* writers that could not be started */
 	char		last_error[FMS_ERROR_BYTES];	/* of a flush; "" after a good one */
@@ -82,7 +83,7 @@ extern void fms_slot_shmem_init(LWLockPadded *locks);
 extern FmsSlot *fms_slot_find(Oid database, bool create);
 extern void fms_slot_free(Oid database);
 extern void fms_slot_count(FmsSlot *slot, FmsCounter counter, uint64 n);
-extern void fms_slot_want_writer(FmsSlot *slot);
+extern void fms_slot_want_writer(FmsSlot *slot, bool urgent);
 extern void fms_slot_wake_launcher(void);
 
 #endif							/* FMS_BUFFER_SLOT_H */

@@ -32,29 +32,35 @@
 #include "buffer/slot.h"
 #include "buffer/tracked.h"
 
-#define NAME_BYTES 64
-#define TYPE_BYTES 32
+#define NAME_BYTES 63			/* of a name or entity id that are kept */
+#define TYPE_BYTES 31			/* of a span type */
+#define TEXT_BYTES (NAME_BYTES + TYPE_BYTES + NAME_BYTES)
 #define SWEEP 64				/* entries that an eviction looks at */
 #define NONE (-1)
 
+/*
+ * Short texts make an entry of two cache lines: a call waits for every line
+ * that it writes to.
+ */
 typedef struct Entry
 {
 	pg_uuid_t	span_id;		/* key: these three */
 	Oid			database;
 	Oid			table;
 	int32		next;			/* in its chain, or among the free */
+	int32		pid;			/* of the backend that started it */
+	pg_uuid_t	trace_id;
+	pg_uuid_t	parent_span_id;
+	TimestampTz started_at;
 	bool		used;
 	bool		has_parent;
 	bool		stub;			/* its start has not been seen */
 	bool		ended;
 	bool		flushed;		/* a row is in the table */
-	int32		pid;			/* of the backend that started it */
-	pg_uuid_t	trace_id;
-	pg_uuid_t	parent_span_id;
-	TimestampTz started_at;
-	char		name[NAME_BYTES];	/* these three end with a zero byte */
-	char		type[TYPE_BYTES];
-	char		entity[NAME_BYTES]; /* "": none */
+	uint8		name_bytes;
+	uint8		type_bytes;
+	uint8		entity_bytes;	/* 0: none */
+	char		text[TEXT_BYTES];	/* name, type and entity id, one after the other */
 } Entry;
 
 typedef struct Part
@@ -243,35 +249,37 @@ evict(int part)
 	return false;
 }
 
-/* Copy a text part into a field, cut at a character. */
-static void
-copy_text(char *field, int bytes, const FmsPart *part)
+/* Copy a text part, cut at a character; returns how many bytes. */
+static uint8
+copy_text(char *to, int bytes, const FmsPart *part)
 {
-	int			length = 0;
+	int			length = part->length;
 
-	if (part->data != NULL)
-	{
-		length = part->length;
-		if (length >= bytes)
-			length = pg_mbcliplen(part->data, length, bytes - 1);
-		memcpy(field, part->data, length);
-	}
-	field[length] = '\0';
+	if (part->data == NULL)
+		return 0;
+	if (length > bytes)
+		length = pg_mbcliplen(part->data, length, bytes);
+	memcpy(to, part->data, length);
+	return (uint8) length;
 }
 
 /* Set what the start of a span tells; exclusive lock held. */
 static void
 set_start(Entry *entry, const FmsEvent *event)
 {
+	char	   *to = entry->text;
+
 	entry->stub = false;
 	entry->trace_id = event->trace_id;
 	entry->has_parent = (event->flags & FMS_HAS_PARENT) != 0;
 	entry->parent_span_id = event->parent_span_id;
 	entry->started_at = event->at;
 	entry->pid = event->pid;
-	copy_text(entry->name, NAME_BYTES, &event->part[FMS_PART_NAME]);
-	copy_text(entry->type, TYPE_BYTES, &event->part[FMS_PART_TYPE]);
-	copy_text(entry->entity, NAME_BYTES, &event->part[FMS_PART_ENTITY]);
+	entry->name_bytes = copy_text(to, NAME_BYTES, &event->part[FMS_PART_NAME]);
+	to += entry->name_bytes;
+	entry->type_bytes = copy_text(to, TYPE_BYTES, &event->part[FMS_PART_TYPE]);
+	to += entry->type_bytes;
+	entry->entity_bytes = copy_text(to, NAME_BYTES, &event->part[FMS_PART_ENTITY]);
 }
 
 /*
@@ -295,7 +303,9 @@ insert_entry(uint32 hash, const FmsEvent *event, bool *evicted)
 	i = tracked->part[part].free;
 	entry = &entries_of(part)[i];
 	tracked->part[part].free = entry->next;
-	memset(entry, 0, sizeof(*entry));
+	if (entry->next != NONE)
+		__builtin_prefetch(&entries_of(part)[entry->next], 1);
+	memset(entry, 0, offsetof(Entry, text));
 	entry->used = true;
 	entry->span_id = event->span_id;
 	entry->database = MyDatabaseId;
@@ -376,8 +386,11 @@ fms_tracked_claim(const FmsEvent *event, bool create, FmsSpanRef *ref)
 	bool		evicted = false;
 	Entry	   *entry;
 
+	/* nobody can have an entry for an id that was just made */
+	bool		fresh = event->kind == FMS_EVENT_START && !(event->flags & FMS_CALLER_ID);
+
 	LWLockAcquire(lock, LW_EXCLUSIVE);
-	entry = find_entry(hash, event->table, &event->span_id);
+	entry = fresh ? NULL : find_entry(hash, event->table, &event->span_id);
 	if (entry != NULL)
 		claim = claim_entry(entry, event, ref);
 	else if (create)
@@ -546,15 +559,18 @@ put_row(ReturnSetInfo *result, Entry *entry)
 {
 	Datum		values[9];
 	bool		nulls[9] = {false};
+	char	   *text = entry->text;
 
 	values[0] = UUIDPGetDatum(&entry->trace_id);
 	values[1] = UUIDPGetDatum(&entry->span_id);
 	values[2] = UUIDPGetDatum(&entry->parent_span_id);
 	nulls[2] = !entry->has_parent;
-	values[3] = CStringGetTextDatum(entry->name);
-	values[4] = CStringGetTextDatum(entry->type);
-	nulls[5] = entry->entity[0] == '\0';
-	values[5] = nulls[5] ? (Datum) 0 : CStringGetTextDatum(entry->entity);
+	values[3] = PointerGetDatum(cstring_to_text_with_len(text, entry->name_bytes));
+	text += entry->name_bytes;
+	values[4] = PointerGetDatum(cstring_to_text_with_len(text, entry->type_bytes));
+	text += entry->type_bytes;
+	nulls[5] = entry->entity_bytes == 0;
+	values[5] = PointerGetDatum(cstring_to_text_with_len(text, entry->entity_bytes));
 	values[6] = TimestampTzGetDatum(entry->started_at);
 	values[7] = Int32GetDatum(entry->pid);
 	values[8] = BoolGetDatum(!entry->ended);

@@ -42,7 +42,7 @@
 
 #define LOCK_TIMEOUT "200ms"
 #define DRAIN_MS 1000
-#define BUSY_MS 100				/* before the table is tried again */
+#define PAUSE_MS 50				/* for a batch to grow, or for a lock to go */
 #define FIRST_BACKOFF_MS 100
 #define LAST_BACKOFF_MS 10000
 #define IDLE_EXIT_MS (5 * 60 * 1000)
@@ -147,6 +147,7 @@ accept_work(FmsSlot *slot)
 
 	LWLockAcquire(slot->lock, LW_EXCLUSIVE);
 	slot->wanted = false;
+	slot->urgent = false;
 	go_on = slot->suspended == 0;
 	LWLockRelease(slot->lock);
 	return go_on;
@@ -239,21 +240,24 @@ maintenance_work(void *arg)
 }
 
 /*
- * Write batches until there is nothing left or it does not go on; returns the
- * outcome of the last one.  With "until", not beyond that time.
+ * Write what was recorded before now, in as many batches as it takes, unless
+ * it does not go on; returns the outcome of the last one.  With "until", do
+ * not begin a batch after that time.
  */
 static FmsFlush
 flush_all(FmsSlot *slot, TimestampTz until)
 {
-	FmsFlush	outcome = FMS_FLUSH_EMPTY;
+	uint64		head = fms_buffer_head();
+	FmsFlush	outcome;
 
 	do
 	{
+		outcome = FMS_FLUSH_BUSY;
 		if (!survive(slot, flush_work, &outcome))
-			return FMS_FLUSH_BUSY;
+			break;
 		if (outcome == FMS_FLUSH_DONE && slot->last_error[0] != '\0')
 			report_outcome(slot, NULL);
-	} while (outcome == FMS_FLUSH_DONE &&
+	} while (outcome == FMS_FLUSH_DONE && pg_atomic_read_u64(&slot->tail) < head &&
 			 (until != 0 ? GetCurrentTimestamp() < until : !told_to_stop && slot->suspended == 0));
 	return outcome;
 }
@@ -288,26 +292,56 @@ sleep_for(int ms)
 	}
 }
 
-/* After a failed batch, wait the whole backoff, whoever sets the latch. */
+/*
+ * Sleep all of "ms", whoever sets the latch, unless the writer has to go or,
+ * with "hurry", the work is urgent.
+ */
 static void
-back_off(FmsSlot *slot)
+sleep_through(FmsSlot *slot, int ms, bool hurry)
 {
-	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), backoff_ms);
-	long		ms;
+	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms);
+	long		left;
 
-	while (!told_to_stop && slot->suspended == 0 &&
-		   (ms = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until)) > 0)
-		sleep_for(ms);
+	while (!told_to_stop && slot->suspended == 0 && !(hurry && slot->urgent) &&
+		   (left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until)) > 0)
+		sleep_for(left);
+}
+
+/* What is done besides writing batches, when it is time. */
+static void
+look_after_table(FmsSlot *slot)
+{
+	static TimestampTz maintained = 0;
+	static TimestampTz retried = 0;
+
+	/* what fails here comes again in its own time */
+	if (is_due(&maintained, MAINTENANCE_MS))
+		(void) survive(slot, maintenance_work, NULL);
+	if (fms_flush_needs_retry() && is_due(&retried, RETRY_BLOCKED_MS))
+		(void) survive(slot, retry_work, NULL);
+	backoff_ms = 0;
+}
+
+/* Whether the writer has been without work for long enough to make place. */
+static bool
+is_idle(FmsSlot *slot)
+{
+	static TimestampTz active = 0;
+	static uint64 last_flushed = 0;
+	uint64		flushed = pg_atomic_read_u64(&slot->flushed);
+	bool		pending = fms_buffer_pending(slot) > 0;
+
+	if (active == 0 || pending || flushed != last_flushed)
+		active = GetCurrentTimestamp();
+	last_flushed = flushed;
+	return !pending && (pg_atomic_read_u32(&fms_control->starving) != 0 ||
+						TimestampDifferenceExceeds(active, GetCurrentTimestamp(), IDLE_EXIT_MS));
 }
 
 /* The writer's work until it has to go. */
 static void
 main_loop(FmsSlot *slot)
 {
-	TimestampTz active = GetCurrentTimestamp();
-	TimestampTz maintained = 0;
-	TimestampTz retried = active;
-
 	while (!told_to_stop && accept_work(slot))
 	{
 		FmsFlush	outcome = flush_all(slot, 0);
@@ -316,21 +350,17 @@ main_loop(FmsSlot *slot)
 			return;
 		if (backoff_ms > 0)
 		{
-			back_off(slot);
+			sleep_through(slot, backoff_ms, false);
 			continue;
 		}
-		if (is_due(&maintained, MAINTENANCE_MS) && !survive(slot, maintenance_work, NULL))
-			backoff_ms = 0;		/* it comes again in its own time */
-		if (fms_flush_needs_retry() && is_due(&retried, RETRY_BLOCKED_MS))
-			(void) survive(slot, retry_work, NULL);
-		if (fms_buffer_pending(slot) > 0)
-			active = GetCurrentTimestamp();
-		else if (pg_atomic_read_u32(&fms_control->starving) != 0 ||
-				 TimestampDifferenceExceeds(active, GetCurrentTimestamp(), IDLE_EXIT_MS))
-			return;
-		if (outcome == FMS_FLUSH_DONE)
-			active = GetCurrentTimestamp();
-		sleep_for(outcome == FMS_FLUSH_BUSY ? BUSY_MS : fms_flush_interval);
+		if (outcome != FMS_FLUSH_BUSY)
+		{
+			look_after_table(slot);
+			if (is_idle(slot))
+				return;
+			sleep_for(fms_flush_interval);
+		}
+		sleep_through(slot, PAUSE_MS, outcome != FMS_FLUSH_BUSY);
 	}
 }
 
