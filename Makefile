@@ -74,12 +74,21 @@ $(OBJS): $(wildcard src/*.h src/*/*.h)
 
 # The ring is free of the server, so its test is a plain program, under the
 # sanitizers; the checksum comes from the server's port library.
-test/unit/ring_test: test/unit/ring_test.c src/buffer/ring.c src/buffer/ring.h
+test/unit/ring_test: test/unit/ring_test.c src/buffer/ring.c src/span/event.c $(wildcard src/*/*.h)
 	$(CC) $(PG_CFLAGS) -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined \
-		$(PG_CPPFLAGS) -I$(includedir_server) $(filter %.c,$^) -o $@ -L$(pkglibdir) -lpgcommon -lpgport
+		$(PG_CPPFLAGS) -I$(includedir_server) $(filter %.c,$^) -o $@ -L$(pkglibdir) -lpgcommon -lpgport -lpthread
 
 unit: test/unit/ring_test
 	test/unit/ring_test
+
+# libFuzzer's target of the same parts; runs for FUZZ_SECONDS
+FUZZ_SECONDS ?= 60
+test/fuzz/ring_fuzz: test/fuzz/ring_fuzz.c src/buffer/ring.c src/span/event.c $(wildcard src/*/*.h)
+	clang -g -O1 -fsanitize=fuzzer,address,undefined $(PG_CPPFLAGS) -I$(includedir_server) \
+		$(filter %.c,$^) -o $@ -L$(pkglibdir) -lpgcommon -lpgport
+
+fuzz: test/fuzz/ring_fuzz
+	test/fuzz/ring_fuzz -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -print_final_stats=1
 
 # these two install what they need, a PostgreSQL to build against included
 demo:
@@ -88,4 +97,7 @@ demo:
 test:
 	@test/run.sh
 
-.PHONY: demo test unit
+bench:
+	@test/bench/bench.sh
+
+.PHONY: demo test unit fuzz bench

@@ -122,55 +122,47 @@ SELECT count(*) FROM flowmaestro.tracked_spans();
 --
 -- Both modes in one span, in both orders of flush
 --
-CREATE FUNCTION mix(id uuid, first text, then text, flush_between bool, flush_before bool) RETURNS text
-LANGUAGE plpgsql AS $$
-DECLARE
-    started bool;
-    ended bool[];
-    row text;
-BEGIN
-    PERFORM set_config('flowmaestro.write_mode', first, true);
-    PERFORM flowmaestro.create_span('mix', 'agent_run', attributes => '{"a": 1}', span_id => id,
-                                    started_at => '2026-01-01 00:00:00+00');
-    IF flush_between THEN PERFORM flowmaestro.flush(); END IF;
-    PERFORM set_config('flowmaestro.write_mode', then, true);
-    PERFORM flowmaestro.set_span_attributes(id, '{"b": 2}');
-    ended := ended || flowmaestro.end_span(id, '1', '{"c": 3}', ended_at => '2026-01-01 00:00:01+00');
-    IF flush_before THEN PERFORM flowmaestro.flush(); END IF;
-    PERFORM set_config('flowmaestro.write_mode', first, true);
-    ended := ended || flowmaestro.end_span(id, '2', '{"c": 4}');
-    PERFORM set_config('flowmaestro.write_mode', then, true);
-    ended := ended || flowmaestro.end_span(id, '3', '{"c": 5}');
-    RETURN ended::text;
-END
-$$;
 CREATE TABLE mixes AS
-SELECT ('11111111-1111-4111-8111-0000000001' || lpad(row_number() OVER ()::text, 2, '0'))::uuid AS span_id,
-       m.first, m.then, f.flush_between, b.flush_before, NULL::text AS ended
-FROM (VALUES ('buffered', 'transactional'), ('transactional', 'buffered'), ('transactional', 'transactional'), ('buffered', 'buffered')) AS m(first, then),
-     (VALUES (false), (true)) AS f(flush_between), (VALUES (false), (true)) AS b(flush_before);
--- each in its own transaction, that a flush can't wait for a lock of ours
+SELECT ('11111111-1111-4111-8111-0000000001' || lpad(row_number() OVER (ORDER BY a, b, f, g)::text, 2, '0'))::uuid AS span_id,
+       a AS first_mode, b AS second_mode, f AS flush_between, g AS flush_before, NULL::bool[] AS ended
+FROM unnest('{buffered,transactional}'::text[]) AS a, unnest('{buffered,transactional}'::text[]) AS b,
+     unnest('{f,t}'::bool[]) AS f, unnest('{f,t}'::bool[]) AS g;
+-- a commit after each step, that the writer never waits for this session
 DO $$
-DECLARE m mixes;
+DECLARE
+    m mixes;
+    all_ended bool[];
 BEGIN
     FOR m IN SELECT * FROM mixes ORDER BY span_id LOOP
-        -- the writer could not write a row that this transaction made and not yet committed
-        CONTINUE WHEN m.first = 'transactional' AND m.then = 'buffered' AND (m.flush_between OR m.flush_before);
-        CONTINUE WHEN m.first = 'buffered' AND m.then = 'transactional' AND NOT m.flush_between AND m.flush_before;
-        UPDATE mixes SET ended = mix(m.span_id, m.first, m.then, m.flush_between, m.flush_before) WHERE span_id = m.span_id;
+        PERFORM set_config('flowmaestro.write_mode', m.first_mode, false);
+        PERFORM flowmaestro.create_span('mix', 'agent_run', attributes => '{"a": 1}', span_id => m.span_id,
+                                        started_at => '2026-01-01 00:00:00+00');
+        COMMIT;
+        IF m.flush_between THEN PERFORM flowmaestro.flush(); END IF;
+        PERFORM set_config('flowmaestro.write_mode', m.second_mode, false);
+        PERFORM flowmaestro.set_span_attributes(m.span_id, '{"b": 2}');
+        COMMIT;
+        all_ended := ARRAY[flowmaestro.end_span(m.span_id, '1', '{"c": 3}', ended_at => '2026-01-01 00:00:01+00')];
+        COMMIT;
+        IF m.flush_before THEN PERFORM flowmaestro.flush(); END IF;
+        PERFORM set_config('flowmaestro.write_mode', m.first_mode, false);
+        all_ended := all_ended || flowmaestro.end_span(m.span_id, '2', '{"c": 4}');
+        COMMIT;
+        PERFORM set_config('flowmaestro.write_mode', m.second_mode, false);
+        all_ended := all_ended || flowmaestro.end_span(m.span_id, '3', '{"c": 5}');
+        UPDATE mixes AS x SET ended = all_ended WHERE x.span_id = m.span_id;
         COMMIT;
     END LOOP;
 END
 $$;
 SELECT flowmaestro.flush();
-SELECT m.first, m.then, m.flush_between, m.flush_before, m.ended, s.status, s.output, s.attributes, s.duration_ms,
+SELECT m.first_mode, m.second_mode, m.flush_between AS between, m.flush_before AS before, m.ended,
+       s.name, s.status, s.output, s.attributes, s.duration_ms AS ms,
        (SELECT count(*) FROM flowmaestro.execution_spans AS t WHERE t.span_id = m.span_id) AS rows
-FROM mixes AS m JOIN flowmaestro.execution_spans AS s USING (span_id)
-WHERE m.ended IS NOT NULL
+FROM mixes AS m LEFT JOIN flowmaestro.execution_spans AS s USING (span_id)
 ORDER BY m.span_id;
 SELECT count(*) FROM flowmaestro.tracked_spans();
 DROP TABLE mixes;
-DROP FUNCTION mix;
 
 -- the same in single statements, each its own transaction
 SET flowmaestro.write_mode = buffered;
@@ -248,10 +240,10 @@ SELECT name, status FROM spans WHERE name = 'poison';
 
 -- the same poison through the buffer
 SET flowmaestro.write_mode = buffered;
-SELECT flowmaestro.create_span('before the poison 2', 'agent_run') IS NOT NULL AS recorded;
-SELECT flowmaestro.create_span('poison 2', 'agent_run', attributes =>
-    jsonb_build_object('userId', (SELECT string_agg(md5(i::text), '' ORDER BY i) FROM generate_series(1, 188) AS i))) IS NOT NULL AS recorded;
-SELECT flowmaestro.create_span('after the poison 2', 'agent_run') IS NOT NULL AS recorded;
+SELECT (flowmaestro.create_span('before the poison 2', 'agent_run')).span_id IS NOT NULL AS recorded;
+SELECT (flowmaestro.create_span('poison 2', 'agent_run', attributes =>
+    jsonb_build_object('userId', (SELECT string_agg(md5(i::text), '' ORDER BY i) FROM generate_series(1, 188) AS i)))).span_id IS NOT NULL AS recorded;
+SELECT (flowmaestro.create_span('after the poison 2', 'agent_run')).span_id IS NOT NULL AS recorded;
 SELECT flowmaestro.flush();
 SELECT name FROM spans WHERE name LIKE '%poison 2' ORDER BY name;
 SELECT name, sqlstate FROM flowmaestro.rejected_spans;

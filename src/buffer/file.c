@@ -93,6 +93,8 @@ create_file(Oid database, const char *path, uint64 bytes, FmsRing *ring)
 		unlink(path);
 		return false;
 	}
+	/* have the pages made now, not by the first callers that come by them */
+	memset(ring->header, 0, file_bytes);
 	fms_ring_format(ring, bytes, database, GetSystemIdentifier(), fms_identity_random());
 	return true;
 }

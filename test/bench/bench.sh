@@ -1,0 +1,168 @@
+#!/usr/bin/env bash
+#
+# Figures: floor, alternative and ours in one run, on a private server.  Ratios
+# count; absolute figures are this machine's.  Each line is the median of RUNS.
+#
+set -euo pipefail
+# shellcheck source=test/private-server.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../private-server.sh"
+RUNS=${RUNS:-5}
+ROWS=100000
+
+# Runs psql quietly in the bench's database.
+sql() {
+	"${AS_USER[@]}" psql -XqAt -v ON_ERROR_STOP=1 -d postgres "$@"
+}
+
+# Prints the median of the numbers on standard input.
+median() {
+	sort -g | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'
+}
+
+# Prints a quotient with two digits.
+ratio() {
+	awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f", a / b }'
+}
+
+# Prints the CPU seconds that a process has used.
+cpu_of() {
+	awk -v hz="$(getconf CLK_TCK)" '{ print ($14 + $15) / hz }' "/proc/$1/stat"
+}
+
+# What a pair of calls costs the caller.
+bench_caller() {
+	local runs same bare span rows bytes
+	progress "caller: create_span + end_span in a server-side loop (us a pair)"
+	runs=$(sql -f test/bench/caller.sql 2>&1 | sed -n 's/.*INFO:  run //p')
+	same=$(awk '{ print $1 }' <<<"$runs" | median)
+	bare=$(awk '{ print $2 }' <<<"$runs" | median)
+	span=$(awk '{ print $3 }' <<<"$runs" | median)
+	rows=$(awk '{ print $4 }' <<<"$runs" | median)
+	bytes=$(awk 'NR == 1 { print $5 }' <<<"$runs")
+	printf '    %-52s %8.2f\n' "no-op pair, same arguments and results" "$same" \
+		"no-op pair, one text argument" "$bare" "span pair, $bytes bytes of attributes and input" "$span" \
+		"INSERT + UPDATE, nine indexes, one transaction" "$rows"
+	echo "    span pair / no-op pair = $(ratio "$span" "$same") (goal <= 6); / bare no-op pair = $(ratio "$span" "$bare")"
+	echo "    (INSERT + UPDATE) / span pair = $(ratio "$rows" "$span") (goal >= 30)"
+}
+
+# Rows per second that two clients get into a table in SECONDS_EACH seconds,
+# flush included.
+rate() {
+	local script=$1 table=$2 before after start
+	before=$(sql -c "SELECT count(*) FROM $table")
+	start=$(date +%s%N)
+	"${AS_USER[@]}" pgbench -n -c 2 -j 2 -M prepared -T "$SECONDS_EACH" -f "test/bench/$script" postgres >/dev/null 2>&1
+	sql -c "SELECT flowmaestro.flush()" >/dev/null
+	after=$(sql -c "SELECT count(*) FROM $table")
+	awk -v n=$((after - before)) -v ns=$(($(date +%s%N) - start)) 'BEGIN { print n / ns * 1e9 }'
+}
+
+# Spans per second, from the call to the row.
+bench_end_to_end() {
+	local SECONDS_EACH=6 original ours batch i
+	progress "end to end: 2 clients, 1 KB spans, rows per second"
+	for ((i = 0; i < RUNS; i++)); do
+		rate ten.sql original.execution_spans
+		sql -c "TRUNCATE original.execution_spans; CHECKPOINT"
+	done >"$WORKSPACE/ten"
+	for ((i = 0; i < RUNS; i++)); do
+		rate batch.sql flowmaestro.execution_spans
+		sql -c "TRUNCATE flowmaestro.execution_spans; CHECKPOINT"
+	done >"$WORKSPACE/batch"
+	for ((i = 0; i < RUNS; i++)); do
+		rate ours.sql flowmaestro.execution_spans
+		sql -c "TRUNCATE flowmaestro.execution_spans; CHECKPOINT"
+	done >"$WORKSPACE/ours"
+	original=$(median <"$WORKSPACE/ten")
+	batch=$(median <"$WORKSPACE/batch")
+	ours=$(median <"$WORKSPACE/ours")
+	printf '    %-52s %8.0f\n' "INSERT of ten rows, nine indexes" "$original" \
+		"ten spans a statement" "$batch" "one create and one end a round trip" "$ours"
+	echo "    ten spans a statement / INSERT of ten = $(ratio "$batch" "$original") (goal >= 3)"
+}
+
+# CPU seconds of one session that inserts the stage into a table, 10,000 rows a
+# statement, $3 optionally a WITH-less INSERT prefix.
+cpu_of_insert() {
+	local table=$1 pid before k
+	exec 3> >("${AS_USER[@]}" psql -XqAt -d postgres >"$WORKSPACE/insert")
+	echo "SELECT pg_backend_pid();" >&3
+	until [[ -s $WORKSPACE/insert ]]; do sleep 0.05; done
+	pid=$(head -n 1 "$WORKSPACE/insert")
+	before=$(cpu_of "$pid")
+	for ((k = 0; k < ROWS; k += 10000)); do
+		echo "INSERT INTO $table SELECT trace_id, span_id, parent_span_id, name, span_type, entity_id, started_at, ended_at,
+			duration_ms, status, input, output, error, attributes, created_at, events, links, otlp
+			FROM original.stage WHERE k > $k AND k <= $k + 10000;" >&3
+	done
+	echo "SELECT 'done';" >&3
+	until grep -q done "$WORKSPACE/insert"; do sleep 0.1; done
+	awk -v a="$before" -v b="$(cpu_of "$pid")" -v n="$ROWS" 'BEGIN { print (b - a) * 1e6 / n }'
+	exec 3>&-
+}
+
+# CPU microseconds of the writer for each span of the stage.
+cpu_of_writer() {
+	local pid before
+	sql -c "SELECT flowmaestro.create_span('warm', 'up'); SELECT flowmaestro.flush()" >/dev/null
+	pid=$(sql -c "SELECT writer_pid FROM flowmaestro.stats")
+	before=$(cpu_of "$pid")
+	sql -c "DO \$\$ DECLARE r record; c flowmaestro.span_context; BEGIN
+		FOR r IN SELECT * FROM original.stage ORDER BY k LOOP
+			c := flowmaestro.create_span(r.name, r.span_type, r.entity_id, r.attributes, r.input, started_at => r.started_at);
+			PERFORM flowmaestro.end_span(c.span_id, r.output, ended_at => r.ended_at);
+			IF r.k % 10000 = 0 THEN PERFORM flowmaestro.flush(); END IF;
+		END LOOP; END \$\$"
+	awk -v a="$before" -v b="$(cpu_of "$pid")" -v n="$ROWS" 'BEGIN { print (b - a) * 1e6 / n }'
+}
+
+# The writer against one INSERT ... SELECT into the same table.
+bench_writer() {
+	local partition writer insert i
+	progress "writer: CPU us a span of 1 KB, $ROWS spans"
+	partition=$(sql -c "SELECT flowmaestro.make_partition(now())")
+	for ((i = 0; i < RUNS; i++)); do
+		sql -c "TRUNCATE flowmaestro.execution_spans; CHECKPOINT"
+		cpu_of_insert "$partition" >>"$WORKSPACE/insert_us"
+		sql -c "TRUNCATE flowmaestro.execution_spans; CHECKPOINT"
+		cpu_of_writer >>"$WORKSPACE/writer_us"
+	done
+	writer=$(median <"$WORKSPACE/writer_us")
+	insert=$(median <"$WORKSPACE/insert_us")
+	printf '    %-52s %8.1f\n' "INSERT ... SELECT of 10,000 rows" "$insert" "writer" "$writer"
+	echo "    writer / INSERT ... SELECT = $(ratio "$writer" "$insert") (goal <= 1.5)"
+}
+
+# What each index of a partition adds.
+bench_indexes() {
+	local partition name heap all us def
+	progress "indexes: CPU us a row that each adds to the heap alone"
+	partition=$(sql -c "SELECT flowmaestro.make_partition(now())")
+	sql -c "CREATE TABLE original.heap (LIKE $partition INCLUDING STORAGE INCLUDING COMPRESSION) WITH (toast_tuple_target = 8160)"
+	heap=$(for _ in 1 2 3; do sql -c "TRUNCATE original.heap; CHECKPOINT"; cpu_of_insert original.heap; done | median)
+	printf '    %-72s %6.1f\n' "heap alone" "$heap"
+	while IFS='|' read -r name def; do
+		sql -c "CREATE ${name} ON original.heap USING ${def}"
+		us=$(for _ in 1 2 3; do sql -c "TRUNCATE original.heap; CHECKPOINT"; cpu_of_insert original.heap; done | median)
+		printf '    %-72s %6.1f\n' "$(cut -c 1-72 <<<"$def")" "$(awk -v a="$us" -v b="$heap" 'BEGIN { print a - b }')"
+		sql -c "DO \$\$ DECLARE i regclass; BEGIN FOR i IN SELECT indexrelid FROM pg_index WHERE indrelid = 'original.heap'::regclass
+			LOOP EXECUTE 'DROP INDEX ' || i; END LOOP; END \$\$"
+	done < <(sql -c "SELECT CASE WHEN i.indisunique THEN 'UNIQUE INDEX' ELSE 'INDEX' END,
+		regexp_replace(pg_get_indexdef(i.indexrelid), '^.* USING ', '') FROM pg_index AS i
+		WHERE i.indrelid = '$partition'::regclass ORDER BY i.indexrelid")
+	all=$(for _ in 1 2 3; do sql -c "TRUNCATE flowmaestro.execution_spans; CHECKPOINT"; cpu_of_insert "$partition"; done | median)
+	printf '    %-72s %6.1f\n' "all of them" "$(awk -v a="$all" -v b="$heap" 'BEGIN { print a - b }')"
+}
+
+open_workspace
+build_extension
+make_here "$WORKSPACE/log/noop.log" -C test/bench -f noop.mk
+start_server <<CONF
+max_wal_size = 4GB
+shared_buffers = 512MB
+CONF
+sql -v noop="$WORKSPACE/src/test/bench/noop" -f test/bench/setup.sql
+for part in ${PARTS:-caller end_to_end writer indexes}; do
+	"bench_$part"
+done

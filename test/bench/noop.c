@@ -1,0 +1,44 @@
+/*-------------------------------------------------------------------------
+ *
+ * noop.c
+ *	  What a call of a C function costs when it does nothing: the floor that
+ *	  the bench compares with.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "fmgr.h"
+#include "funcapi.h"
+
+PG_MODULE_MAGIC;
+
+PG_FUNCTION_INFO_V1(noop);
+PG_FUNCTION_INFO_V1(noop_context);
+
+/* noop(...) returns boolean */
+Datum
+noop(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(true);
+}
+
+/* noop_context(...) returns a row of three nulls, as create_span returns one */
+Datum
+noop_context(PG_FUNCTION_ARGS)
+{
+	Datum		values[3] = {0};
+	bool		nulls[3] = {true, true, true};
+
+	if (fcinfo->flinfo->fn_extra == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
+		TupleDesc	desc;
+
+		get_call_result_type(fcinfo, NULL, &desc);
+		fcinfo->flinfo->fn_extra = BlessTupleDesc(desc);
+		MemoryContextSwitchTo(old);
+	}
+	return HeapTupleGetDatum(heap_form_tuple(fcinfo->flinfo->fn_extra, values, nulls));
+}

@@ -1,0 +1,5 @@
+# The no-op functions of the bench.
+MODULES = noop
+PG_CONFIG ?= pg_config
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+include $(PGXS)

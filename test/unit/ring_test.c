@@ -1,0 +1,367 @@
+/*-------------------------------------------------------------------------
+ *
+ * ring_test.c
+ *	  Unit tests of the ring and of the records in it, without a server.
+ *
+ * Prints TAP.  "ring_test N" appends N records in the stress test.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "port/pg_crc32c.h"
+
+#include "buffer/ring.h"
+#include "span/event.h"
+
+#define DATABASE 5
+#define CLUSTER UINT64CONST(0x1234567890)
+#define RANDOM UINT64CONST(0x0badcafe12345678)
+#define WRITERS 16
+
+static int	tests = 0;
+static int	failed = 0;
+
+/* Report one check. */
+static void
+ok(bool good, const char *what)
+{
+	printf("%sok %d - %s\n", good ? "" : "not ", ++tests, what);
+	failed += !good;
+}
+
+/* A mapped ring of "bytes" that children share. */
+static FmsRing
+make_ring(uint64 bytes)
+{
+	FmsRing		ring;
+	void	   *file = mmap(NULL, FMS_RING_HEADER_BYTES + bytes, PROT_READ | PROT_WRITE,
+							MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (file == MAP_FAILED)
+		abort();
+	fms_ring_map(&ring, file);
+	fms_ring_format(&ring, bytes, DATABASE, CLUSTER, RANDOM);
+	return ring;
+}
+
+/* Append a text. */
+static uint64
+append(FmsRing *ring, uint64 head, const char *text)
+{
+	return fms_ring_append(ring, ring->header->tail, head, text, strlen(text),
+						   fms_ring_checksum(text, strlen(text)));
+}
+
+/* Whether the record at *position is this text; moves on. */
+static bool
+is_text(const FmsRing *ring, uint64 *position, const char *text)
+{
+	const char *body = NULL;
+	uint32		length = 0;
+
+	do
+	{
+		*position = fms_ring_read(ring, *position, &body, &length);
+	} while (*position != 0 && body == NULL);
+	return *position != 0 && length == strlen(text) && memcmp(body, text, length) == 0;
+}
+
+/* Records come out as they went in, and an empty ring is empty. */
+static void
+test_order(void)
+{
+	FmsRing		ring = make_ring(4096);
+	uint64		records;
+	uint64		head = 0;
+	uint64		position = 0;
+
+	ok(fms_ring_find_head(&ring, &records) == 0 && records == 0, "a new ring is empty");
+	head = append(&ring, head, "one");
+	head = append(&ring, head, "a record that is longer than sixteen bytes");
+	head = append(&ring, head, "");
+	ok(fms_ring_find_head(&ring, &records) == head && records == 3, "the head is found");
+	ok(is_text(&ring, &position, "one") &&
+	   is_text(&ring, &position, "a record that is longer than sixteen bytes") &&
+	   is_text(&ring, &position, "") && position == head, "records come out in order");
+	fms_ring_acknowledge(&ring, head);
+	ok(fms_ring_find_head(&ring, &records) == head && records == 0, "acknowledged records are gone");
+}
+
+/* A full ring refuses, and goes round its end without mixing laps. */
+static void
+test_laps(void)
+{
+	FmsRing		ring = make_ring(1024);
+	uint64		head = 0;
+	uint64		next;
+	uint64		records;
+	char		text[100];
+	bool		good = true;
+	int			n = 0;
+
+	while ((next = append(&ring, head, "0123456789012345678901234567890123456789")) != 0)
+	{
+		head = next;
+		n++;
+	}
+	ok(n == 15, "a ring of 1024 bytes takes 15 records of 64 and keeps a place free");
+	fms_ring_acknowledge(&ring, head);
+	for (int i = 0; i < 10000; i++)
+	{
+		uint64		position = ring.header->tail;
+
+		snprintf(text, sizeof(text), "%d %.*s", i, i % 80, "the quick brown fox jumps over the lazy dog, again and again and again and again");
+		next = append(&ring, head, text);
+		good = good && next != 0 && fms_ring_find_head(&ring, &records) == next && records == 1 &&
+			is_text(&ring, &position, text) && position == next;
+		head = next;
+		fms_ring_acknowledge(&ring, head);
+	}
+	ok(good, "10,000 records of all lengths survive the laps");
+}
+
+/* What is not a whole record is not taken for one. */
+static void
+test_damage(void)
+{
+	FmsRing		ring = make_ring(4096);
+	uint64		records;
+	uint64		first = append(&ring, 0, "first record of the ring");
+	uint64		second = append(&ring, first, "second record of the ring");
+	uint64		mark;
+	const char *body;
+	uint32		length;
+
+	ring.data[first + FMS_RING_RECORD_BYTES + 3] ^= 1;
+	ok(fms_ring_find_head(&ring, &records) == first && records == 1, "a flipped bit ends the ring");
+	ring.data[first + FMS_RING_RECORD_BYTES + 3] ^= 1;
+	ok(fms_ring_find_head(&ring, &records) == second && records == 2, "and back");
+
+	/* a body that looks like a record to whoever does not know the ring's id */
+	memset(ring.data + second, 0, 64);
+	mark = second;
+	memcpy(ring.data + second, &mark, sizeof(mark));
+	ok(fms_ring_read(&ring, second, &body, &length) == 0, "a forged mark is no record");
+
+	/* a length that leads out of the data area */
+	memset(ring.data + first + 8, 0xfe, 4);
+	ok(fms_ring_read(&ring, first, &body, &length) == 0, "a length beyond the end is no record");
+}
+
+/* A header that is not ours is refused. */
+static void
+test_header(void)
+{
+	FmsRing		ring = make_ring(4096);
+	uint64		bytes = FMS_RING_HEADER_BYTES + 4096;
+
+	ok(fms_ring_is_sound(&ring, bytes, DATABASE, CLUSTER), "a new ring is sound");
+	ok(!fms_ring_is_sound(&ring, bytes - 1, DATABASE, CLUSTER), "not in a shorter file");
+	ok(!fms_ring_is_sound(&ring, bytes, DATABASE + 1, CLUSTER), "not for another database");
+	ok(!fms_ring_is_sound(&ring, bytes, DATABASE, CLUSTER + 1), "not for another cluster");
+	ring.header->bytes = 8192;
+	ok(!fms_ring_is_sound(&ring, bytes + 8192, DATABASE, CLUSTER), "not with another size");
+	memset(ring.header, 0, sizeof(FmsRingHeader));
+	ok(!fms_ring_is_sound(&ring, bytes, DATABASE, CLUSTER), "zeros are no ring");
+}
+
+/* An event comes back from its bytes; cut or changed bytes are refused or safe. */
+static void
+test_event(void)
+{
+	FmsEvent	event = {.kind = FMS_EVENT_START, .flags = FMS_HAS_PARENT, .table = 77, .at = 5};
+	FmsEvent	back;
+	uint32		jsonb[4] = {0};
+	char	   *bytes;
+	size_t		length;
+	bool		refused = true;
+
+	SET_VARSIZE(jsonb, sizeof(jsonb));
+	event.part[FMS_PART_NAME] = (FmsPart) {"name", 4};
+	event.part[FMS_PART_ENTITY] = (FmsPart) {"", 0};
+	event.part[FMS_PART_INPUT] = (FmsPart) {(char *) jsonb, sizeof(jsonb)};
+	length = fms_event_encoded_size(&event);
+	bytes = malloc(length);
+	fms_event_encode(&event, bytes);
+	ok(fms_event_decode(bytes, length, &back) && back.kind == event.kind && back.table == 77 &&
+	   back.at == 5 && back.part[FMS_PART_NAME].length == 4 &&
+	   memcmp(back.part[FMS_PART_NAME].data, "name", 4) == 0 &&
+	   back.part[FMS_PART_ENTITY].data != NULL && back.part[FMS_PART_ENTITY].length == 0 &&
+	   back.part[FMS_PART_TYPE].data == NULL && back.part[FMS_PART_INPUT].length == sizeof(jsonb),
+	   "an event comes back as it was");
+	for (size_t cut = 0; cut < length; cut++)
+	{
+		char	   *part = malloc(cut + 1);
+
+		memcpy(part, bytes, cut);
+		refused = refused && !fms_event_decode(part, cut, &back);
+		free(part);
+	}
+	ok(refused, "an event that is cut anywhere is refused");
+	for (size_t i = 0; i < length; i++)
+	{
+		bytes[i] ^= 0x55;
+		(void) fms_event_decode(bytes, length, &back);
+		bytes[i] ^= 0x55;
+	}
+	ok(true, "changed bytes are read without leaving them");
+	free(bytes);
+}
+
+/* A child that appends for ever; it is killed. */
+static void
+append_for_ever(FmsRing *ring, volatile uint64 *returned)
+{
+	uint64		head = 0;
+
+	for (uint64 i = 0;; i++)
+	{
+		char		text[300];
+
+		memset(text, 'a' + i % 26, sizeof(text));
+		memcpy(text, &i, sizeof(i));
+		head = fms_ring_append(ring, ring->header->tail, head, text, sizeof(text),
+							   fms_ring_checksum(text, sizeof(text)));
+		if (head == 0)
+			_exit(0);
+		*returned = i + 1;
+	}
+}
+
+/* Whoever is killed while appending loses nothing that was appended. */
+static void
+test_kill(void)
+{
+	bool		good = true;
+	int			killed_midway = 0;
+
+	for (int round = 0; round < 200; round++)
+	{
+		FmsRing		ring = make_ring(8 * 1024 * 1024);
+		volatile uint64 *returned = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
+										 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+		uint64		records;
+		pid_t		child = fork();
+
+		if (child == 0)
+			append_for_ever(&ring, returned);
+		while (*returned < 10)
+			usleep(10);
+		usleep(round * 7 % 300);
+		kill(child, SIGKILL);
+		waitpid(child, NULL, 0);
+		(void) fms_ring_find_head(&ring, &records);
+		/* the last append may be complete without having told so */
+		good = good && (records == *returned || records == *returned + 1);
+		killed_midway += records < 26000;
+		munmap(ring.header, FMS_RING_HEADER_BYTES + 8 * 1024 * 1024);
+		munmap((void *) returned, 4096);
+	}
+	ok(good, "200 kills lose no record whose append had returned");
+	ok(killed_midway > 100, "most of the kills came in the middle");
+}
+
+/* what the threads of the stress test share */
+static FmsRing stress_ring;
+static pthread_mutex_t stress_lock = PTHREAD_MUTEX_INITIALIZER;
+static uint64 stress_head = 0;
+static uint64 stress_each;
+
+/* Append checked records, each telling its writer and number. */
+static void *
+stress_writer(void *arg)
+{
+	uint64		body[32];
+
+	for (uint64 i = 0; i < stress_each; i++)
+	{
+		uint32		length = 16 + (i * 8) % 240;
+		uint64		head = 0;
+
+		body[0] = (uint64) (size_t) arg;
+		body[1] = i;
+		for (uint32 w = 2; w < length / 8; w++)
+			body[w] = body[0] * 1000003 + i;
+		while (head == 0)
+		{
+			pthread_mutex_lock(&stress_lock);
+			head = fms_ring_append(&stress_ring, *(volatile uint64 *) &stress_ring.header->tail,
+								   stress_head, body, length, fms_ring_checksum(body, length));
+			if (head != 0)
+				stress_head = head;
+			pthread_mutex_unlock(&stress_lock);
+			if (head == 0)
+				sched_yield();
+		}
+	}
+	return NULL;
+}
+
+/* 16 writers and a reader: every record once, in its writer's order, not torn. */
+static void
+test_stress(uint64 records)
+{
+	pthread_t	writer[WRITERS];
+	uint64		next[WRITERS] = {0};
+	uint64		seen = 0;
+	uint64		position = 0;
+	bool		good = true;
+
+	stress_ring = make_ring(1024 * 1024);
+	stress_each = records / WRITERS;
+	for (size_t w = 0; w < WRITERS; w++)
+		pthread_create(&writer[w], NULL, stress_writer, (void *) w);
+	while (seen < stress_each * WRITERS && good)
+	{
+		uint64		head;
+
+		pthread_mutex_lock(&stress_lock);
+		head = stress_head;
+		pthread_mutex_unlock(&stress_lock);
+		if (position == head)
+			sched_yield();
+		while (position < head && good)
+		{
+			const char *body;
+			uint32		length;
+			uint64		word[2];
+
+			position = fms_ring_read(&stress_ring, position, &body, &length);
+			good = position != 0;
+			if (!good || body == NULL)
+				continue;
+			memcpy(word, body, sizeof(word));
+			good = word[0] < WRITERS && word[1] == next[word[0]] &&
+				(length == 16 || *(uint64 *) (body + length - 8) == word[0] * 1000003 + word[1]);
+			next[word[0]]++;
+			seen++;
+		}
+		fms_ring_acknowledge(&stress_ring, position);
+	}
+	ok(good && seen == stress_each * WRITERS, "16 writers and a reader agree on every record");
+	for (size_t w = 0; w < WRITERS; w++)
+		pthread_join(writer[w], NULL);
+}
+
+/* Run all tests. */
+int
+main(int argc, char **argv)
+{
+	test_order();
+	test_laps();
+	test_damage();
+	test_header();
+	test_event();
+	test_kill();
+	test_stress(argc > 1 ? strtoull(argv[1], NULL, 10) : 1000000);
+	printf("1..%d\n", tests);
+	return failed == 0 ? 0 : 1;
+}
