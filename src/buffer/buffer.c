@@ -299,7 +299,8 @@ append_patiently(const char *body, uint32 length, uint32 checksum)
 		if (until == 0)
 		{
 			until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), fms_full_wait);
-			fms_slot_count(my_slot, FMS_WAITED, 1);
+			if (pg_atomic_read_u32(&my_slot->stalled) == 0)
+				fms_slot_count(my_slot, FMS_WAITED, 1);
 		}
 		if (!wait_for_room(tail, until))
 			return false;

@@ -23,6 +23,7 @@
 #include "catalog/pg_type.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -87,6 +88,8 @@ static const char *const take_stub =
 	"WHERE s.trace_id OPERATOR(pg_catalog.=) $1 AND s.span_id OPERATOR(pg_catalog.=) $1 "
 	"AND s.name OPERATOR(pg_catalog.=) '' "
 	"RETURNING s.status, s.ended_at, s.output, s.error, s.attributes, s.events";
+
+bool		fms_apply_waits = true;
 
 /* the statement for a partition, kept while its name stays */
 typedef struct KeptPlan
@@ -207,6 +210,23 @@ plan_for(Oid partition)
 }
 
 /*
+ * Take a partition.  The writer does not wait for one that is locked as a
+ * whole: the error makes it try the batch again later, where waiting for each
+ * row would take for ever.
+ */
+static void
+lock_partition(Oid partition)
+{
+	if (fms_apply_waits)
+		LockRelationOid(partition, RowExclusiveLock);
+	else if (!ConditionalLockRelationOid(partition, RowExclusiveLock))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("partition \"%s\" is locked by another session",
+						get_rel_name(partition))));
+}
+
+/*
  * Write a group of rows of one partition, as its owner.  Returns how many
  * rows were inserted or changed.
  */
@@ -217,6 +237,7 @@ write_group(FmsRow **rows, int count)
 	uint64		processed;
 	int			rc;
 
+	lock_partition(rows[0]->partition);
 	fms_table_enter(rows[0]->partition, &scope);
 	group = rows;
 	group_count = count;

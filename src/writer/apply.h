@@ -18,6 +18,9 @@ typedef struct FmsApplied
 	uint64		rejected;		/* set aside by fms_reject_apply */
 } FmsApplied;
 
+/* wait for a partition that somebody has locked, as any statement does */
+extern bool fms_apply_waits;
+
 extern void fms_apply(FmsRow **rows, int count, FmsApplied *applied);
 
 #endif							/* FMS_WRITER_APPLY_H */

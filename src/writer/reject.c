@@ -61,6 +61,8 @@ PG_FUNCTION_INFO_V1(fms_retry_rejected_spans);
 static bool
 is_transient(const ErrorData *error)
 {
+	if (error->sqlerrcode == ERRCODE_OBJECT_IN_USE)
+		return true;
 	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
 	{
 		case ERRCODE_CONNECTION_EXCEPTION:

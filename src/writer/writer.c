@@ -36,6 +36,7 @@
 
 #include "compat.h"
 #include "buffer/buffer.h"
+#include "writer/apply.h"
 #include "writer/flush.h"
 #include "writer/partition.h"
 #include "writer/writer.h"
@@ -47,7 +48,9 @@
 #define LAST_BACKOFF_MS 10000
 #define IDLE_EXIT_MS (5 * 60 * 1000)
 #define MAINTENANCE_MS (60 * 60 * 1000)
+#define MAINTENANCE_RETRY_MS (60 * 1000)
 #define RETRY_BLOCKED_MS 5000
+#define REPORT_BUSY_MS 5000		/* of a table that is locked */
 
 int			fms_flush_interval = 5000;
 
@@ -189,6 +192,8 @@ survive(FmsSlot *slot, void (*work) (void *), void *arg)
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
 		EmitErrorReport();
+		LWLockReleaseAll();
+		ConditionVariableCancelSleep();
 		AbortOutOfAnyTransaction();
 		FlushErrorState();
 		MemoryContextSwitchTo(context);
@@ -315,8 +320,8 @@ look_after_table(FmsSlot *slot)
 	static TimestampTz retried = 0;
 
 	/* what fails here comes again in its own time */
-	if (is_due(&maintained, MAINTENANCE_MS))
-		(void) survive(slot, maintenance_work, NULL);
+	if (is_due(&maintained, MAINTENANCE_MS) && !survive(slot, maintenance_work, NULL))
+		maintained -= (int64) (MAINTENANCE_MS - MAINTENANCE_RETRY_MS) * 1000;
 	if (fms_flush_needs_retry() && is_due(&retried, RETRY_BLOCKED_MS))
 		(void) survive(slot, retry_work, NULL);
 	backoff_ms = 0;
@@ -338,6 +343,20 @@ is_idle(FmsSlot *slot)
 						TimestampDifferenceExceeds(active, GetCurrentTimestamp(), IDLE_EXIT_MS));
 }
 
+/* Tell whoever flushes that the table is not to be had, once in a while. */
+static void
+report_busy(FmsSlot *slot, bool busy)
+{
+	static TimestampTz since = 0;
+
+	if (!busy)
+		since = 0;
+	else if (since == 0)
+		since = GetCurrentTimestamp();
+	else if (is_due(&since, REPORT_BUSY_MS))
+		report_outcome(slot, "execution_spans is locked by another session");
+}
+
 /* The writer's work until it has to go. */
 static void
 main_loop(FmsSlot *slot)
@@ -347,12 +366,16 @@ main_loop(FmsSlot *slot)
 		FmsFlush	outcome = flush_all(slot, 0);
 
 		if (outcome == FMS_FLUSH_HOMELESS)
+		{
+			report_outcome(slot, "extension flowmaestro_spans is not there, or not yet committed");
 			return;
+		}
 		if (backoff_ms > 0)
 		{
 			sleep_through(slot, backoff_ms, false);
 			continue;
 		}
+		report_busy(slot, outcome == FMS_FLUSH_BUSY);
 		if (outcome != FMS_FLUSH_BUSY)
 		{
 			look_after_table(slot);
@@ -383,6 +406,7 @@ fms_writer_main(Datum database)
 	pqsignal(SIGTERM, on_sigterm);
 	pin_settings();
 	fms_buffer_watch_table();
+	fms_apply_waits = false;
 	if (!fms_buffer_attach())
 		proc_exit(0);
 	main_loop(slot);
