@@ -57,6 +57,7 @@ typedef struct Entry
 	bool		stub;			/* its start has not been seen */
 	bool		ended;
 	bool		flushed;		/* a row is in the table */
+	bool		end_flushed;	/* and so is the end */
 	uint8		name_bytes;
 	uint8		type_bytes;
 	uint8		entity_bytes;	/* 0: none */
@@ -311,7 +312,10 @@ insert_entry(uint32 hash, const FmsEvent *event, bool *evicted)
 	entry->database = MyDatabaseId;
 	entry->table = event->table;
 	if (event->kind == FMS_EVENT_START)
+	{
 		set_start(entry, event);
+		entry->ended = entry->end_flushed = (event->flags & FMS_STUB_ENDED) != 0;
+	}
 	else
 	{
 		entry->stub = !(event->flags & FMS_HAS_TRACE);
@@ -452,7 +456,7 @@ fms_tracked_flushed(Oid table, const pg_uuid_t *span_id, bool ended)
 	{
 		Entry	   *entry = &entries_of(part)[*link];
 
-		if (ended && entry->ended)
+		if (entry->ended && (ended || entry->end_flushed))
 			remove_link(part, link);
 		else
 			entry->flushed = true;

@@ -37,6 +37,7 @@ typedef enum FmsStatus
 #define FMS_HAS_TRACE		0x02	/* trace_id and started_at are the span's */
 #define FMS_CALLER_ID		0x04	/* a start whose span_id came from the caller */
 #define FMS_ADOPT_STUB		0x08	/* a start whose end or attributes came first */
+#define FMS_STUB_ENDED		0x10	/* and whose end is in the table */
 
 /* the variable parts of an event: three texts, then binary jsonb */
 typedef enum FmsPartIndex

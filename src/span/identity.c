@@ -141,7 +141,7 @@ fms_deterministic_span_id(PG_FUNCTION_ARGS)
 	if (fms_identity_is_nil(trace_id))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("trace id must not be nil")));
+				 errmsg("trace_id must not be nil")));
 	utf8 = pg_server_to_any(VARDATA_ANY(key), VARSIZE_ANY_EXHDR(key), PG_UTF8);
 	hash = pg_cryptohash_create(PG_SHA256);
 	if (hash == NULL ||

@@ -140,7 +140,8 @@ put_row(ReturnSetInfo *result, FmsRow *row, Jsonb *no_attributes)
 	nulls[5] = row->entity.data == NULL;
 	values[5] = text_datum(&row->entity);
 	values[6] = TimestampTzGetDatum(row->started_at);
-	nulls[7] = nulls[8] = !ended;
+	nulls[7] = !ended;
+	nulls[8] = !ended || row->no_start;
 	values[7] = TimestampTzGetDatum(row->ended_at);
 	values[8] = Float8GetDatum((row->ended_at - row->started_at) / 1000.0);
 	values[9] = CStringGetTextDatum(fms_table_status(row->status));
@@ -287,7 +288,7 @@ copy_jsonb(int column, MemoryContext context)
 
 /* Fold the stub of the first row into a row, as what came before it. */
 static void
-fold_stub(FmsRow *row, MemoryContext context)
+fold_stub(FmsRow *row, MemoryContext context, FmsApplied *applied)
 {
 	char	   *status = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
 	MemoryContext old;
@@ -300,7 +301,11 @@ fold_stub(FmsRow *row, MemoryContext context)
 		row->status = status_of(status);
 		row->ended_at = DatumGetTimestampTz(SPI_getbinval(SPI_tuptable->vals[0],
 														  SPI_tuptable->tupdesc, 2, &isnull));
-		row->ended_at = Max(row->ended_at, row->started_at);
+		if (row->ended_at < row->started_at)
+		{
+			row->ended_at = row->started_at;
+			applied->clamped++;
+		}
 		row->output = copy_jsonb(3, context);
 		row->error = copy_jsonb(4, context);
 	}
@@ -312,7 +317,7 @@ fold_stub(FmsRow *row, MemoryContext context)
 
 /* Take the stub of a row's span out of the table and into the row. */
 static void
-adopt_stub(FmsRow *row)
+adopt_stub(FmsRow *row, FmsApplied *applied)
 {
 	MemoryContext context = CurrentMemoryContext;
 	FmsOwnerScope scope;
@@ -323,7 +328,7 @@ adopt_stub(FmsRow *row)
 	if (SPI_execute_with_args(take_stub, 1, types, values, NULL, false, 0) != SPI_OK_DELETE_RETURNING)
 		elog(ERROR, "could not take a stub span");
 	if (SPI_processed > 0)
-		fold_stub(row, context);
+		fold_stub(row, context, applied);
 	fms_table_leave(&scope);
 }
 
@@ -332,7 +337,7 @@ adopt_stub(FmsRow *row)
  * a stub.
  */
 static void
-find_trace(FmsRow *row)
+find_trace(FmsRow *row, FmsApplied *applied)
 {
 	FmsSpanRef	ref;
 
@@ -340,14 +345,19 @@ find_trace(FmsRow *row)
 	{
 		row->trace_id = ref.trace_id;
 		row->started_at = ref.started_at;
+		row->no_start = ref.stub;
 	}
 	else
 	{
+		row->no_start = true;
 		row->trace_id = row->span_id;
 		row->started_at = row->status == FMS_STATUS_STARTED ? row->created_at : row->ended_at;
 	}
-	if (row->status != FMS_STATUS_STARTED)
-		row->ended_at = Max(row->ended_at, row->started_at);
+	if (row->status != FMS_STATUS_STARTED && !row->no_start && row->ended_at < row->started_at)
+	{
+		row->ended_at = row->started_at;
+		applied->clamped++;
+	}
 	row->has_trace = true;
 }
 
@@ -376,15 +386,15 @@ same_group(const FmsRow *left, const FmsRow *right)
 
 /* Look at the table for what a row needs from there, without changing the row. */
 static FmsRow *
-complete_row(const FmsRow *row)
+complete_row(const FmsRow *row, FmsApplied *applied)
 {
 	FmsRow	   *copy = palloc(sizeof(FmsRow));
 
 	*copy = *row;
 	if (!copy->has_trace)
-		find_trace(copy);
+		find_trace(copy, applied);
 	if (copy->adopt_stub)
-		adopt_stub(copy);
+		adopt_stub(copy, applied);
 	return copy;
 }
 
@@ -402,7 +412,7 @@ fms_apply(FmsRow **rows, int count, FmsApplied *applied)
 	{
 		CHECK_FOR_INTERRUPTS();
 		if (!rows[i]->has_trace || rows[i]->adopt_stub)
-			rows[i] = complete_row(rows[i]);
+			rows[i] = complete_row(rows[i], applied);
 		rows[i]->partition = fms_partition_for(rows[i]->started_at);
 	}
 	qsort(rows, count, sizeof(FmsRow *), compare_rows);

@@ -15,6 +15,7 @@ typedef struct FmsApplied
 {
 	uint64		written;		/* rows with a start */
 	uint64		updated;		/* rows without */
+	uint64		clamped;		/* ends before a start that came later */
 	uint64		rejected;		/* set aside by fms_reject_apply */
 } FmsApplied;
 

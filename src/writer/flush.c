@@ -230,7 +230,7 @@ finish_batch(const Batch *batch, const FmsApplied *applied, Oid table, Timestamp
 	fms_slot_count(slot, FMS_UPDATED, applied->updated);
 	fms_slot_count(slot, FMS_REJECTED, applied->rejected);
 	fms_slot_count(slot, FMS_COALESCED, folded - batch->fold.count);
-	fms_slot_count(slot, FMS_CLAMPED_ENDS, batch->fold.clamped);
+	fms_slot_count(slot, FMS_CLAMPED_ENDS, batch->fold.clamped + applied->clamped);
 	fms_slot_count(slot, FMS_DUPLICATE_ENDS, batch->fold.duplicates);
 	fms_slot_count(slot, FMS_DROPPED, batch->strays);
 	fms_slot_count(slot, FMS_FLUSHES, 1);
@@ -254,7 +254,7 @@ fms_flush_batch(void)
 	FmsApplied	applied = {0};
 	FmsFlush	outcome;
 	Batch		batch;
-	MemoryContext context;
+	MemoryContext context = NULL;
 	Oid			table;
 
 	if (fms_buffer_pending(fms_buffer_slot()) == 0)

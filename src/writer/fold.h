@@ -24,6 +24,7 @@ typedef struct FmsRow
 	bool		has_start;
 	bool		has_trace;		/* trace_id and started_at are known */
 	bool		has_parent;
+	bool		no_start;		/* started_at is a stand-in */
 	bool		adopt_stub;		/* a stub may lie in the table under its own id */
 	FmsStatus	status;
 	pg_uuid_t	trace_id;

@@ -48,16 +48,25 @@ static FmsClaim
 claim_row(FmsEvent *event, FmsSpanRef *ref)
 {
 	FmsSpanRef	other;
+	FmsClaim	claim;
 
 	if (event->kind == FMS_EVENT_END && ref->ended)
 		return FMS_CLAIM_ENDED;
 	take_ref(event, ref);
 	if (event->kind == FMS_EVENT_START && ref->stub)
-		event->flags |= FMS_ADOPT_STUB;
-	/* an end has to be found by the next one; the others need no entry */
-	if (fms_control == NULL || event->kind != FMS_EVENT_END)
+		event->flags |= FMS_ADOPT_STUB | (ref->ended ? FMS_STUB_ENDED : 0);
+	else if (event->kind != FMS_EVENT_END)
 		return FMS_CLAIM_FOUND;
-	return fms_tracked_claim(event, true, &other);
+	if (fms_control == NULL)
+		return FMS_CLAIM_UNTRACKED;
+	/* this end or start is not in the table: the next one has to find it here */
+	claim = fms_tracked_claim(event, true, &other);
+	if (claim == FMS_CLAIM_FOUND && event->kind == FMS_EVENT_START)
+	{
+		event->flags &= ~(FMS_ADOPT_STUB | FMS_STUB_ENDED);
+		take_ref(event, &other);
+	}
+	return claim;
 }
 
 /*

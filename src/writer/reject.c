@@ -109,6 +109,7 @@ try_apply(FmsRow **rows, int count, FmsApplied *applied)
 		ReleaseCurrentSubTransaction();
 		applied->written += added.written;
 		applied->updated += added.updated;
+		applied->clamped += added.clamped;
 	}
 	PG_CATCH();
 	{

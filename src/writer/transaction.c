@@ -159,6 +159,9 @@ complete(FmsEvent *event, FmsClaim *claim)
 	if (event->kind == FMS_EVENT_START)
 	{
 		*claim = fms_record_claim(event);
+		/* the first start may still be on its way: this one is only attributes */
+		if (*claim == FMS_CLAIM_FOUND)
+			event->kind = FMS_EVENT_ATTRIBUTES;
 		return true;
 	}
 	if (has_ended_in_memory(event))
@@ -211,7 +214,7 @@ apply_one(FmsFold *fold)
 	fms_slot_count(fms_buffer_slot(), FMS_WRITTEN, applied.written);
 	fms_slot_count(fms_buffer_slot(), FMS_UPDATED, applied.updated);
 	fms_slot_count(fms_buffer_slot(), FMS_REJECTED, applied.rejected);
-	fms_slot_count(fms_buffer_slot(), FMS_CLAMPED_ENDS, fold->clamped);
+	fms_slot_count(fms_buffer_slot(), FMS_CLAMPED_ENDS, fold->clamped + applied.clamped);
 	return applied.written + applied.updated + applied.rejected;
 }
 
