@@ -19,77 +19,62 @@ SHOW flowmaestro.partition_interval;
 SHOW flowmaestro.retention;
 SHOW flowmaestro.write_mode;
 
---
--- Units
---
-SET flowmaestro.full_wait = '2min';
-SHOW flowmaestro.full_wait;
-SET flowmaestro.full_wait = 1500;
-SHOW flowmaestro.full_wait;
-SET flowmaestro.full_wait = '3 days';
-SHOW flowmaestro.full_wait;
-SET flowmaestro.retention = '30d';
-SHOW flowmaestro.retention;
-SET flowmaestro.retention = '90min';
-SHOW flowmaestro.retention;
-SET flowmaestro.max_payload = '512kB';
-SHOW flowmaestro.max_payload;
-SET flowmaestro.max_payload = '1MB';
-SHOW flowmaestro.max_payload;
-SET flowmaestro.max_payload = '5 seconds';
-SET flowmaestro.full_wait = '5MB';
+-- set one: what it is then, or the SQLSTATE of the refusal (the texts of the
+-- server differ from version to version)
+CREATE FUNCTION try_set(setting text, value text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM set_config('flowmaestro.' || setting, value, false);
+    RETURN rpad(value, 16) || current_setting('flowmaestro.' || setting);
+EXCEPTION WHEN OTHERS THEN
+    RETURN rpad(value, 16) || 'refused: ' || SQLSTATE;
+END
+$$;
+CREATE FUNCTION try_all(setting text, VARIADIC list text[]) RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE
+    value text;
+BEGIN
+    FOREACH value IN ARRAY list LOOP
+        RETURN NEXT try_set(setting, value);
+    END LOOP;
+END
+$$;
 
 --
--- Bounds
+-- Units, bounds, and what is no value
 --
-SET flowmaestro.full_wait = 0;
-SET flowmaestro.full_wait = 2147483647;
-SET flowmaestro.full_wait = -1;
-SET flowmaestro.max_payload = 1;
-SET flowmaestro.max_payload = 0;
-SET flowmaestro.max_payload = 65536;
-SET flowmaestro.max_payload = 65537;
-SET flowmaestro.retention = 0;
-SET flowmaestro.retention = -1;
-SET flowmaestro.retention = 2147483647;
-SET flowmaestro.enabled = maybe;
-SET flowmaestro.write_mode = 'async';
-SET flowmaestro.write_mode = 'Transactional';
-SHOW flowmaestro.write_mode;
-SET flowmaestro.partition_interval = 'year';
-SET flowmaestro.partition_interval = '1 day';
+SELECT try_all('full_wait', '2min', '1500', '3d', '0', '2147483647', '1us', '-1', '2147483648', '5MB', '3 fortnights', '', 'x');
+SELECT try_all('retention', '30d', '90min', '1h', '0', '2147483647', '30s', '-1', '2147483648', '1GB');
+SELECT try_all('max_payload', '512kB', '1MB', '1', '1024B', '0', '-1', '65537', '65MB', '5s');
+SELECT try_all('enabled', 'off', 'on', 'false', 'yes', '0', 'maybe', '');
+SELECT try_all('write_mode', 'transactional', 'buffered', 'Transactional', 'BUFFERED', 'async', '', 'trans');
+SELECT try_all('partition_interval', 'hour', 'week', 'month', 'day', 'year', '1 day', '');
+-- what no session can set
+SELECT try_all('buffer_size', '2MB'), try_all('max_active_spans', '100'), try_all('batch_size', '20'), try_all('flush_interval', '1s');
 RESET ALL;
 
 -- a payload takes at most 1/16 of the buffer
-SELECT setting::int / 16 AS limit_kb, setting::int / 16 + 1 AS above_kb FROM pg_settings WHERE name = 'flowmaestro.buffer_size' \gset
+SELECT least(setting::int / 16, 65536) AS limit_kb, setting::int / 16 + 1 AS above_kb FROM pg_settings WHERE name = 'flowmaestro.buffer_size' \gset
 SET flowmaestro.max_payload = :limit_kb;
-SET flowmaestro.max_payload = :above_kb;
+SELECT substr(try_set('max_payload', :'above_kb'), 17) AS above;
 SELECT setting = :'limit_kb' AS still_the_limit FROM pg_settings WHERE name = 'flowmaestro.max_payload';
 RESET flowmaestro.max_payload;
 
 --
 -- Who can set what
 --
-SET flowmaestro.buffer_size = '2MB';
-SET flowmaestro.max_active_spans = 100;
-SET flowmaestro.batch_size = 20;
-SET flowmaestro.flush_interval = '1s';
 CREATE ROLE regress_flowmaestro_guc;
 SET ROLE regress_flowmaestro_guc;
-SET flowmaestro.enabled = off;
-SET flowmaestro.write_mode = transactional;
-SET flowmaestro.full_wait = 10;
-SET flowmaestro.max_payload = '1MB';
-SET flowmaestro.retention = '1d';
-SET flowmaestro.partition_interval = hour;
-RESET ALL;
+SELECT try_all('enabled', 'off'), try_all('write_mode', 'transactional'), try_all('full_wait', '10');
+SELECT try_all('max_payload', '1MB'), try_all('retention', '1d'), try_all('partition_interval', 'hour');
 RESET ROLE;
+RESET flowmaestro.enabled;
+RESET flowmaestro.write_mode;
+RESET flowmaestro.full_wait;
 DROP ROLE regress_flowmaestro_guc;
 
 -- the prefix is taken: a name that is not there is an error, not a placeholder
 SET flowmaestro.nonsense = 1;
-SET flowmaestro.write_mod = 'buffered';
-SELECT set_config('flowmaestro.nonsense', '1', false);
+SELECT try_all('nonsense', '1'), try_all('write_mod', 'buffered');
 SHOW flowmaestro.nonsense;
 -- a setting is a setting of the transaction too
 BEGIN;
@@ -138,4 +123,6 @@ SELECT flowmaestro.end_span(:'span_id');
 SELECT flowmaestro.flush();
 SELECT name, status FROM flowmaestro.execution_spans ORDER BY name;
 
+DROP FUNCTION try_all;
+DROP FUNCTION try_set;
 DROP EXTENSION flowmaestro_spans;

@@ -55,12 +55,17 @@ static const struct config_enum_entry intervals[] = {
 static shmem_request_hook_type previous_shmem_request = NULL;
 static shmem_startup_hook_type previous_shmem_startup = NULL;
 
-/* A payload has to leave room for others in the buffer. */
+/* A payload has to leave room for others in the buffer; the default fits itself in. */
 static bool
 check_max_payload(int *value, void **extra, GucSource source)
 {
 	if (*value <= fms_buffer_size / PAYLOADS_IN_BUFFER)
 		return true;
+	if (source == PGC_S_DEFAULT)
+	{
+		*value = fms_buffer_size / PAYLOADS_IN_BUFFER;
+		return true;
+	}
 	GUC_check_errdetail("\"flowmaestro.max_payload\" can be at most 1/%d of \"flowmaestro.buffer_size\".",
 						PAYLOADS_IN_BUFFER);
 	return false;

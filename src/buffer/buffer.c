@@ -161,6 +161,8 @@ fms_buffer_attach(void)
 
 	if (attached)
 		return true;
+	if (fms_control == NULL)
+		return false;
 	if (GetCurrentTimestamp() < retry_at)
 		return false;
 	slot = fms_buffer_slot();
@@ -326,6 +328,20 @@ fms_buffer_append(const FmsEvent *event)
 	return appended;
 }
 
+/*
+ * Append an encoded event, if there is room, without waiting or an error, and
+ * have it written at once: for the end of a transaction.  The caller has
+ * attached before.
+ */
+void
+fms_buffer_append_encoded(const char *body, size_t bytes)
+{
+	if (try_append(body, bytes, fms_ring_checksum(body, bytes)))
+		fms_slot_want_writer(my_slot, true);
+	else
+		fms_buffer_dropped("the span buffer is full");
+}
+
 /* The ring of this database; the caller has attached. */
 const FmsRing *
 fms_buffer_ring(void)
@@ -430,6 +446,26 @@ wait_for_flush(FmsSlot *slot)
 }
 
 /*
+ * Wait until what was recorded before now is written, at most as long as for
+ * room in the buffer.  Interruptible.  The caller has attached.
+ */
+void
+fms_buffer_settle(void)
+{
+	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), fms_full_wait);
+	uint64		head = fms_buffer_head();
+	uint32		wait_event = fms_wait_event("FlowmaestroFlush");
+	long		ms;
+
+	fms_slot_want_writer(my_slot, true);
+	ConditionVariablePrepareToSleep(&my_slot->changed);
+	while (pg_atomic_read_u64(&my_slot->tail) < head &&
+		   (ms = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until)) > 0)
+		(void) ConditionVariableTimedSleep(&my_slot->changed, ms, wait_event);
+	ConditionVariableCancelSleep();
+}
+
+/*
  * flush() returns void
  *
  * Waits, interruptibly; raises an error if the writer can't be started or
@@ -443,7 +479,7 @@ fms_flush(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
 				 errmsg("cannot flush spans during recovery"),
 				 errhint("Spans are recorded on the primary server.")));
-	if (fms_control != NULL && fms_buffer_attach())
+	if (fms_buffer_attach())
 		wait_for_flush(my_slot);
 	PG_RETURN_VOID();
 }

@@ -17,9 +17,10 @@ COMMENT ON FUNCTION @extschema@.tracked_spans() IS
     'spans of this database in shared memory: running ones, and ended ones that are not yet in the table';
 
 CREATE VIEW @extschema@.active_spans AS
+WITH tracked AS MATERIALIZED (SELECT * FROM @extschema@.tracked_spans())
 SELECT t.trace_id, t.span_id, t.parent_span_id, t.name, t.span_type, t.entity_id,
        t.started_at, pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) t.started_at AS age, t.pid
-FROM @extschema@.tracked_spans() AS t
+FROM tracked AS t
 WHERE t.running
 UNION ALL
 SELECT s.trace_id, s.span_id, s.parent_span_id, s.name, s.span_type, s.entity_id,
@@ -27,7 +28,7 @@ SELECT s.trace_id, s.span_id, s.parent_span_id, s.name, s.span_type, s.entity_id
 FROM @extschema@.execution_spans AS s
 WHERE s.status OPERATOR(pg_catalog.=) 'started'
   AND s.name OPERATOR(pg_catalog.<>) ''
-  AND NOT EXISTS (SELECT FROM @extschema@.tracked_spans() AS t
+  AND NOT EXISTS (SELECT FROM tracked AS t
                   WHERE t.span_id OPERATOR(pg_catalog.=) s.span_id);
 COMMENT ON VIEW @extschema@.active_spans IS
     'spans that run right now: from shared memory, and from the table those that memory does not hold';

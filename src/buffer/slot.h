@@ -63,6 +63,7 @@ typedef struct FmsSlot
 	int			writer_pid;
 	bool		wanted;			/* there is work for a writer */
 	bool		urgent;			/* somebody waits, or will soon have to */
+	bool		left_well;		/* the last writer went because it was asked to */
 	int			suspended;		/* sessions that want no writer now */
 	uint64		start_failures; /* writers that could not be started */
 	char		last_error[FMS_ERROR_BYTES];	/* of a flush; "" after a good one */

@@ -58,6 +58,7 @@ typedef struct Entry
 	bool		ended;
 	bool		flushed;		/* a row is in the table */
 	bool		end_flushed;	/* and so is the end */
+	bool		in_transaction; /* its start can still be undone */
 	uint8		name_bytes;
 	uint8		type_bytes;
 	uint8		entity_bytes;	/* 0: none */
@@ -315,10 +316,12 @@ insert_entry(uint32 hash, const FmsEvent *event, bool *evicted)
 	{
 		set_start(entry, event);
 		entry->ended = entry->end_flushed = (event->flags & FMS_STUB_ENDED) != 0;
+		entry->in_transaction = (event->flags & FMS_IN_TRANSACTION) != 0;
 	}
 	else
 	{
 		entry->stub = !(event->flags & FMS_HAS_TRACE);
+		entry->in_transaction = (event->flags & FMS_IN_TRANSACTION) != 0;
 		entry->trace_id = event->trace_id;
 		entry->started_at = event->started_at;
 		entry->ended = event->kind == FMS_EVENT_END;
@@ -338,6 +341,7 @@ tell(const Entry *entry, FmsSpanRef *ref)
 	ref->parent_span_id = entry->parent_span_id;
 	ref->stub = entry->stub;
 	ref->ended = entry->ended;
+	ref->in_ring = !entry->flushed && !entry->in_transaction;
 	ref->started_at = entry->started_at;
 }
 
@@ -415,7 +419,9 @@ fms_tracked_undo(const FmsEvent *event, FmsClaim claim)
 
 	LWLockAcquire(tracked->part[part].lock, LW_EXCLUSIVE);
 	link = find_link(hash, event->table, &event->span_id);
-	if (link != NULL && claim == FMS_CLAIM_NEW)
+	if (link != NULL && claim == FMS_CLAIM_NEW &&
+		(event->kind == FMS_EVENT_START || event->flags & FMS_HAS_TRACE ||
+		 entries_of(part)[*link].stub))
 		remove_link(part, link);
 	else if (link != NULL && claim == FMS_CLAIM_STUB)
 		entries_of(part)[*link].stub = true;
@@ -459,9 +465,40 @@ fms_tracked_flushed(Oid table, const pg_uuid_t *span_id, bool ended)
 		if (entry->ended && (ended || entry->end_flushed))
 			remove_link(part, link);
 		else
+		{
 			entry->flushed = true;
+			entry->in_transaction = false;
+		}
 	}
 	LWLockRelease(tracked->part[part].lock);
+}
+
+/*
+ * A transaction that wrote a stub has committed.  The table knows the stub from
+ * now on.  Returns true if the start may have come without seeing it.
+ */
+bool
+fms_tracked_stub_written(Oid table, const pg_uuid_t *span_id, bool ended)
+{
+	uint32		hash = hash_of(span_id);
+	int			part = part_of(hash);
+	bool		missed = true;
+	int32	   *link;
+
+	LWLockAcquire(tracked->part[part].lock, LW_EXCLUSIVE);
+	link = find_link(hash, table, span_id);
+	if (link != NULL)
+	{
+		Entry	   *entry = &entries_of(part)[*link];
+
+		missed = !entry->stub;
+		if (!missed)
+			remove_link(part, link);
+		else if (ended)
+			entry->ended = entry->end_flushed = true;
+	}
+	LWLockRelease(tracked->part[part].lock);
+	return missed;
 }
 
 /* Remove the entries of a database but those of one table. */

@@ -38,6 +38,7 @@ extern FmsClaim fms_tracked_claim(const FmsEvent *event, bool create, FmsSpanRef
 extern void fms_tracked_undo(const FmsEvent *event, FmsClaim claim);
 extern void fms_tracked_forget(Oid table, const pg_uuid_t *span_id);
 extern void fms_tracked_flushed(Oid table, const pg_uuid_t *span_id, bool ended);
+extern bool fms_tracked_stub_written(Oid table, const pg_uuid_t *span_id, bool ended);
 extern void fms_tracked_purge(Oid database, Oid table);
 extern uint64 fms_tracked_running(Oid table);
 extern bool fms_tracked_started_between(Oid table, TimestampTz from, TimestampTz until);

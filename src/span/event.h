@@ -36,8 +36,9 @@ typedef enum FmsStatus
 #define FMS_HAS_PARENT		0x01	/* parent_span_id is set */
 #define FMS_HAS_TRACE		0x02	/* trace_id and started_at are the span's */
 #define FMS_CALLER_ID		0x04	/* a start whose span_id came from the caller */
-#define FMS_ADOPT_STUB		0x08	/* a start whose end or attributes came first */
+#define FMS_ADOPT_STUB		0x08	/* of a span whose end or attributes came first */
 #define FMS_STUB_ENDED		0x10	/* and whose end is in the table */
+#define FMS_IN_TRANSACTION	0x20	/* a start that its transaction can undo */
 
 /* the variable parts of an event: three texts, then binary jsonb */
 typedef enum FmsPartIndex
@@ -83,6 +84,7 @@ typedef struct FmsSpanRef
 	bool		has_parent;
 	bool		stub;			/* its start has not been seen */
 	bool		ended;
+	bool		in_ring;		/* something of it waits in the ring */
 	TimestampTz started_at;
 } FmsSpanRef;
 

@@ -17,6 +17,13 @@
 #include "datatype/timestamp.h"
 #include "utils/uuid.h"
 
+/*
+ * Times that a span may have: what OTLP's nanoseconds since 1970 in 64 bits
+ * with a sign can tell.
+ */
+#define FMS_FIRST_TIME ((int64) (UNIX_EPOCH_JDATE - POSTGRES_EPOCH_JDATE) * USECS_PER_DAY)
+#define FMS_LAST_TIME (FMS_FIRST_TIME + PG_INT64_MAX / 1000)
+
 extern void fms_identity_new_trace(pg_uuid_t *trace_id, TimestampTz now);
 extern void fms_identity_new_span(pg_uuid_t *span_id, const pg_uuid_t *trace_id);
 extern uint64 fms_identity_random(void);

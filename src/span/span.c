@@ -24,13 +24,6 @@
 #include "span/payload.h"
 #include "span/span.h"
 
-/*
- * Times that a span may have: what OTLP's nanoseconds since 1970 in 64 bits
- * with a sign can tell.
- */
-#define FIRST_TIME ((int64) (UNIX_EPOCH_JDATE - POSTGRES_EPOCH_JDATE) * USECS_PER_DAY)
-#define LAST_TIME (FIRST_TIME + PG_INT64_MAX / 1000)
-
 static const FmsSpanRecorder *recorder;
 
 PG_FUNCTION_INFO_V1(fms_create_span);
@@ -49,9 +42,12 @@ fms_span_install_recorder(const FmsSpanRecorder *installed)
 	recorder = installed;
 }
 
-/* A uuid argument, or NULL.  Raises an error for the nil uuid. */
+/*
+ * A uuid argument, or NULL.  Raises an error for the nil uuid; "made" tells
+ * that a missing one is made.
+ */
 static const pg_uuid_t *
-optional_id(FunctionCallInfo fcinfo, int n, const char *what)
+optional_id(FunctionCallInfo fcinfo, int n, const char *what, bool made)
 {
 	pg_uuid_t  *id;
 
@@ -62,7 +58,7 @@ optional_id(FunctionCallInfo fcinfo, int n, const char *what)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("%s must not be nil", what),
-				 errhint("Leave %s out to have one made.", what)));
+				 made ? errhint("Leave %s out to have one made.", what) : 0));
 	return id;
 }
 
@@ -74,7 +70,7 @@ required_id(FunctionCallInfo fcinfo, int n, const char *what)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("%s must not be null", what)));
-	return optional_id(fcinfo, n, what);
+	return optional_id(fcinfo, n, what, false);
 }
 
 /* The part for a text that must be there.  Raises an error for NULL and ''. */
@@ -141,7 +137,7 @@ optional_time(FunctionCallInfo fcinfo, int n, const char *what, TimestampTz now)
 	if (PG_ARGISNULL(n))
 		return now;
 	at = PG_GETARG_TIMESTAMPTZ(n);
-	if (at < FIRST_TIME || at > LAST_TIME)
+	if (at < FMS_FIRST_TIME || at > FMS_LAST_TIME)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
 				 errmsg("%s is out of range", what),
@@ -241,9 +237,9 @@ fms_create_span(PG_FUNCTION_ARGS)
 {
 	FmsEvent	event;
 	bool		truncated = false;
-	const pg_uuid_t *trace_id = optional_id(fcinfo, 5, "trace_id");
-	const pg_uuid_t *parent = optional_id(fcinfo, 6, "parent_span_id");
-	const pg_uuid_t *span_id = optional_id(fcinfo, 7, "span_id");
+	const pg_uuid_t *trace_id = optional_id(fcinfo, 5, "trace_id", true);
+	const pg_uuid_t *parent = optional_id(fcinfo, 6, "parent_span_id", false);
+	const pg_uuid_t *span_id = optional_id(fcinfo, 7, "span_id", true);
 
 	begin_event(&event, FMS_EVENT_START);
 	required_text(fcinfo, 0, "name", &event.part[FMS_PART_NAME], &truncated);
@@ -271,7 +267,7 @@ fms_create_child_span(PG_FUNCTION_ARGS)
 	FmsEvent	event;
 	bool		truncated = false;
 	const pg_uuid_t *parent = required_id(fcinfo, 0, "parent_span_id");
-	const pg_uuid_t *span_id = optional_id(fcinfo, 6, "span_id");
+	const pg_uuid_t *span_id = optional_id(fcinfo, 6, "span_id", true);
 
 	begin_event(&event, FMS_EVENT_START);
 	required_text(fcinfo, 1, "name", &event.part[FMS_PART_NAME], &truncated);

@@ -72,6 +72,9 @@ static const char *const upsert =
 	OUTCOME("status") OUTCOME("output") OUTCOME("error")
 	/* an operator would fetch and store a large value again for nothing */
 	"attributes = CASE WHEN excluded.attributes OPERATOR(pg_catalog.=) '{}' THEN s.attributes "
+	/* an end that lost leaves none behind */
+	"WHEN s.status OPERATOR(pg_catalog.<>) 'started' AND excluded.status OPERATOR(pg_catalog.<>) 'started' "
+	"THEN s.attributes OPERATOR(pg_catalog.||) flowmaestro.pending_attributes(excluded.span_id) "
 	"ELSE s.attributes OPERATOR(pg_catalog.||) excluded.attributes END, "
 	"events = CASE WHEN s.events IS NULL OR excluded.events IS NULL "
 	"THEN COALESCE(s.events, excluded.events) "
@@ -106,6 +109,7 @@ static FmsRow **group = NULL;
 static int	group_count = 0;
 
 PG_FUNCTION_INFO_V1(fms_pending_rows);
+PG_FUNCTION_INFO_V1(fms_pending_attributes);
 
 /* The text of a part as a datum; an absent part is the empty text. */
 static Datum
@@ -183,6 +187,28 @@ fms_pending_rows(PG_FUNCTION_ARGS)
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(scratch);
 	return (Datum) 0;
+}
+
+/*
+ * pending_attributes(span_id uuid) returns jsonb: the attributes of a row of the
+ * group that apply.c is writing, without those of its end.
+ */
+Datum
+fms_pending_attributes(PG_FUNCTION_ARGS)
+{
+	pg_uuid_t  *span_id = PG_GETARG_UUID_P(0);
+	Jsonb	   *attributes = NULL;
+
+	for (int i = 0; group != NULL && i < group_count; i++)
+	{
+		FmsRow	   *row = group[i];
+
+		if (memcmp(&row->span_id, span_id, UUID_LEN) == 0)
+			attributes = row->end_has_attributes ? row->unended_attributes : row->attributes;
+	}
+	if (attributes == NULL)
+		PG_RETURN_DATUM(DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")));
+	PG_RETURN_JSONB_P(attributes);
 }
 
 /* The kept statement for a partition; the caller is connected to SPI. */
@@ -301,7 +327,7 @@ fold_stub(FmsRow *row, MemoryContext context, FmsApplied *applied)
 		row->status = status_of(status);
 		row->ended_at = DatumGetTimestampTz(SPI_getbinval(SPI_tuptable->vals[0],
 														  SPI_tuptable->tupdesc, 2, &isnull));
-		if (row->ended_at < row->started_at)
+		if (row->ended_at < row->started_at && !row->no_start)
 		{
 			row->ended_at = row->started_at;
 			applied->clamped++;
@@ -310,6 +336,9 @@ fold_stub(FmsRow *row, MemoryContext context, FmsApplied *applied)
 		row->error = copy_jsonb(4, context);
 	}
 	old = MemoryContextSwitchTo(context);
+	if (row->end_has_attributes && status_of(status) != FMS_STATUS_STARTED)
+		row->attributes = row->unended_attributes;
+	row->end_has_attributes = false;
 	row->attributes = fms_fold_concat(attributes, row->attributes);
 	row->events = fms_fold_concat(events, row->events);
 	MemoryContextSwitchTo(old);

@@ -154,8 +154,8 @@ save_end(Oid table, uint64 position)
  * Take the table for a transaction, without waiting.  Returns its oid, or says
  * in *outcome why not.
  */
-static Oid
-lock_table(FmsFlush *outcome)
+Oid
+fms_flush_lock_table(FmsFlush *outcome)
 {
 	Oid			table = fms_buffer_table();
 
@@ -263,7 +263,7 @@ fms_flush_batch(void)
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	pgstat_report_activity(STATE_RUNNING, "writing spans");
-	table = lock_table(&outcome);
+	table = fms_flush_lock_table(&outcome);
 	if (OidIsValid(table))
 	{
 		/* the fold is needed after the commit */
@@ -308,7 +308,7 @@ fms_flush_retry_blocked(void)
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	pgstat_report_activity(STATE_RUNNING, "writing spans that were locked");
-	if (OidIsValid(lock_table(&outcome)))
+	if (OidIsValid(fms_flush_lock_table(&outcome)))
 		(void) fms_reject_retry(true, &left);
 	PopActiveSnapshot();
 	CommitTransactionCommand();

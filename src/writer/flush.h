@@ -16,6 +16,7 @@ typedef enum FmsFlush
 	FMS_FLUSH_HOMELESS			/* the extension is not there */
 } FmsFlush;
 
+extern Oid	fms_flush_lock_table(FmsFlush *outcome);
 extern FmsFlush fms_flush_batch(void);
 extern bool fms_flush_needs_retry(void);
 extern void fms_flush_retry_blocked(void);

@@ -77,8 +77,6 @@ jsonb_part(const FmsEvent *event, FmsPartIndex part)
 static void
 add_start(FmsRow *row, const FmsEvent *event)
 {
-	if (event->flags & FMS_ADOPT_STUB)
-		row->adopt_stub = true;
 	if (row->has_start)
 		return;
 	row->has_start = true;
@@ -111,7 +109,10 @@ void
 fms_fold_add(FmsFold *fold, const FmsEvent *event)
 {
 	FmsRow	   *row = row_of(fold, event);
+	Jsonb	   *attributes = jsonb_part(event, FMS_PART_ATTRIBUTES);
 
+	if (event->flags & FMS_ADOPT_STUB)
+		row->adopt_stub = true;
 	if ((event->flags & FMS_HAS_TRACE) && !row->has_trace)
 	{
 		row->has_trace = true;
@@ -129,14 +130,22 @@ fms_fold_add(FmsFold *fold, const FmsEvent *event)
 				fold->duplicates++;
 				return;
 			}
-			break;
+			if (attributes != NULL)
+			{
+				row->unended_attributes = row->attributes;
+				row->end_has_attributes = true;
+				row->attributes = fms_fold_concat(row->attributes, attributes);
+			}
+			return;
 		case FMS_EVENT_ATTRIBUTES:
 			break;
 		case FMS_EVENT_EVENT:
 			row->new_events = lappend(row->new_events, fms_payload_event(event));
 			return;
 	}
-	row->attributes = fms_fold_concat(row->attributes, jsonb_part(event, FMS_PART_ATTRIBUTES));
+	row->attributes = fms_fold_concat(row->attributes, attributes);
+	if (row->end_has_attributes)
+		row->unended_attributes = fms_fold_concat(row->unended_attributes, attributes);
 }
 
 /* The events that came in, as an array. */

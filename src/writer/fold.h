@@ -39,6 +39,8 @@ typedef struct FmsRow
 	Jsonb	   *output;
 	Jsonb	   *error;
 	Jsonb	   *attributes;
+	Jsonb	   *unended_attributes; /* the same without the end's */
+	bool		end_has_attributes; /* the two differ */
 	Jsonb	   *events;			/* array */
 	List	   *new_events;		/* of Jsonb, not yet in events */
 	Oid			partition;		/* set by apply.c */

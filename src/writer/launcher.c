@@ -59,6 +59,7 @@ typedef struct Writer
 } Writer;
 
 static Writer writers[FMS_MAX_DATABASES];
+static volatile sig_atomic_t told_to_stop = false;
 
 /* Register the launcher with the postmaster; from _PG_init. */
 void
@@ -117,13 +118,13 @@ report_starvation(FmsSlot *slot)
 			 errhint("You might need to increase max_worker_processes.")));
 }
 
-/* Make a writer that ended too early wait longer each time. */
+/* Make a writer that ended too early, unasked, wait longer each time. */
 static void
-set_backoff(Writer *writer)
+set_backoff(Writer *writer, bool left_well)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
-	if (TimestampDifferenceExceeds(writer->started_at, now, HEALTHY_MS))
+	if (left_well || TimestampDifferenceExceeds(writer->started_at, now, HEALTHY_MS))
 		writer->backoff_ms = 0;
 	else
 		writer->backoff_ms = Min(Max(writer->backoff_ms * 2, FIRST_BACKOFF_MS), LAST_BACKOFF_MS);
@@ -141,7 +142,7 @@ has_writer(Writer *writer, FmsSlot *slot)
 	{
 		pfree(writer->handle);
 		writer->handle = NULL;
-		set_backoff(writer);
+		set_backoff(writer, slot->left_well);
 	}
 	/* one that a launcher before this one has started counts as well */
 	return writer->handle != NULL || slot->writer_pid != 0;
@@ -169,6 +170,21 @@ wish_of(FmsSlot *slot)
 	wish.suspended = slot->suspended > 0;
 	LWLockRelease(slot->lock);
 	return wish;
+}
+
+/* Have every writer see whether it can make place. */
+static void
+wake_writers(void)
+{
+	for (int i = 0; i < FMS_MAX_DATABASES; i++)
+	{
+		FmsSlot    *slot = &fms_control->slot[i];
+
+		LWLockAcquire(slot->lock, LW_SHARED);
+		if (slot->writer_latch != NULL)
+			SetLatch(slot->writer_latch);
+		LWLockRelease(slot->lock);
+	}
 }
 
 /* Start what is wanted.  Returns how long nothing needs to be looked at, in ms. */
@@ -202,6 +218,8 @@ look_round(void)
 		}
 	}
 	pg_atomic_write_u32(&fms_control->starving, starving ? 1 : 0);
+	if (starving)
+		wake_writers();
 	return next;
 }
 
@@ -270,6 +288,17 @@ sweep_files(void)
 	MemoryContextDelete(context);
 }
 
+/* SIGTERM: leave when the round is done. */
+static void
+on_sigterm(SIGNAL_ARGS)
+{
+	int			saved = errno;
+
+	told_to_stop = true;
+	SetLatch(MyLatch);
+	errno = saved;
+}
+
 /* This process no longer launches. */
 static void
 leave_control(int code, Datum arg)
@@ -295,7 +324,8 @@ fms_launcher_main(Datum arg)
 	fms_control->launcher_latch = MyLatch;
 	LWLockRelease(fms_control->lock);
 	wait_event = fms_wait_event("FlowmaestroLauncherMain");
-	for (;;)
+	pqsignal(SIGTERM, on_sigterm);
+	while (!told_to_stop)
 	{
 		TimestampTz now = GetCurrentTimestamp();
 		long		ms;
@@ -316,4 +346,5 @@ fms_launcher_main(Datum arg)
 			ProcessConfigFile(PGC_SIGHUP);
 		}
 	}
+	proc_exit(1);				/* 1: start it again, if the server goes on */
 }

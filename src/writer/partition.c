@@ -33,6 +33,7 @@
 #include "compat.h"
 #include "buffer/buffer.h"
 #include "buffer/tracked.h"
+#include "span/identity.h"
 #include "writer/partition.h"
 #include "writer/table.h"
 
@@ -299,10 +300,11 @@ fms_make_partition(PG_FUNCTION_ARGS)
 {
 	TimestampTz at = PG_GETARG_TIMESTAMPTZ(0);
 
-	if (TIMESTAMP_NOT_FINITE(at))
+	if (at < FMS_FIRST_TIME || at > FMS_LAST_TIME)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
-				 errmsg("a partition can't be made for an infinite time")));
+				 errmsg("time of a partition is out of range"),
+				 errdetail("Spans can lie between 1970-01-01 and 2262-04-11.")));
 	PG_RETURN_OID(fms_partition_for(at));
 }
 

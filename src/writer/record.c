@@ -240,7 +240,8 @@ running(const pg_uuid_t *trace_id, int *count)
 static void
 truncated(void)
 {
-	fms_slot_count(fms_buffer_slot(), FMS_TRUNCATED, 1);
+	if (fms_enabled)
+		fms_slot_count(fms_buffer_slot(), FMS_TRUNCATED, 1);
 }
 
 const FmsSpanRecorder fms_record_recorder = {

@@ -165,6 +165,7 @@ read_row(FmsSpanRef *ref)
 	ref->started_at = DatumGetTimestampTz(SPI_getbinval(row, desc, 3, &isnull));
 	ref->ended = DatumGetBool(SPI_getbinval(row, desc, 4, &isnull));
 	ref->stub = DatumGetBool(SPI_getbinval(row, desc, 5, &isnull));
+	ref->in_ring = false;
 }
 
 /*

@@ -8,6 +8,11 @@
  * undone if the (sub)transaction rolls back; an end only takes effect in memory
  * at commit, since until then another end may still win.
  *
+ * What is about a span that nobody knows yet makes a stub.  A start that comes
+ * from elsewhere before the commit can't see it; so if memory says at commit
+ * that the start has come, a record in the ring has the writer bring stub and
+ * row together.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -26,17 +31,33 @@
 /* what has to be done in memory when the transaction ends */
 typedef struct Change
 {
-	FmsEvent	event;			/* kind, table and span_id are used */
+	FmsEvent	event;			/* without its parts */
 	FmsClaim	claim;
+	char	   *adopt;			/* of a stub: the record that has it adopted */
+	size_t		adopt_bytes;
 	int			level;			/* of the subtransaction that it belongs to */
 } Change;
 
 /* in the transaction's memory context */
 static List *changes = NIL;
 
-/* Remember a change of memory until the end of the transaction. */
+/* The record that has the writer look for a stub of an event's span. */
 static void
-remember(const FmsEvent *event, FmsClaim claim)
+encode_adoption(Change *change)
+{
+	FmsEvent	event = change->event;
+
+	event.kind = FMS_EVENT_ATTRIBUTES;
+	event.flags = FMS_ADOPT_STUB;
+	memset(event.part, 0, sizeof(event.part));
+	change->adopt_bytes = fms_event_encoded_size(&event);
+	change->adopt = palloc(change->adopt_bytes);
+	fms_event_encode(&event, change->adopt);
+}
+
+/* Remember a change until the end of the transaction. */
+static void
+remember(const FmsEvent *event, FmsClaim claim, bool stub)
 {
 	MemoryContext old;
 	Change	   *change;
@@ -44,10 +65,13 @@ remember(const FmsEvent *event, FmsClaim claim)
 	if (fms_control == NULL)
 		return;
 	old = MemoryContextSwitchTo(TopTransactionContext);
-	change = palloc(sizeof(Change));
+	change = palloc0(sizeof(Change));
 	change->event = *event;
 	change->claim = claim;
 	change->level = GetCurrentTransactionNestLevel();
+	/* what the end of a transaction needs is made while errors are allowed */
+	if (stub && fms_buffer_attach())
+		encode_adoption(change);
 	changes = lappend(changes, change);
 	MemoryContextSwitchTo(old);
 }
@@ -56,7 +80,14 @@ remember(const FmsEvent *event, FmsClaim claim)
 static void
 commit_change(const Change *change)
 {
-	if (change->event.kind == FMS_EVENT_END)
+	bool		end = change->event.kind == FMS_EVENT_END;
+
+	if (change->adopt != NULL)
+	{
+		if (fms_tracked_stub_written(change->event.table, &change->event.span_id, end))
+			fms_buffer_append_encoded(change->adopt, change->adopt_bytes);
+	}
+	else if (end)
 		fms_tracked_forget(change->event.table, &change->event.span_id);
 	else
 		fms_tracked_flushed(change->event.table, &change->event.span_id, false);
@@ -66,7 +97,7 @@ commit_change(const Change *change)
 static void
 undo_change(const Change *change)
 {
-	if (change->event.kind == FMS_EVENT_START)
+	if (change->event.kind == FMS_EVENT_START || change->adopt != NULL)
 		fms_tracked_undo(&change->event, change->claim);
 }
 
@@ -146,9 +177,23 @@ has_ended_in_memory(const FmsEvent *event)
 		fms_tracked_find(event, &ref) && ref.ended;
 }
 
+/* Make an event of an unknown span known to other sessions, as an open stub. */
+static FmsClaim
+claim_stub(const FmsEvent *event)
+{
+	FmsEvent	stub = *event;
+	FmsSpanRef	ref;
+
+	if (fms_control == NULL)
+		return FMS_CLAIM_UNTRACKED;
+	stub.kind = FMS_EVENT_ATTRIBUTES;
+	return fms_tracked_claim(&stub, true, &ref);
+}
+
 /*
  * Complete an event with what is known of its span.  A start claims the span
- * in memory.  Returns false for an end of a span that has ended.
+ * in memory, and so does what makes a stub.  Returns false for an end of a
+ * span that has ended.
  */
 static bool
 complete(FmsEvent *event, FmsClaim *claim)
@@ -156,24 +201,38 @@ complete(FmsEvent *event, FmsClaim *claim)
 	FmsSpanRef	ref;
 
 	*claim = FMS_CLAIM_UNTRACKED;
+	event->flags |= FMS_IN_TRANSACTION;
 	if (event->kind == FMS_EVENT_START)
 	{
 		*claim = fms_record_claim(event);
-		/* the first start may still be on its way: this one is only attributes */
-		if (*claim == FMS_CLAIM_FOUND)
-			event->kind = FMS_EVENT_ATTRIBUTES;
 		return true;
 	}
 	if (has_ended_in_memory(event))
 		return false;
 	if (!fms_record_find(&event->span_id, &ref) || ref.stub)
+	{
+		*claim = claim_stub(event);
 		return true;
+	}
 	if (event->kind == FMS_EVENT_END && ref.ended)
 		return false;
 	event->trace_id = ref.trace_id;
 	event->started_at = ref.started_at;
 	event->flags |= FMS_HAS_TRACE;
 	return true;
+}
+
+/*
+ * Have the writer write first what the ring holds of an event's span, so that
+ * the order of recording is the order of writing.
+ */
+static void
+settle(const FmsEvent *event)
+{
+	FmsSpanRef	ref;
+
+	if (fms_control != NULL && fms_tracked_find(event, &ref) && ref.in_ring && fms_buffer_attach())
+		fms_buffer_settle();
 }
 
 /* Whether an error has to reach the caller. */
@@ -225,20 +284,23 @@ fms_transaction_record(FmsEvent *event)
 	FmsFold		fold;
 	FmsClaim	claim;
 	uint64		changed;
+	bool		stub;
 
+	settle(event);
 	if (!complete(event, &claim))
 	{
 		fms_slot_count(fms_buffer_slot(), FMS_DUPLICATE_ENDS, 1);
 		return false;
 	}
-	if (event->kind == FMS_EVENT_START && claim != FMS_CLAIM_UNTRACKED)
-		remember(event, claim);
+	stub = event->kind != FMS_EVENT_START && !(event->flags & FMS_HAS_TRACE);
+	if (stub || event->kind == FMS_EVENT_START)
+		remember(event, claim, stub);
 	fms_fold_begin(&fold, 1);
 	fms_fold_add(&fold, event);
 	fms_fold_finish(&fold);
 	changed = apply_one(&fold);
-	if (event->kind == FMS_EVENT_END && changed > 0)
-		remember(event, claim);
+	if (!stub && event->kind == FMS_EVENT_END && changed > 0)
+		remember(event, claim, false);
 	hash_destroy(fold.index);
 	return changed > 0 || event->kind == FMS_EVENT_ATTRIBUTES;
 }

@@ -135,6 +135,7 @@ take_slot(FmsSlot *slot)
 	taken = slot->writer_pid == 0 && slot->suspended == 0;
 	if (taken)
 	{
+		slot->left_well = false;
 		slot->writer_pid = MyProcPid;
 		slot->writer_latch = MyLatch;
 	}
@@ -229,11 +230,13 @@ retry_work(void *arg)
 static void
 maintenance_work(void *arg)
 {
+	FmsFlush	outcome;
+
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	pgstat_report_activity(STATE_RUNNING, "keeping partitions");
-	if (OidIsValid(fms_buffer_table()))
+	if (OidIsValid(fms_flush_lock_table(&outcome)))
 	{
 		fms_partition_make_ahead();
 		list_free_deep(fms_partition_drop_old());
@@ -361,9 +364,16 @@ report_busy(FmsSlot *slot, bool busy)
 static void
 main_loop(FmsSlot *slot)
 {
-	while (!told_to_stop && accept_work(slot))
+	while (!told_to_stop)
 	{
-		FmsFlush	outcome = flush_all(slot, 0);
+		FmsFlush	outcome;
+
+		if (!accept_work(slot))
+		{
+			slot->left_well = true;
+			return;
+		}
+		outcome = flush_all(slot, 0);
 
 		if (outcome == FMS_FLUSH_HOMELESS)
 		{
@@ -380,7 +390,10 @@ main_loop(FmsSlot *slot)
 		{
 			look_after_table(slot);
 			if (is_idle(slot))
+			{
+				slot->left_well = true;
 				return;
+			}
 			sleep_for(fms_flush_interval);
 		}
 		sleep_through(slot, PAUSE_MS, outcome != FMS_FLUSH_BUSY);

@@ -34,6 +34,21 @@ COMMENT ON TABLE @extschema@.rejected_spans IS
 COMMENT ON COLUMN @extschema@.rejected_spans.rejected_at IS 'when the row was set aside';
 COMMENT ON COLUMN @extschema@.rejected_spans.sqlstate IS 'SQLSTATE of the error';
 COMMENT ON COLUMN @extschema@.rejected_spans.message IS 'message of the error';
+COMMENT ON COLUMN @extschema@.rejected_spans.trace_id IS 'trace of the span; NULL if it was not known';
+COMMENT ON COLUMN @extschema@.rejected_spans.span_id IS 'the span';
+COMMENT ON COLUMN @extschema@.rejected_spans.parent_span_id IS 'span that this one is part of';
+COMMENT ON COLUMN @extschema@.rejected_spans.name IS 'name of the span; empty without its start';
+COMMENT ON COLUMN @extschema@.rejected_spans.span_type IS 'kind of work';
+COMMENT ON COLUMN @extschema@.rejected_spans.entity_id IS 'thing that the span belongs to';
+COMMENT ON COLUMN @extschema@.rejected_spans.started_at IS 'start of the work; NULL if it was not known';
+COMMENT ON COLUMN @extschema@.rejected_spans.ended_at IS 'end of the work; NULL without its end';
+COMMENT ON COLUMN @extschema@.rejected_spans.status IS 'started, completed, failed or cancelled';
+COMMENT ON COLUMN @extschema@.rejected_spans.input IS 'what the work was given';
+COMMENT ON COLUMN @extschema@.rejected_spans.output IS 'what the work gave back';
+COMMENT ON COLUMN @extschema@.rejected_spans.error IS 'why the work failed';
+COMMENT ON COLUMN @extschema@.rejected_spans.attributes IS 'named values of the span';
+COMMENT ON COLUMN @extschema@.rejected_spans.created_at IS 'when the first record of the span was taken';
+COMMENT ON COLUMN @extschema@.rejected_spans.events IS 'events of the span';
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.rejected_spans', '');
 
 CREATE FUNCTION @extschema@.pending_rows(
@@ -60,6 +75,13 @@ AS 'MODULE_PATHNAME', 'fms_pending_rows'
 LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE ROWS 1000;
 COMMENT ON FUNCTION @extschema@.pending_rows() IS
     'internal: the rows that the running flush writes; an error anywhere else';
+
+CREATE FUNCTION @extschema@.pending_attributes(span_id pg_catalog.uuid)
+RETURNS pg_catalog.jsonb
+AS 'MODULE_PATHNAME', 'fms_pending_attributes'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.pending_attributes(pg_catalog.uuid) IS
+    'internal: the attributes of a row that the running flush writes, without those of its end';
 
 CREATE FUNCTION @extschema@.make_partition(at pg_catalog.timestamptz)
 RETURNS pg_catalog.regclass
@@ -98,10 +120,11 @@ BEGIN
         RAISE EXCEPTION 'cannot import execution_spans into itself'
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    SELECT string_agg(c, ', ') INTO missing
-    FROM unnest('{trace_id,span_id,parent_span_id,name,span_type,entity_id,started_at,ended_at,status,input,output,error,attributes,created_at}'::text[]) AS c
+    SELECT string_agg(u.c, ', ' ORDER BY u.n) INTO missing
+    FROM unnest('{trace_id,span_id,parent_span_id,name,span_type,entity_id,started_at,ended_at,status,input,output,error,attributes,created_at}'::text[])
+        WITH ORDINALITY AS u (c, n)
     WHERE NOT EXISTS (SELECT FROM pg_attribute AS a
-                      WHERE a.attrelid = source AND a.attname = c AND NOT a.attisdropped);
+                      WHERE a.attrelid = source AND a.attname = u.c AND NOT a.attisdropped);
     IF missing IS NOT NULL THEN
         RAISE EXCEPTION 'table % does not have the columns of execution_spans', source
             USING ERRCODE = 'undefined_column', DETAIL = format('Missing: %s.', missing);
