@@ -24,6 +24,9 @@
 #define FMS_MAX_DATABASES 256
 #define FMS_ERROR_BYTES 256
 
+/* what a writer leaves in pause_ms unless it goes on purpose */
+#define FMS_PAUSE_AS_FAILED (-1)
+
 typedef enum FmsCounter
 {
 	FMS_WRITTEN,
@@ -63,7 +66,7 @@ typedef struct FmsSlot
 	int			writer_pid;
 	bool		wanted;			/* there is work for a writer */
 	bool		urgent;			/* somebody waits, or will soon have to */
-	bool		left_well;		/* the last writer went because it was asked to */
+	int			pause_ms;		/* before the next writer, as the last one left it */
 	int			suspended;		/* sessions that want no writer now */
 	uint64		start_failures; /* writers that could not be started */
 	char		last_error[FMS_ERROR_BYTES];	/* of a flush; "" after a good one */

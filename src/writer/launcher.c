@@ -118,13 +118,18 @@ report_starvation(FmsSlot *slot)
 			 errhint("You might need to increase max_worker_processes.")));
 }
 
-/* Make a writer that ended too early, unasked, wait longer each time. */
+/*
+ * Decide how long after the last writer the next one can start: as long as the
+ * last one said, or, if that failed too early, longer each time.
+ */
 static void
-set_backoff(Writer *writer, bool left_well)
+set_backoff(Writer *writer, int pause_ms)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
-	if (left_well || TimestampDifferenceExceeds(writer->started_at, now, HEALTHY_MS))
+	if (pause_ms != FMS_PAUSE_AS_FAILED)
+		writer->backoff_ms = pause_ms;
+	else if (TimestampDifferenceExceeds(writer->started_at, now, HEALTHY_MS))
 		writer->backoff_ms = 0;
 	else
 		writer->backoff_ms = Min(Max(writer->backoff_ms * 2, FIRST_BACKOFF_MS), LAST_BACKOFF_MS);
@@ -142,7 +147,7 @@ has_writer(Writer *writer, FmsSlot *slot)
 	{
 		pfree(writer->handle);
 		writer->handle = NULL;
-		set_backoff(writer, slot->left_well);
+		set_backoff(writer, slot->pause_ms);
 	}
 	/* one that a launcher before this one has started counts as well */
 	return writer->handle != NULL || slot->writer_pid != 0;

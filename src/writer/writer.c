@@ -48,6 +48,7 @@
 #define LAST_BACKOFF_MS 10000
 #define IDLE_EXIT_MS (5 * 60 * 1000)
 #define MAINTENANCE_MS (60 * 60 * 1000)
+#define HOMELESS_MS 1000		/* before the extension is looked for again */
 #define MAINTENANCE_RETRY_MS (60 * 1000)
 #define RETRY_BLOCKED_MS 5000
 #define REPORT_BUSY_MS 5000		/* of a table that is locked */
@@ -135,7 +136,7 @@ take_slot(FmsSlot *slot)
 	taken = slot->writer_pid == 0 && slot->suspended == 0;
 	if (taken)
 	{
-		slot->left_well = false;
+		slot->pause_ms = FMS_PAUSE_AS_FAILED;
 		slot->writer_pid = MyProcPid;
 		slot->writer_latch = MyLatch;
 	}
@@ -370,14 +371,14 @@ main_loop(FmsSlot *slot)
 
 		if (!accept_work(slot))
 		{
-			slot->left_well = true;
+			slot->pause_ms = 0;
 			return;
 		}
 		outcome = flush_all(slot, 0);
-
 		if (outcome == FMS_FLUSH_HOMELESS)
 		{
 			report_outcome(slot, "extension flowmaestro_spans is not there, or not yet committed");
+			slot->pause_ms = HOMELESS_MS;
 			return;
 		}
 		if (backoff_ms > 0)
@@ -391,7 +392,7 @@ main_loop(FmsSlot *slot)
 			look_after_table(slot);
 			if (is_idle(slot))
 			{
-				slot->left_well = true;
+				slot->pause_ms = 0;
 				return;
 			}
 			sleep_for(fms_flush_interval);
