@@ -228,6 +228,24 @@ set_identity(FmsEvent *event, const pg_uuid_t *trace_id, const pg_uuid_t *parent
 }
 
 /*
+ * Begin a start from the arguments that both ways of creating share: name,
+ * span_type, entity_id, attributes and input from number "first" on, and
+ * started_at as number "time".
+ */
+static void
+begin_start(FunctionCallInfo fcinfo, int first, int time, FmsEvent *event, bool *truncated)
+{
+	begin_event(event, FMS_EVENT_START);
+	required_text(fcinfo, first, "name", &event->part[FMS_PART_NAME], truncated);
+	required_text(fcinfo, first + 1, "span_type", &event->part[FMS_PART_TYPE], truncated);
+	fms_payload_text(&event->part[FMS_PART_ENTITY],
+					 PG_ARGISNULL(first + 2) ? NULL : PG_GETARG_TEXT_PP(first + 2), truncated);
+	optional_attributes(fcinfo, first + 3, event, truncated);
+	fms_payload_jsonb(&event->part[FMS_PART_INPUT], optional_jsonb(fcinfo, first + 4), truncated);
+	event->at = optional_time(fcinfo, time, "started_at", event->recorded_at);
+}
+
+/*
  * create_span(name text, span_type text, entity_id text, attributes jsonb,
  *			   input jsonb, trace_id uuid, parent_span_id uuid, span_id uuid,
  *			   started_at timestamptz) returns span_context
@@ -241,14 +259,7 @@ fms_create_span(PG_FUNCTION_ARGS)
 	const pg_uuid_t *parent = optional_id(fcinfo, 6, "parent_span_id", false);
 	const pg_uuid_t *span_id = optional_id(fcinfo, 7, "span_id", true);
 
-	begin_event(&event, FMS_EVENT_START);
-	required_text(fcinfo, 0, "name", &event.part[FMS_PART_NAME], &truncated);
-	required_text(fcinfo, 1, "span_type", &event.part[FMS_PART_TYPE], &truncated);
-	fms_payload_text(&event.part[FMS_PART_ENTITY],
-					 PG_ARGISNULL(2) ? NULL : PG_GETARG_TEXT_PP(2), &truncated);
-	optional_attributes(fcinfo, 3, &event, &truncated);
-	fms_payload_jsonb(&event.part[FMS_PART_INPUT], optional_jsonb(fcinfo, 4), &truncated);
-	event.at = optional_time(fcinfo, 8, "started_at", event.recorded_at);
+	begin_start(fcinfo, 0, 8, &event, &truncated);
 	set_identity(&event, trace_id, parent, span_id);
 	(void) record(&event, truncated);
 	return context_datum(fcinfo, &event);
@@ -269,14 +280,7 @@ fms_create_child_span(PG_FUNCTION_ARGS)
 	const pg_uuid_t *parent = required_id(fcinfo, 0, "parent_span_id");
 	const pg_uuid_t *span_id = optional_id(fcinfo, 6, "span_id", true);
 
-	begin_event(&event, FMS_EVENT_START);
-	required_text(fcinfo, 1, "name", &event.part[FMS_PART_NAME], &truncated);
-	required_text(fcinfo, 2, "span_type", &event.part[FMS_PART_TYPE], &truncated);
-	fms_payload_text(&event.part[FMS_PART_ENTITY],
-					 PG_ARGISNULL(3) ? NULL : PG_GETARG_TEXT_PP(3), &truncated);
-	optional_attributes(fcinfo, 4, &event, &truncated);
-	fms_payload_jsonb(&event.part[FMS_PART_INPUT], optional_jsonb(fcinfo, 5), &truncated);
-	event.at = optional_time(fcinfo, 7, "started_at", event.recorded_at);
+	begin_start(fcinfo, 1, 7, &event, &truncated);
 	set_identity(&event, NULL, parent, span_id);
 	(void) record(&event, truncated);
 	return context_datum(fcinfo, &event);

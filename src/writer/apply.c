@@ -111,14 +111,6 @@ static int	group_count = 0;
 PG_FUNCTION_INFO_V1(fms_pending_rows);
 PG_FUNCTION_INFO_V1(fms_pending_attributes);
 
-/* The text of a part as a datum; an absent part is the empty text. */
-static Datum
-text_datum(const FmsPart *part)
-{
-	return PointerGetDatum(cstring_to_text_with_len(part->data == NULL ? "" : part->data,
-													part->length));
-}
-
 /* Set a column to a jsonb, or to null if there is none. */
 static void
 put_jsonb(Datum *values, bool *nulls, int column, Jsonb *value)
@@ -139,10 +131,10 @@ put_row(ReturnSetInfo *result, FmsRow *row, Jsonb *no_attributes)
 	values[1] = UUIDPGetDatum(&row->span_id);
 	nulls[2] = !row->has_parent;
 	values[2] = UUIDPGetDatum(&row->parent_span_id);
-	values[3] = text_datum(&row->name);
-	values[4] = text_datum(&row->type);
+	values[3] = fms_table_text(&row->name);
+	values[4] = fms_table_text(&row->type);
 	nulls[5] = row->entity.data == NULL;
-	values[5] = text_datum(&row->entity);
+	values[5] = fms_table_text(&row->entity);
 	values[6] = TimestampTzGetDatum(row->started_at);
 	nulls[7] = !ended;
 	nulls[8] = !ended || row->no_start;
@@ -284,18 +276,6 @@ write_group(FmsRow **rows, int count)
 	return processed;
 }
 
-/* The status of a text of the column. */
-static FmsStatus
-status_of(const char *name)
-{
-	for (int s = FMS_STATUS_COMPLETED; s <= FMS_STATUS_CANCELLED; s++)
-	{
-		if (strcmp(name, fms_table_status(s)) == 0)
-			return (FmsStatus) s;
-	}
-	return FMS_STATUS_STARTED;
-}
-
 /* A jsonb column of the first row, copied to a context, or NULL. */
 static Jsonb *
 copy_jsonb(int column, MemoryContext context)
@@ -316,15 +296,16 @@ copy_jsonb(int column, MemoryContext context)
 static void
 fold_stub(FmsRow *row, MemoryContext context, FmsApplied *applied)
 {
-	char	   *status = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+	FmsStatus	status = fms_table_parse_status(SPI_getvalue(SPI_tuptable->vals[0],
+														 SPI_tuptable->tupdesc, 1));
 	MemoryContext old;
 	bool		isnull;
 	Jsonb	   *attributes = copy_jsonb(5, context);
 	Jsonb	   *events = copy_jsonb(6, context);
 
-	if (status_of(status) != FMS_STATUS_STARTED)
+	if (status != FMS_STATUS_STARTED)
 	{
-		row->status = status_of(status);
+		row->status = status;
 		row->ended_at = DatumGetTimestampTz(SPI_getbinval(SPI_tuptable->vals[0],
 														  SPI_tuptable->tupdesc, 2, &isnull));
 		if (row->ended_at < row->started_at && !row->no_start)
@@ -336,7 +317,7 @@ fold_stub(FmsRow *row, MemoryContext context, FmsApplied *applied)
 		row->error = copy_jsonb(4, context);
 	}
 	old = MemoryContextSwitchTo(context);
-	if (row->end_has_attributes && status_of(status) != FMS_STATUS_STARTED)
+	if (row->end_has_attributes && status != FMS_STATUS_STARTED)
 		row->attributes = row->unended_attributes;
 	row->end_has_attributes = false;
 	row->attributes = fms_fold_concat(attributes, row->attributes);

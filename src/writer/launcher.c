@@ -59,7 +59,6 @@ typedef struct Writer
 } Writer;
 
 static Writer writers[FMS_MAX_DATABASES];
-static volatile sig_atomic_t told_to_stop = false;
 
 /* Register the launcher with the postmaster; from _PG_init. */
 void
@@ -293,17 +292,6 @@ sweep_files(void)
 	MemoryContextDelete(context);
 }
 
-/* SIGTERM: leave when the round is done. */
-static void
-on_sigterm(SIGNAL_ARGS)
-{
-	int			saved = errno;
-
-	told_to_stop = true;
-	SetLatch(MyLatch);
-	errno = saved;
-}
-
 /* This process no longer launches. */
 static void
 leave_control(int code, Datum arg)
@@ -329,8 +317,8 @@ fms_launcher_main(Datum arg)
 	fms_control->launcher_latch = MyLatch;
 	LWLockRelease(fms_control->lock);
 	wait_event = fms_wait_event("FlowmaestroLauncherMain");
-	pqsignal(SIGTERM, on_sigterm);
-	while (!told_to_stop)
+	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
+	while (!ShutdownRequestPending)
 	{
 		TimestampTz now = GetCurrentTimestamp();
 		long		ms;

@@ -157,14 +157,6 @@ put(Datum *values, char *nulls, int n, Datum value, bool isnull)
 	nulls[n] = isnull ? 'n' : ' ';
 }
 
-/* A part as text. */
-static Datum
-part_datum(const FmsPart *part)
-{
-	return PointerGetDatum(cstring_to_text_with_len(part->data == NULL ? "" : part->data,
-													part->length));
-}
-
 /* Write a row with its error to rejected_spans; the caller is connected to SPI. */
 static void
 insert_failure(const Failure *failure)
@@ -180,9 +172,9 @@ insert_failure(const Failure *failure)
 	put(values, nulls, 0, UUIDPGetDatum(&row->trace_id), !row->has_trace);
 	put(values, nulls, 1, UUIDPGetDatum(&row->span_id), false);
 	put(values, nulls, 2, UUIDPGetDatum(&row->parent_span_id), !row->has_parent);
-	put(values, nulls, 3, part_datum(&row->name), false);
-	put(values, nulls, 4, part_datum(&row->type), false);
-	put(values, nulls, 5, part_datum(&row->entity), row->entity.data == NULL);
+	put(values, nulls, 3, fms_table_text(&row->name), false);
+	put(values, nulls, 4, fms_table_text(&row->type), false);
+	put(values, nulls, 5, fms_table_text(&row->entity), row->entity.data == NULL);
 	put(values, nulls, 6, TimestampTzGetDatum(row->started_at), !row->has_trace);
 	put(values, nulls, 7, TimestampTzGetDatum(row->ended_at), !ended);
 	put(values, nulls, 8, CStringGetTextDatum(fms_table_status(row->status)), false);
@@ -329,7 +321,6 @@ static FmsRow *
 rejected_row(HeapTuple tuple)
 {
 	FmsRow	   *row = palloc0(sizeof(FmsRow));
-	char	   *status = SPI_getvalue(tuple, SPI_tuptable->tupdesc, 9);
 	bool		no_trace;
 	bool		isnull;
 	Datum		value = column(tuple, 1, &no_trace);
@@ -351,11 +342,7 @@ rejected_row(HeapTuple tuple)
 	row->has_start = row->name.length > 0;
 	row->adopt_stub = row->has_start;
 	row->ended_at = DatumGetTimestampTz(column(tuple, 8, &isnull));
-	for (int s = FMS_STATUS_STARTED; s <= FMS_STATUS_CANCELLED; s++)
-	{
-		if (strcmp(status, fms_table_status(s)) == 0)
-			row->status = s;
-	}
+	row->status = fms_table_parse_status(SPI_getvalue(tuple, SPI_tuptable->tupdesc, 9));
 	row->input = jsonb_column(tuple, 10);
 	row->output = jsonb_column(tuple, 11);
 	row->error = jsonb_column(tuple, 12);

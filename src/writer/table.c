@@ -75,6 +75,26 @@ fms_table_status(FmsStatus status)
 	return names[status];
 }
 
+/* The status of a text of the column. */
+FmsStatus
+fms_table_parse_status(const char *name)
+{
+	for (int s = FMS_STATUS_COMPLETED; s <= FMS_STATUS_CANCELLED; s++)
+	{
+		if (strcmp(name, fms_table_status(s)) == 0)
+			return (FmsStatus) s;
+	}
+	return FMS_STATUS_STARTED;
+}
+
+/* A part as a text datum; an absent part is the empty text. */
+Datum
+fms_table_text(const FmsPart *part)
+{
+	return PointerGetDatum(cstring_to_text_with_len(part->data == NULL ? "" : part->data,
+													part->length));
+}
+
 /* The owner of a relation; raises an error if it is gone. */
 static Oid
 owner_of(Oid relation)

@@ -24,5 +24,7 @@ extern void fms_table_leave(FmsOwnerScope *scope);
 extern bool fms_table_find(const pg_uuid_t *span_id, FmsSpanRef *ref);
 extern pg_uuid_t *fms_table_running(const pg_uuid_t *trace_id, int *count);
 extern const char *fms_table_status(FmsStatus status);
+extern FmsStatus fms_table_parse_status(const char *name);
+extern Datum fms_table_text(const FmsPart *part);
 
 #endif							/* FMS_WRITER_TABLE_H */

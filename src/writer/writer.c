@@ -55,7 +55,6 @@
 
 int			fms_flush_interval = 5000;
 
-static volatile sig_atomic_t told_to_stop = false;
 static int	backoff_ms = 0;		/* 0: the last batch was good */
 
 /* What a writer runs with, whatever ALTER DATABASE or ALTER ROLE say. */
@@ -87,17 +86,6 @@ static const char *const pinned[][2] = {
 	{"default_statistics_target", "100"},
 	{"flowmaestro.enabled", "on"},
 };
-
-/* SIGTERM: stop when the batch in flight is done. */
-static void
-on_sigterm(SIGNAL_ARGS)
-{
-	int			saved = errno;
-
-	told_to_stop = true;
-	SetLatch(MyLatch);
-	errno = saved;
-}
 
 /* Pin the settings; one that this server does not have is left alone. */
 static void
@@ -267,7 +255,7 @@ flush_all(FmsSlot *slot, TimestampTz until)
 		if (outcome == FMS_FLUSH_DONE && slot->last_error[0] != '\0')
 			report_outcome(slot, NULL);
 	} while (outcome == FMS_FLUSH_DONE && pg_atomic_read_u64(&slot->tail) < head &&
-			 (until != 0 ? GetCurrentTimestamp() < until : !told_to_stop && slot->suspended == 0));
+			 (until != 0 ? GetCurrentTimestamp() < until : !ShutdownRequestPending && slot->suspended == 0));
 	return outcome;
 }
 
@@ -311,7 +299,7 @@ sleep_through(FmsSlot *slot, int ms, bool hurry)
 	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms);
 	long		left;
 
-	while (!told_to_stop && slot->suspended == 0 && !(hurry && slot->urgent) &&
+	while (!ShutdownRequestPending && slot->suspended == 0 && !(hurry && slot->urgent) &&
 		   (left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until)) > 0)
 		sleep_for(left);
 }
@@ -365,7 +353,7 @@ report_busy(FmsSlot *slot, bool busy)
 static void
 main_loop(FmsSlot *slot)
 {
-	while (!told_to_stop)
+	while (!ShutdownRequestPending)
 	{
 		FmsFlush	outcome;
 
@@ -417,14 +405,14 @@ fms_writer_main(Datum database)
 	before_shmem_exit(leave_slot, PointerGetDatum(slot));
 	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(database), InvalidOid,
 											  BGWORKER_BYPASS_ALLOWCONN);
-	pqsignal(SIGTERM, on_sigterm);
+	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
 	pin_settings();
 	fms_buffer_watch_table();
 	fms_apply_waits = false;
 	if (!fms_buffer_attach())
 		proc_exit(0);
 	main_loop(slot);
-	if (told_to_stop)
+	if (ShutdownRequestPending)
 		(void) flush_all(slot, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), DRAIN_MS));
-	proc_exit(told_to_stop ? 1 : 0);
+	proc_exit(ShutdownRequestPending ? 1 : 0);
 }
