@@ -1,5 +1,5 @@
 -- ten spans of ours in one statement, as a client that batches would do
-\set k random(1, 1000000)
-SELECT count(flowmaestro.end_span(c.span_id, original.payload(:k + g + 3), '{"totalTokens": 12}'))
-FROM generate_series(1, 10) AS g,
-LATERAL flowmaestro.create_span('agent run', 'agent_run', 'agent-1', original.attributes(:k + g), original.payload(:k + g)) AS c;
+\set k random(0, 99990)
+SELECT count(flowmaestro.end_span(c.span_id, s.output))
+FROM original.stage AS s, LATERAL flowmaestro.create_span(s.name, s.span_type, s.entity_id, s.attributes, s.input) AS c
+WHERE s.k > :k AND s.k <= :k + 10;

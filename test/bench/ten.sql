@@ -1,6 +1,5 @@
 -- the original's way: ten finished spans in one statement
-\set k random(1, 1000000)
+\set k random(0, 99990)
 INSERT INTO original.execution_spans (trace_id, span_id, name, span_type, entity_id, started_at, ended_at, duration_ms, status, attributes, input, output)
-SELECT gen_random_uuid(), gen_random_uuid(), 'agent run', 'agent_run', 'agent-1', now(), now(), 5, 'completed',
-    original.attributes(:k + g), original.payload(:k + g), original.payload(:k + g + 3)
-FROM generate_series(1, 10) AS g;
+SELECT gen_random_uuid(), gen_random_uuid(), s.name, s.span_type, s.entity_id, now(), now(), 5, 'completed', s.attributes, s.input, s.output
+FROM original.stage AS s WHERE s.k > :k AND s.k <= :k + 10;
