@@ -93,11 +93,14 @@ commit_change(const Change *change)
 		fms_tracked_flushed(change->event.table, &change->event.span_id, false);
 }
 
-/* The transaction that made a change rolled back. */
+/*
+ * The transaction that made a change rolled back.  Besides a start, only a new
+ * entry is its doing: what another session did to the span since then stays.
+ */
 static void
 undo_change(const Change *change)
 {
-	if (change->event.kind == FMS_EVENT_START || change->adopt != NULL)
+	if (change->event.kind == FMS_EVENT_START || change->claim == FMS_CLAIM_NEW)
 		fms_tracked_undo(&change->event, change->claim);
 }
 
@@ -245,14 +248,15 @@ is_callers(int sqlerrcode)
 }
 
 /*
- * Apply a batch of one.  An error that is not the caller's makes the record
- * dropped, with a warning.  Returns how many rows it changed.
+ * Apply a batch of one; *changed tells how many rows it changed.  An error that
+ * is not the caller's drops the record, with a warning: false then.
  */
-static uint64
-apply_one(FmsFold *fold)
+static bool
+apply_one(FmsFold *fold, uint64 *changed)
 {
 	MemoryContext context = CurrentMemoryContext;
 	FmsApplied	applied = {0};
+	volatile bool dropped = false;
 
 	PG_TRY();
 	{
@@ -268,13 +272,15 @@ apply_one(FmsFold *fold)
 			PG_RE_THROW();
 		FlushErrorState();
 		fms_buffer_dropped(error->message);
+		dropped = true;
 	}
 	PG_END_TRY();
 	fms_slot_count(fms_buffer_slot(), FMS_WRITTEN, applied.written);
 	fms_slot_count(fms_buffer_slot(), FMS_UPDATED, applied.updated);
 	fms_slot_count(fms_buffer_slot(), FMS_REJECTED, applied.rejected);
 	fms_slot_count(fms_buffer_slot(), FMS_CLAMPED_ENDS, fold->clamped + applied.clamped);
-	return applied.written + applied.updated + applied.rejected;
+	*changed = applied.written + applied.updated + applied.rejected;
+	return !dropped;
 }
 
 /* Record an event in the caller's transaction; returns as record() in span.h. */
@@ -285,6 +291,7 @@ fms_transaction_record(FmsEvent *event)
 	FmsClaim	claim;
 	uint64		changed;
 	bool		stub;
+	bool		applied;
 
 	settle(event);
 	if (!complete(event, &claim))
@@ -298,9 +305,12 @@ fms_transaction_record(FmsEvent *event)
 	fms_fold_begin(&fold, 1);
 	fms_fold_add(&fold, event);
 	fms_fold_finish(&fold);
-	changed = apply_one(&fold);
+	applied = apply_one(&fold, &changed);
+	/* nobody must see a span run that has no row */
+	if (!applied && claim == FMS_CLAIM_NEW)
+		fms_tracked_undo(event, claim);
 	if (!stub && event->kind == FMS_EVENT_END && changed > 0)
 		remember(event, claim, false);
 	hash_destroy(fold.index);
-	return changed > 0 || event->kind == FMS_EVENT_ATTRIBUTES;
+	return changed > 0 || (applied && event->kind == FMS_EVENT_ATTRIBUTES);
 }
