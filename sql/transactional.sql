@@ -259,5 +259,40 @@ ROLLBACK;
 SELECT flowmaestro.flush();
 SELECT name, status FROM spans WHERE name = 'in read only';
 
+--
+-- A rollback undoes what the transaction did to a span, not what came after
+-- through the buffer
+--
+SET flowmaestro.write_mode = buffered;
+SELECT flowmaestro.set_span_attributes('11111111-1111-4111-8111-000000000050', '{"a": 1}');
+BEGIN;
+SAVEPOINT s;
+SET LOCAL flowmaestro.write_mode = transactional;
+SELECT flowmaestro.end_span('11111111-1111-4111-8111-000000000050', '"rolled back"');
+SET LOCAL flowmaestro.write_mode = buffered;
+SELECT flowmaestro.end_span('11111111-1111-4111-8111-000000000050', '"stays"');
+ROLLBACK TO s;
+SELECT flowmaestro.end_span('11111111-1111-4111-8111-000000000050', '"too late"');
+COMMIT;
+SELECT count(*) FROM flowmaestro.create_span('rolled back end', 'agent_run', trace_id => '11111111-1111-4111-8111-000000000059',
+                                             span_id => '11111111-1111-4111-8111-000000000050');
+SELECT flowmaestro.flush();
+SELECT name, status, output FROM spans WHERE name = 'rolled back end';
+
+--
+-- What the table's definition refuses is dropped, without an error or a span
+-- that seems to run
+--
+SET flowmaestro.write_mode = transactional;
+SELECT dropped FROM flowmaestro.stats \gset
+ALTER TABLE flowmaestro.execution_spans RENAME COLUMN links TO links_x;
+SET client_min_messages = error;
+SELECT span_id FROM flowmaestro.create_span('refused', 'agent_run') \gset
+SELECT flowmaestro.set_span_attributes(:'span_id', '{"a": 1}');
+RESET client_min_messages;
+SELECT count(*) FROM flowmaestro.active_spans WHERE name = 'refused';
+SELECT dropped - :dropped AS dropped FROM flowmaestro.stats;
+ALTER TABLE flowmaestro.execution_spans RENAME COLUMN links_x TO links;
+
 DROP VIEW spans;
 DROP EXTENSION flowmaestro_spans;
