@@ -98,6 +98,20 @@ RESET flowmaestro.partition_interval;
 SELECT * FROM partitions WHERE partition::text ~ 'p(2010|2011|2012|2013|199|196)' ORDER BY partition::text COLLATE "C";
 
 --
+-- A row that somebody put under an id that was just made: the span is merged
+-- into it, and the others of the batch are not held up
+--
+INSERT INTO flowmaestro.execution_spans (trace_id, span_id, name, span_type, started_at, status, attributes)
+SELECT c.trace_id, c.span_id, 'by hand', 'agent_run', '2010-06-01 05:00:00+00', 'started', '{"b": 2}'
+FROM flowmaestro.create_span('new', 'agent_run', attributes => '{"a": 1}', started_at => '2010-06-01 05:00:00+00') AS c
+RETURNING span_id \gset n_
+SELECT span_id FROM flowmaestro.create_span('other', 'agent_run', started_at => '2010-06-01 05:00:00+00') \gset o_
+SELECT flowmaestro.end_span(:'n_span_id', ended_at => '2010-06-01 05:00:01+00'), flowmaestro.end_span(:'o_span_id', ended_at => '2010-06-01 05:00:02+00');
+SELECT flowmaestro.flush();
+SELECT name, status, duration_ms, attributes FROM flowmaestro.execution_spans WHERE span_id IN (:'n_span_id', :'o_span_id') ORDER BY name;
+SELECT count(*) FROM flowmaestro.rejected_spans;
+
+--
 -- Retention: off, nothing goes; on, whole partitions go, but none with a
 -- running span, in the table or in memory
 --

@@ -251,36 +251,62 @@ try_append(const char *body, uint32 length, uint32 checksum)
 	pending = my_slot->recorded - pg_atomic_read_u64(&my_slot->flushed);
 	wake = !my_slot->wanted && (pending >= (uint64) fms_batch_size ||
 								my_slot->writer_latch == NULL);
-	urgent = !my_slot->urgent && my_slot->head - tail > my_slot->bytes / URGENT_PART;
+	urgent = !my_slot->urgent && (my_slot->head - tail > my_slot->bytes / URGENT_PART ||
+								  pending > (uint64) fms_max_active_spans / 2);
 	LWLockRelease(my_slot->lock);
 	if (wake || urgent)
 		fms_slot_want_writer(my_slot, urgent);
 	return head != 0;
 }
 
+/* How often the writer moved on: what fms_buffer_wait waits for. */
+uint64
+fms_buffer_moves(void)
+{
+	return pg_atomic_read_u64(&my_slot->moves);
+}
+
+/* The writer moved on: places in memory or room in the ring are free. */
+void
+fms_buffer_moved(void)
+{
+	pg_atomic_write_u32(&my_slot->stalled, 0);
+	pg_atomic_fetch_add_u64(&my_slot->moves, 1);
+	ConditionVariableBroadcast(&my_slot->changed);
+}
+
 /*
- * Wait until the ring's tail moved on, at most until a time.  Interruptible.
- * Once somebody waited in vain, nobody waits again before the writer did
- * something: a writer that can't write must not slow every call down.
+ * Have the writer work and wait until it moved on since fms_buffer_moves() was
+ * "moves", at most until *until, which the first of a caller's waits sets.
+ * False: that time is over.  Interruptible.  Once somebody waited in vain, nobody waits
+ * again before the writer did something: a writer that can't write must not
+ * slow every call down.
  */
-static bool
-wait_for_room(uint64 tail, TimestampTz until)
+bool
+fms_buffer_wait(uint64 moves, TimestampTz *until)
 {
 	static uint32 wait_event = 0;
-	long		ms = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until);
-	bool		moved = pg_atomic_read_u64(&my_slot->tail) != tail;
+	long		ms;
 
 	if (wait_event == 0)
 		wait_event = fms_wait_event("FlowmaestroBufferFull");
-	if (moved)
+	if (*until == 0)
+	{
+		*until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), fms_full_wait);
+		if (pg_atomic_read_u32(&my_slot->stalled) == 0)
+			fms_slot_count(my_slot, FMS_WAITED, 1);
+	}
+	ms = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), *until);
+	if (fms_buffer_moves() != moves)
 		return true;
 	if (ms <= 0 || pg_atomic_read_u32(&my_slot->stalled) != 0)
 	{
 		pg_atomic_write_u32(&my_slot->stalled, 1);
 		return false;
 	}
+	fms_slot_want_writer(my_slot, true);
 	ConditionVariablePrepareToSleep(&my_slot->changed);
-	if (pg_atomic_read_u64(&my_slot->tail) == tail)
+	if (fms_buffer_moves() == moves)
 		(void) ConditionVariableTimedSleep(&my_slot->changed, ms, wait_event);
 	ConditionVariableCancelSleep();
 	return true;
@@ -291,22 +317,15 @@ static bool
 append_patiently(const char *body, uint32 length, uint32 checksum)
 {
 	TimestampTz until = 0;
+	uint64		moves;
 
-	for (;;)
+	do
 	{
-		uint64		tail = pg_atomic_read_u64(&my_slot->tail);
-
+		moves = fms_buffer_moves();
 		if (try_append(body, length, checksum))
 			return true;
-		if (until == 0)
-		{
-			until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), fms_full_wait);
-			if (pg_atomic_read_u32(&my_slot->stalled) == 0)
-				fms_slot_count(my_slot, FMS_WAITED, 1);
-		}
-		if (!wait_for_room(tail, until))
-			return false;
-	}
+	} while (fms_buffer_wait(moves, &until));
+	return false;
 }
 
 /*
@@ -381,8 +400,7 @@ fms_buffer_acknowledge(uint64 position, uint64 records)
 	pg_atomic_fetch_add_u64(&my_slot->flushed, records);
 	pg_write_barrier();
 	pg_atomic_write_u64(&my_slot->tail, position);
-	pg_atomic_write_u32(&my_slot->stalled, 0);
-	ConditionVariableBroadcast(&my_slot->changed);
+	fms_buffer_moved();
 }
 
 /* What flush() waits for, read under the slot's lock. */

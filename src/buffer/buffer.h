@@ -26,11 +26,14 @@ extern bool fms_buffer_append(const FmsEvent *event);
 extern void fms_buffer_append_encoded(const char *body, size_t bytes);
 extern void fms_buffer_settle(void);
 extern void fms_buffer_dropped(const char *reason);
+extern uint64 fms_buffer_moves(void);
+extern bool fms_buffer_wait(uint64 moves, TimestampTz *until);
 
 /* for the writer */
 extern const FmsRing *fms_buffer_ring(void);
 extern uint64 fms_buffer_head(void);
 extern uint64 fms_buffer_pending(FmsSlot *slot);
+extern void fms_buffer_moved(void);
 extern void fms_buffer_acknowledge(uint64 position, uint64 records);
 
 #endif							/* FMS_BUFFER_BUFFER_H */

@@ -52,6 +52,7 @@ take_slot(FmsSlot *slot, Oid database)
 	slot->database = database;
 	pg_atomic_init_u64(&slot->tail, 0);
 	pg_atomic_init_u64(&slot->flushed, 0);
+	pg_atomic_init_u64(&slot->moves, 0);
 	pg_atomic_init_u32(&slot->stalled, 0);
 	ConditionVariableInit(&slot->changed);
 	for (int i = 0; i < FMS_COUNTERS; i++)

@@ -57,8 +57,9 @@ typedef struct FmsSlot
 	uint64		bytes;			/* of the ring; lock */
 	pg_atomic_uint64 tail;		/* as in the ring; moved by the writer */
 	pg_atomic_uint64 flushed;	/* records ever acknowledged */
-	pg_atomic_uint32 stalled;	/* a caller waited for room in vain */
-	ConditionVariable changed;	/* tail, or the outcome of a flush, changed */
+	pg_atomic_uint64 moves;		/* batches committed and acknowledgements */
+	pg_atomic_uint32 stalled;	/* a caller waited for the writer in vain */
+	ConditionVariable changed;	/* moves, or the outcome of a flush, changed */
 	pg_atomic_uint64 counter[FMS_COUNTERS];
 
 	/* between the launcher, the writer and who needs one; lock */

@@ -9,7 +9,9 @@
  *		ON CONFLICT (trace_id, span_id) DO UPDATE ...
  *
  * where pending_rows() hands out the group from memory, so that nothing is
- * turned into text.  A row without a start has an empty name: it completes the
+ * turned into text.  A span whose id was made by its start has no row yet: such
+ * rows are inserted without ON CONFLICT, whose speculative insertion costs a
+ * look-up and a WAL record more for each.  A row without a start has an empty name: it completes the
  * row that is there, or waits as a stub for its start.  If not even the trace
  * is known, the stub's trace id is its span id, under which the start finds it.
  *
@@ -36,7 +38,7 @@
 #include "writer/table.h"
 
 #define COLUMNS 18
-#define PLANS 32				/* partitions whose statement is kept */
+#define PLANS 32				/* partitions whose statements are kept */
 
 /* keep the column's value unless the row is a stub */
 #define FILL(column) \
@@ -52,14 +54,19 @@
 #define END_AFTER \
 	"CASE WHEN s.status OPERATOR(pg_catalog.=) 'started' THEN excluded.ended_at ELSE s.ended_at END"
 
-static const char *const upsert =
-	"INSERT INTO flowmaestro.%s AS s (trace_id, span_id, parent_span_id, name, span_type, entity_id, "
-	"started_at, ended_at, duration_ms, status, input, output, error, attributes, created_at, "
-	"events, links, otlp) "
-	"SELECT b.trace_id, b.span_id, b.parent_span_id, b.name, b.span_type, b.entity_id, "
-	"b.started_at, b.ended_at, b.duration_ms, b.status, b.input, b.output, b.error, b.attributes, "
-	"b.created_at, b.events, b.links, b.otlp "
+#define INSERT_ROWS \
+	"INSERT INTO flowmaestro.%s AS s (trace_id, span_id, parent_span_id, name, span_type, entity_id, " \
+	"started_at, ended_at, duration_ms, status, input, output, error, attributes, created_at, " \
+	"events, links, otlp) " \
+	"SELECT b.trace_id, b.span_id, b.parent_span_id, b.name, b.span_type, b.entity_id, " \
+	"b.started_at, b.ended_at, b.duration_ms, b.status, b.input, b.output, b.error, b.attributes, " \
+	"b.created_at, b.events, b.links, b.otlp " \
 	"FROM flowmaestro.pending_rows() AS b "
+
+static const char *const insert = INSERT_ROWS;
+
+static const char *const upsert =
+	INSERT_ROWS
 	"ON CONFLICT (trace_id, span_id) DO UPDATE SET "
 	FILL("parent_span_id") FILL("name") FILL("span_type") FILL("entity_id") FILL("input")
 	"started_at = CASE WHEN " STUB_FILLED " THEN excluded.started_at ELSE s.started_at END, "
@@ -102,7 +109,8 @@ typedef struct KeptPlan
 	SPIPlanPtr	plan;
 } KeptPlan;
 
-static KeptPlan plans[PLANS];
+static KeptPlan inserts[PLANS];
+static KeptPlan upserts[PLANS];
 
 /* the group that pending_rows() hands out; NULL outside of a statement */
 static FmsRow **group = NULL;
@@ -203,27 +211,27 @@ fms_pending_attributes(PG_FUNCTION_ARGS)
 	PG_RETURN_JSONB_P(attributes);
 }
 
-/* The kept statement for a partition; the caller is connected to SPI. */
+/* The kept statement that writes rows of the first one's kind; connected to SPI. */
 static SPIPlanPtr
-plan_for(Oid partition)
+plan_for(const FmsRow *row)
 {
-	char	   *name = get_rel_name(partition);
-	KeptPlan	   *kept = &plans[partition % PLANS];
+	char	   *name = get_rel_name(row->partition);
+	KeptPlan   *kept = (row->fresh ? inserts : upserts) + row->partition % PLANS;
 
 	if (name == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("partition with OID %u does not exist", partition)));
-	if (kept->plan != NULL && kept->partition == partition && strcmp(kept->name, name) == 0)
+				 errmsg("partition with OID %u does not exist", row->partition)));
+	if (kept->plan != NULL && kept->partition == row->partition && strcmp(kept->name, name) == 0)
 		return kept->plan;
 	if (kept->plan != NULL)
 		SPI_freeplan(kept->plan);
 	kept->plan = NULL;
-	kept->plan = SPI_prepare(psprintf(upsert, quote_identifier(name)), 0, NULL);
+	kept->plan = SPI_prepare(psprintf(row->fresh ? insert : upsert, quote_identifier(name)), 0, NULL);
 	if (kept->plan == NULL || SPI_keepplan(kept->plan) != 0)
 		elog(ERROR, "could not prepare the write of spans: %s",
 			 SPI_result_code_string(SPI_result));
-	kept->partition = partition;
+	kept->partition = row->partition;
 	strlcpy(kept->name, name, NAMEDATALEN);
 	return kept->plan;
 }
@@ -262,7 +270,7 @@ write_group(FmsRow **rows, int count)
 	group_count = count;
 	PG_TRY();
 	{
-		rc = SPI_execute_plan(plan_for(rows[0]->partition), NULL, NULL, false, 0);
+		rc = SPI_execute_plan(plan_for(rows[0]), NULL, NULL, false, 0);
 		processed = SPI_processed;
 	}
 	PG_FINALLY();
@@ -371,7 +379,7 @@ find_trace(FmsRow *row, FmsApplied *applied)
 	row->has_trace = true;
 }
 
-/* Order rows by partition, then those with a start first, then by key. */
+/* Order rows by partition, fresh ones and those with a start first, then by key. */
 static int
 compare_rows(const void *a, const void *b)
 {
@@ -381,6 +389,8 @@ compare_rows(const void *a, const void *b)
 
 	if (left->partition != right->partition)
 		return left->partition < right->partition ? -1 : 1;
+	if (left->fresh != right->fresh)
+		return left->fresh ? -1 : 1;
 	if (left->has_start != right->has_start)
 		return left->has_start ? -1 : 1;
 	order = memcmp(&left->trace_id, &right->trace_id, UUID_LEN);
@@ -391,7 +401,8 @@ compare_rows(const void *a, const void *b)
 static bool
 same_group(const FmsRow *left, const FmsRow *right)
 {
-	return left->partition == right->partition && left->has_start == right->has_start;
+	return left->partition == right->partition && left->fresh == right->fresh &&
+		left->has_start == right->has_start;
 }
 
 /* Look at the table for what a row needs from there, without changing the row. */

@@ -3,11 +3,13 @@
  * flush.c
  *	  One batch from the ring into the table.
  *
- * A batch is all that waits, up to BATCH_RECORDS or half of the ring.  It is
- * read where it lies, folded, and applied in one transaction, which also sets
- * writer_progress to the batch's end.  Only after the commit are the records
- * let go.  If this process dies in between, the next one finds in
- * writer_progress that they are written: each record takes effect once.
+ * A batch is all that waits, up to BATCH_RECORDS or a quarter of the ring.  It
+ * is read where it lies, folded, and applied in one transaction, which also
+ * sets writer_progress to the batch's end.  The commit does not wait for the
+ * disk: the next batch is under way while the server's WAL writer works, and
+ * the records are let go when the commit is on disk.  If this process or the
+ * server dies in between, the next writer finds in writer_progress which
+ * records are written: each takes effect once.
  *
  * Errors are thrown; the caller aborts the transaction and tries again.
  *
@@ -16,6 +18,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -34,17 +37,27 @@
 #include "writer/table.h"
 
 #define BATCH_RECORDS 20000
+#define BATCH_PART 4			/* of the ring: two batches leave half to the callers */
 #define EXPECTED_SPANS 1024		/* of a batch, to begin with */
 
 /* a stretch of the ring, and what became of its records */
 typedef struct Batch
 {
-	uint64		begin;
 	uint64		end;
 	uint64		records;
 	uint64		strays;			/* made for a table that is gone, or unreadable */
 	FmsFold		fold;
 } Batch;
+
+/* the last batch, committed, whose records are not yet let go */
+typedef struct Unsettled
+{
+	uint64		end;
+	uint64		records;		/* 0: there is no such batch */
+	XLogRecPtr	commit;			/* end of its commit record */
+} Unsettled;
+
+static Unsettled unsettled = {0};
 
 static const char *const read_progress =
 	"SELECT p.position FROM flowmaestro.writer_progress AS p "
@@ -69,6 +82,27 @@ static Datum
 ring_id(void)
 {
 	return Int64GetDatum((int64) fms_buffer_ring()->header->ring_id);
+}
+
+/* Where the next batch begins: the records before it are committed. */
+uint64
+fms_flush_position(void)
+{
+	return Max(fms_buffer_ring()->header->tail, unsettled.end);
+}
+
+/*
+ * Wait until the last batch's commit is on disk and let its records go.  In a
+ * row of batches the WAL writer has mostly been there before.
+ */
+void
+fms_flush_settle(void)
+{
+	if (unsettled.records == 0)
+		return;
+	XLogFlush(unsettled.commit);
+	fms_buffer_acknowledge(unsettled.end, unsettled.records);
+	unsettled.records = 0;
 }
 
 /* Let records go that a process before this one has written. */
@@ -172,7 +206,7 @@ fms_flush_lock_table(FmsFlush *outcome)
 }
 
 /*
- * Read records from the tail on and fold those of this table.  Records that
+ * Read the records that come next and fold those of this table.  Records that
  * can't be read end the ring: what follows them is lost, and told.
  */
 static void
@@ -183,8 +217,8 @@ read_batch(Batch *batch, Oid table)
 	uint64		limit;
 
 	memset(batch, 0, sizeof(*batch));
-	batch->begin = batch->end = ring->header->tail;
-	limit = Min(head, batch->begin + ring->header->bytes / 2);
+	batch->end = fms_flush_position();
+	limit = Min(head, batch->end + ring->header->bytes / BATCH_PART);
 	fms_fold_begin(&batch->fold, EXPECTED_SPANS);
 	while (batch->end < limit && batch->records < BATCH_RECORDS)
 	{
@@ -196,7 +230,8 @@ read_batch(Batch *batch, Oid table)
 		CHECK_FOR_INTERRUPTS();
 		if (next == 0)
 		{
-			uint64		lost = fms_buffer_pending(fms_buffer_slot()) - batch->records;
+			uint64		lost = fms_buffer_pending(fms_buffer_slot()) - unsettled.records -
+				batch->records;
 
 			ereport(LOG,
 					(errcode(ERRCODE_DATA_CORRUPTED),
@@ -219,7 +254,7 @@ read_batch(Batch *batch, Oid table)
 	fms_fold_finish(&batch->fold);
 }
 
-/* Count a batch that is committed, and let its records go. */
+/* Count a batch that is committed, and let the records of the one before go. */
 static void
 finish_batch(const Batch *batch, const FmsApplied *applied, Oid table, TimestampTz begun)
 {
@@ -240,12 +275,17 @@ finish_batch(const Batch *batch, const FmsApplied *applied, Oid table, Timestamp
 	for (int i = 0; i < batch->fold.count; i++)
 		fms_tracked_flushed(table, &batch->fold.rows[i]->span_id,
 							batch->fold.rows[i]->status != FMS_STATUS_STARTED);
-	fms_buffer_acknowledge(batch->end, batch->records);
+	fms_buffer_moved();
+	fms_flush_settle();
+	unsettled.end = batch->end;
+	unsettled.records = batch->records;
+	unsettled.commit = XactLastCommitEnd;
 }
 
 /*
  * Write one batch, in a transaction of its own.  An error leaves the
- * transaction to the caller and the records where they are.
+ * transaction to the caller and the records where they are.  After the last
+ * batch the caller calls fms_flush_settle.
  */
 FmsFlush
 fms_flush_batch(void)
@@ -257,7 +297,7 @@ fms_flush_batch(void)
 	MemoryContext context = NULL;
 	Oid			table;
 
-	if (fms_buffer_pending(fms_buffer_slot()) == 0)
+	if (fms_flush_position() >= fms_buffer_head())
 		return FMS_FLUSH_EMPTY;
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();

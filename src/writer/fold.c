@@ -80,6 +80,7 @@ add_start(FmsRow *row, const FmsEvent *event)
 	if (row->has_start)
 		return;
 	row->has_start = true;
+	row->fresh = (event->flags & (FMS_CALLER_ID | FMS_ADOPT_STUB)) == 0;
 	row->has_trace = true;
 	row->trace_id = event->trace_id;
 	row->has_parent = (event->flags & FMS_HAS_PARENT) != 0;

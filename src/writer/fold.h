@@ -26,6 +26,7 @@ typedef struct FmsRow
 	bool		has_parent;
 	bool		no_start;		/* started_at is a stand-in */
 	bool		adopt_stub;		/* a stub may lie in the table under its own id */
+	bool		fresh;			/* its start made its id: the table has no row of it */
 	FmsStatus	status;
 	pg_uuid_t	trace_id;
 	pg_uuid_t	parent_span_id;

@@ -43,7 +43,11 @@ int			fms_retention = 0;
 PG_FUNCTION_INFO_V1(fms_make_partition);
 PG_FUNCTION_INFO_V1(fms_apply_retention);
 
-/* What makes a table a partition of ours; %1$s is its quoted name. */
+/*
+ * What makes a table a partition of ours; %1$s is its quoted name.  Texts are
+ * indexed with text_pattern_ops: it compares bytes, where the database's
+ * collation would cost half of an index's upkeep, and serves = and LIKE 'x%'.
+ */
 static const char *const make_steps[] = {
 	"CREATE TABLE flowmaestro.%1$s (LIKE flowmaestro.execution_spans INCLUDING DEFAULTS) "
 	"WITH (toast_tuple_target = 8160)",
@@ -54,11 +58,14 @@ static const char *const make_steps[] = {
 #endif
 	"ALTER TABLE flowmaestro.%1$s ADD PRIMARY KEY (trace_id, span_id)",
 	"CREATE INDEX ON flowmaestro.%1$s (started_at)",
-	"CREATE INDEX ON flowmaestro.%1$s (span_type, started_at)",
-	"CREATE INDEX ON flowmaestro.%1$s (entity_id, span_type, started_at) WHERE entity_id IS NOT NULL",
-	"CREATE INDEX ON flowmaestro.%1$s ((attributes OPERATOR(pg_catalog.->>) 'userId'), started_at) "
+	"CREATE INDEX ON flowmaestro.%1$s (span_type pg_catalog.text_pattern_ops, started_at)",
+	"CREATE INDEX ON flowmaestro.%1$s (entity_id pg_catalog.text_pattern_ops, "
+	"span_type pg_catalog.text_pattern_ops, started_at) WHERE entity_id IS NOT NULL",
+	"CREATE INDEX ON flowmaestro.%1$s ((attributes OPERATOR(pg_catalog.->>) 'userId') "
+	"pg_catalog.text_pattern_ops, started_at) "
 	"WHERE (attributes OPERATOR(pg_catalog.->>) 'userId') IS NOT NULL",
-	"CREATE INDEX ON flowmaestro.%1$s (status, started_at) WHERE status OPERATOR(pg_catalog.<>) 'completed'",
+	"CREATE INDEX ON flowmaestro.%1$s (status pg_catalog.text_pattern_ops, started_at) "
+	"WHERE status OPERATOR(pg_catalog.<>) 'completed'",
 	"CREATE INDEX ON flowmaestro.%1$s (span_id) "
 	"WHERE pg_catalog.substr(pg_catalog.uuid_send(span_id), 1, 8) OPERATOR(pg_catalog.<>) "
 	"pg_catalog.substr(pg_catalog.uuid_send(trace_id), 1, 8)",

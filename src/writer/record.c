@@ -80,20 +80,19 @@ fms_record_claim(FmsEvent *event)
 	FmsSlot    *slot = fms_buffer_slot();
 	FmsClaim	claim = FMS_CLAIM_MISSING;
 	FmsSpanRef	ref;
-	uint64		tail;
+	uint64		moves;
 
 	/* nobody can know an id that was just made */
 	if (event->kind == FMS_EVENT_START && !(event->flags & FMS_CALLER_ID))
 		return fms_control == NULL ? FMS_CLAIM_UNTRACKED : fms_tracked_claim(event, true, &ref);
 	do
 	{
-		tail = slot == NULL ? 0 : pg_atomic_read_u64(&slot->tail);
+		moves = slot == NULL ? 0 : fms_buffer_moves();
 		if (fms_control != NULL)
 			claim = fms_tracked_claim(event, false, &ref);
 		if (claim == FMS_CLAIM_MISSING && fms_table_find(&event->span_id, &ref))
 			return claim_row(event, &ref);
-	} while (claim == FMS_CLAIM_MISSING && slot != NULL &&
-			 pg_atomic_read_u64(&slot->tail) != tail);
+	} while (claim == FMS_CLAIM_MISSING && slot != NULL && fms_buffer_moves() != moves);
 	if (claim == FMS_CLAIM_MISSING)
 		claim = fms_control == NULL ? FMS_CLAIM_UNTRACKED : fms_tracked_claim(event, true, &ref);
 	if (claim == FMS_CLAIM_FOUND)
@@ -101,6 +100,32 @@ fms_record_claim(FmsEvent *event)
 	else if (claim == FMS_CLAIM_STUB)
 		event->flags |= FMS_ADOPT_STUB;
 	return claim;
+}
+
+/*
+ * Claim the span of an event that goes into the buffer.  When memory is full of
+ * what the writer has yet to write, wait for that, as for room in the ring: a
+ * span without a place in memory makes its end search the table.
+ */
+static FmsClaim
+claim_patiently(FmsSlot *slot, FmsEvent *event)
+{
+	TimestampTz until = 0;
+	uint64		head = 0;
+	FmsClaim	claim;
+	uint64		moves;
+
+	for (;;)
+	{
+		moves = fms_buffer_moves();
+		claim = fms_record_claim(event);
+		if (claim != FMS_CLAIM_UNTRACKED)
+			return claim;
+		if (head == 0)
+			head = fms_buffer_head();
+		if (pg_atomic_read_u64(&slot->tail) >= head || !fms_buffer_wait(moves, &until))
+			return claim;
+	}
 }
 
 /* Count what a claim tells of an event. */
@@ -160,7 +185,7 @@ record_buffered(FmsEvent *event)
 		return false;
 	}
 	slot = fms_buffer_slot();
-	claim = fms_record_claim(event);
+	claim = claim_patiently(slot, event);
 	count_claim(slot, event, claim);
 	if (claim == FMS_CLAIM_ENDED)
 		return false;

@@ -125,11 +125,35 @@ try_apply(FmsRow **rows, int count, FmsApplied *applied)
 	return error;
 }
 
+/*
+ * Apply rows in a subtransaction, as try_apply.  Rows that turn out to be in
+ * the table although their ids were just made (a random number came twice, or
+ * somebody put them there) are merged into what is there.
+ */
+static ErrorData *
+apply_or_merge(FmsRow **rows, int count, FmsApplied *applied)
+{
+	ErrorData  *error = try_apply(rows, count, applied);
+	bool		fresh = false;
+
+	if (error == NULL || error->sqlerrcode != ERRCODE_UNIQUE_VIOLATION)
+		return error;
+	for (int i = 0; i < count; i++)
+	{
+		fresh |= rows[i]->fresh;
+		rows[i]->fresh = false;
+	}
+	if (!fresh)
+		return error;
+	FreeErrorData(error);
+	return try_apply(rows, count, applied);
+}
+
 /* Apply rows, cutting a failing batch in halves; adds the failures to a list. */
 static List *
 apply_halves(FmsRow **rows, int count, FmsApplied *applied, List *failures)
 {
-	ErrorData  *error = try_apply(rows, count, applied);
+	ErrorData  *error = apply_or_merge(rows, count, applied);
 	int			half = count / 2;
 
 	if (error == NULL)

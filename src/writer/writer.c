@@ -71,7 +71,7 @@ static const char *const pinned[][2] = {
 	{"statement_timeout", "0"},
 	{"idle_in_transaction_session_timeout", "0"},
 	{"transaction_timeout", "0"},
-	{"synchronous_commit", "local"},
+	{"synchronous_commit", "off"},	/* fms_flush_settle waits for the disk */
 	{"work_mem", "64MB"},
 	{"timezone", "UTC"},
 	{"datestyle", "ISO, YMD"},
@@ -254,8 +254,9 @@ flush_all(FmsSlot *slot, TimestampTz until)
 			break;
 		if (outcome == FMS_FLUSH_DONE && slot->last_error[0] != '\0')
 			report_outcome(slot, NULL);
-	} while (outcome == FMS_FLUSH_DONE && pg_atomic_read_u64(&slot->tail) < head &&
+	} while (outcome == FMS_FLUSH_DONE && fms_flush_position() < head &&
 			 (until != 0 ? GetCurrentTimestamp() < until : !ShutdownRequestPending && slot->suspended == 0));
+	fms_flush_settle();
 	return outcome;
 }
 
