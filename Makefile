@@ -23,6 +23,7 @@ OBJS = \
 	src/buffer/buffer.o \
 	src/buffer/stats.o \
 	src/writer/table.o \
+	src/writer/lookup.o \
 	src/writer/partition.o \
 	src/writer/fold.o \
 	src/writer/apply.o \

@@ -34,6 +34,7 @@
 #include "compat.h"
 #include "buffer/buffer.h"
 #include "writer/apply.h"
+#include "writer/lookup.h"
 #include "writer/partition.h"
 #include "writer/table.h"
 
@@ -359,7 +360,7 @@ find_trace(FmsRow *row, FmsApplied *applied)
 {
 	FmsSpanRef	ref;
 
-	if (fms_table_find(&row->span_id, &ref))
+	if (fms_lookup_span(&row->span_id, &ref))
 	{
 		row->trace_id = ref.trace_id;
 		row->started_at = ref.started_at;
@@ -436,6 +437,7 @@ fms_apply(FmsRow **rows, int count, FmsApplied *applied)
 			rows[i] = complete_row(rows[i], applied);
 		rows[i]->partition = fms_partition_for(rows[i]->started_at);
 	}
+	fms_lookup_note_forms(rows, count);
 	qsort(rows, count, sizeof(FmsRow *), compare_rows);
 	for (int i = 0; i < count; i = next)
 	{

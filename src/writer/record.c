@@ -17,6 +17,7 @@
 
 #include "compat.h"
 #include "buffer/buffer.h"
+#include "writer/lookup.h"
 #include "writer/record.h"
 #include "writer/table.h"
 #include "writer/transaction.h"
@@ -90,7 +91,7 @@ fms_record_claim(FmsEvent *event)
 		moves = slot == NULL ? 0 : fms_buffer_moves();
 		if (fms_control != NULL)
 			claim = fms_tracked_claim(event, false, &ref);
-		if (claim == FMS_CLAIM_MISSING && fms_table_find(&event->span_id, &ref))
+		if (claim == FMS_CLAIM_MISSING && fms_lookup_span(&event->span_id, &ref))
 			return claim_row(event, &ref);
 	} while (claim == FMS_CLAIM_MISSING && slot != NULL && fms_buffer_moves() != moves);
 	if (claim == FMS_CLAIM_MISSING)
@@ -233,7 +234,7 @@ fms_record_find(const pg_uuid_t *span_id, FmsSpanRef *ref)
 	event.span_id = *span_id;
 	if (fms_control != NULL && fms_tracked_find(&event, ref))
 		return true;
-	return fms_table_find(span_id, ref);
+	return fms_lookup_span(span_id, ref);
 }
 
 /*

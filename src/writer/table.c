@@ -24,42 +24,7 @@
 
 #include "compat.h"
 #include "buffer/buffer.h"
-#include "span/identity.h"
 #include "writer/table.h"
-
-/* a span usually starts within these of the time in its trace id */
-#define BEFORE_TRACE_US USECS_PER_DAY
-#define AFTER_TRACE_US (2 * USECS_PER_DAY)
-
-#define SPAN_COLUMNS \
-	"SELECT s.trace_id, s.parent_span_id, s.started_at, " \
-	"s.status OPERATOR(pg_catalog.<>) 'started', s.name OPERATOR(pg_catalog.=) '' " \
-	"FROM flowmaestro.execution_spans AS s " \
-	"WHERE s.span_id OPERATOR(pg_catalog.=) $1 "
-
-#define IN_TRACE_RANGE \
-	"AND s.trace_id OPERATOR(pg_catalog.>=) $2 AND s.trace_id OPERATOR(pg_catalog.<=) $3 "
-
-/* as in the index for ids that do not begin like their trace's */
-#define IS_FOREIGN \
-	"AND pg_catalog.substr(pg_catalog.uuid_send(s.span_id), 1, 8) OPERATOR(pg_catalog.<>) " \
-	"pg_catalog.substr(pg_catalog.uuid_send(s.trace_id), 1, 8) "
-
-/* a row with a start comes before a stub */
-#define BEST_FIRST "ORDER BY 5 LIMIT 1"
-
-/* near the time in the trace id: planning and locking touch few partitions */
-static const char *const find_near =
-	SPAN_COLUMNS IN_TRACE_RANGE
-	"AND s.started_at OPERATOR(pg_catalog.>=) $4 AND s.started_at OPERATOR(pg_catalog.<) $5 "
-	BEST_FIRST;
-
-/* anywhere, and for an id of any form */
-static const char *const find_anywhere =
-	SPAN_COLUMNS IN_TRACE_RANGE
-	"UNION ALL "
-	SPAN_COLUMNS IS_FOREIGN
-	BEST_FIRST;
 
 static const char *const find_running =
 	"SELECT s.span_id FROM flowmaestro.execution_spans AS s "
@@ -138,12 +103,10 @@ fms_table_leave(FmsOwnerScope *scope)
 	SetUserIdAndSecContext(scope->user, scope->security_context);
 }
 
-/* Prepare a statement once in a session. */
-static SPIPlanPtr
-prepared(SPIPlanPtr *plan, const char *sql, int nargs)
+/* Prepare a statement once in a session; the caller is connected to SPI. */
+SPIPlanPtr
+fms_table_prepared(SPIPlanPtr *plan, const char *sql, int nargs, Oid *types)
 {
-	Oid			types[] = {UUIDOID, UUIDOID, UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID};
-
 	if (*plan == NULL)
 	{
 		SPIPlanPtr	made = SPI_prepare(sql, nargs, types);
@@ -156,9 +119,12 @@ prepared(SPIPlanPtr *plan, const char *sql, int nargs)
 	return *plan;
 }
 
-/* Run a look-up on what is committed now, whatever the caller's snapshot. */
-static uint64
-run(SPIPlanPtr plan, Datum *values)
+/*
+ * Run a look-up on what is committed now, whatever the caller's snapshot;
+ * returns the number of rows.
+ */
+uint64
+fms_table_select(SPIPlanPtr plan, Datum *values)
 {
 	int			rc = SPI_execute_snapshot(plan, values, NULL, GetLatestSnapshot(),
 										  InvalidSnapshot, true, false, 0);
@@ -168,85 +134,19 @@ run(SPIPlanPtr plan, Datum *values)
 	return SPI_processed;
 }
 
-/* Tell what the first row of a look-up says. */
-static void
-read_row(FmsSpanRef *ref)
-{
-	HeapTuple	row = SPI_tuptable->vals[0];
-	TupleDesc	desc = SPI_tuptable->tupdesc;
-	bool		isnull;
-	Datum		parent;
-
-	ref->trace_id = *DatumGetUUIDP(SPI_getbinval(row, desc, 1, &isnull));
-	parent = SPI_getbinval(row, desc, 2, &isnull);
-	ref->has_parent = !isnull;
-	if (!isnull)
-		ref->parent_span_id = *DatumGetUUIDP(parent);
-	ref->started_at = DatumGetTimestampTz(SPI_getbinval(row, desc, 3, &isnull));
-	ref->ended = DatumGetBool(SPI_getbinval(row, desc, 4, &isnull));
-	ref->stub = DatumGetBool(SPI_getbinval(row, desc, 5, &isnull));
-	ref->in_ring = false;
-}
-
-/*
- * What the row of a span says; false if there is none.  The caller has
- * entered the table.
- */
-static bool
-find_row(const pg_uuid_t *span_id, FmsSpanRef *ref)
-{
-	static SPIPlanPtr near_plan = NULL;
-	static SPIPlanPtr anywhere_plan = NULL;
-	pg_uuid_t	low;
-	pg_uuid_t	high;
-	TimestampTz made_at;
-	Datum		values[5];
-
-	fms_identity_trace_range(span_id, &low, &high);
-	values[0] = UUIDPGetDatum(span_id);
-	values[1] = UUIDPGetDatum(&low);
-	values[2] = UUIDPGetDatum(&high);
-	if (fms_identity_trace_time(span_id, &made_at))
-	{
-		values[3] = TimestampTzGetDatum(made_at - BEFORE_TRACE_US);
-		values[4] = TimestampTzGetDatum(made_at + AFTER_TRACE_US);
-		if (run(prepared(&near_plan, find_near, 5), values) > 0)
-		{
-			read_row(ref);
-			return true;
-		}
-	}
-	if (run(prepared(&anywhere_plan, find_anywhere, 3), values) == 0)
-		return false;
-	read_row(ref);
-	return true;
-}
-
-/* What the row of a span says; false if there is none. */
-bool
-fms_table_find(const pg_uuid_t *span_id, FmsSpanRef *ref)
-{
-	FmsOwnerScope scope;
-	bool		found;
-
-	fms_table_enter(fms_buffer_table(), &scope);
-	found = find_row(span_id, ref);
-	fms_table_leave(&scope);
-	return found;
-}
-
 /* The running spans of a trace in the table, allocated in the current context. */
 pg_uuid_t *
 fms_table_running(const pg_uuid_t *trace_id, int *count)
 {
 	static SPIPlanPtr plan = NULL;
 	FmsOwnerScope scope;
+	Oid			types[1] = {UUIDOID};
 	Datum		values[1] = {UUIDPGetDatum(trace_id)};
 	pg_uuid_t  *spans;
 	bool		isnull;
 
 	fms_table_enter(fms_buffer_table(), &scope);
-	*count = (int) run(prepared(&plan, find_running, 1), values);
+	*count = (int) fms_table_select(fms_table_prepared(&plan, find_running, 1, types), values);
 	spans = SPI_palloc(Max(*count, 1) * sizeof(pg_uuid_t));
 	for (int i = 0; i < *count; i++)
 		spans[i] = *DatumGetUUIDP(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc,

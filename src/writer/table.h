@@ -21,7 +21,8 @@ typedef struct FmsOwnerScope
 
 extern void fms_table_enter(Oid relation, FmsOwnerScope *scope);
 extern void fms_table_leave(FmsOwnerScope *scope);
-extern bool fms_table_find(const pg_uuid_t *span_id, FmsSpanRef *ref);
+extern SPIPlanPtr fms_table_prepared(SPIPlanPtr *plan, const char *sql, int nargs, Oid *types);
+extern uint64 fms_table_select(SPIPlanPtr plan, Datum *values);
 extern pg_uuid_t *fms_table_running(const pg_uuid_t *trace_id, int *count);
 extern const char *fms_table_status(FmsStatus status);
 extern FmsStatus fms_table_parse_status(const char *name);

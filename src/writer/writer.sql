@@ -51,6 +51,15 @@ COMMENT ON COLUMN @extschema@.rejected_spans.created_at IS 'when the first recor
 COMMENT ON COLUMN @extschema@.rejected_spans.events IS 'events of the span';
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.rejected_spans', '');
 
+CREATE TABLE @extschema@.span_id_forms (
+    form pg_catalog.text NOT NULL
+);
+COMMENT ON TABLE @extschema@.span_id_forms IS
+    'forms of span ids in execution_spans that do not tell when their span started; look-ups search for no others';
+COMMENT ON COLUMN @extschema@.span_id_forms.form IS
+    'far: the span started far from the time in its trace id, or that has none; foreign: the id does not begin like its trace''s';
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.span_id_forms', '');
+
 CREATE FUNCTION @extschema@.pending_rows(
     OUT trace_id pg_catalog.uuid,
     OUT span_id pg_catalog.uuid,
@@ -155,6 +164,9 @@ BEGIN
         GET DIAGNOSTICS n = ROW_COUNT;
         total := total + n;
     END LOOP;
+    INSERT INTO flowmaestro.span_id_forms (form)
+    SELECT f.form FROM unnest('{far,foreign}'::text[]) AS f (form)
+    WHERE total > 0 AND NOT EXISTS (SELECT FROM flowmaestro.span_id_forms AS s WHERE s.form = f.form);
     RETURN total;
 END
 $$;
