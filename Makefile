@@ -33,7 +33,21 @@ OBJS = \
 	src/writer/transaction.o \
 	src/writer/writer.o \
 	src/writer/launcher.o \
-	src/writer/database.o
+	src/writer/database.o \
+	src/trace/usage.o \
+	src/trace/read.o \
+	src/trace/tree.o \
+	src/trace/critical.o \
+	src/trace/trace.o \
+	src/trace/object.o \
+	src/trace/filter.o \
+	src/trace/search.o \
+	src/trace/page.o \
+	src/trace/list.o \
+	src/trace/display.o \
+	src/trace/text.o \
+	src/trace/html.o \
+	src/trace/diff.o
 
 # the rooms' SQL in the order of their dependencies
 SQL_PARTS = \
@@ -41,11 +55,13 @@ SQL_PARTS = \
 	src/span/span.sql \
 	src/buffer/buffer.sql \
 	src/writer/writer.sql \
+	src/trace/trace.sql \
 	src/grants.sql
 
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
 
-REGRESS = recording identity transactional temporal errors guc storage privileges catalog
+REGRESS = recording identity transactional temporal errors guc storage \
+	trace trace_oracle trace_search trace_text privileges catalog
 ISOLATION = end_end end_create create_twice end_before_flush cancel_end transactional_end
 REGRESS_OPTS = --load-extension=plpgsql
 ISOLATION_OPTS = --inputdir=test/isolation --outputdir=output_iso
@@ -56,7 +72,7 @@ PG_CFLAGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare \
 	-Wno-missing-field-initializers -Wno-clobbered
 PG_CPPFLAGS = -I$(srcdir)/src
 
-EXTRA_CLEAN = $(DATA_built) results output_iso tmp_check tmp_check_iso \
+EXTRA_CLEAN = $(DATA_built) src/trace/page.inc results output_iso tmp_check tmp_check_iso \
 	test/unit/ring_test test/fuzz/ring_fuzz
 
 PG_CONFIG ?= pg_config
@@ -72,6 +88,16 @@ $(DATA_built): $(SQL_PARTS)
 	cat $^ > $@
 
 $(OBJS): $(wildcard src/*.h src/*/*.h)
+
+# the page of a trace as C strings
+PAGE_PARTS = css html js
+src/trace/page.inc: $(PAGE_PARTS:%=src/trace/page.%)
+	for part in $(PAGE_PARTS); do \
+		echo "static const char page_$$part[] ="; \
+		sed -e 's/[\\"]/\\&/g' -e 's/.*/"&\\n"/' src/trace/page.$$part; \
+		echo ';'; \
+	done > $@
+src/trace/html.o src/trace/html.bc: src/trace/page.inc
 
 # The ring is free of the server, so its test is a plain program, under the
 # sanitizers; the checksum comes from the server's port library.

@@ -98,6 +98,22 @@ RESET flowmaestro.retention;
 SELECT flowmaestro.flush();
 SELECT count(*) FROM flowmaestro.active_spans;
 SELECT pending FROM flowmaestro.stats;
+SELECT count(*) FROM flowmaestro.active_traces;
+SELECT count(*) FROM flowmaestro.get_trace_tree(:'trace_id');
+SELECT pg_catalog.jsonb_array_length(flowmaestro.get_trace(:'trace_id') OPERATOR(pg_catalog.->) 'spans');
+SELECT flowmaestro.get_span(:'child') IS NULL AS missing;
+SELECT count(*) FROM flowmaestro.span_ancestors(:'child');
+SELECT count(*) FROM flowmaestro.span_descendants(:'span_id');
+SELECT count(*) OPERATOR(pg_catalog.>) 0 AS found FROM flowmaestro.critical_path(:'trace_id');
+SELECT spans FROM flowmaestro.trace_summary(:'trace_id');
+SELECT count(*) FROM flowmaestro.trace_diff(:'trace_id', :'trace_id');
+SELECT count(*) FROM flowmaestro.trace_tree_text(:'trace_id');
+SELECT flowmaestro.trace_html(:'trace_id') IS NULL AS missing;
+SELECT count(*) FROM flowmaestro.query_spans(span_type => 'agent_run', entity_id => 'e', user_id => 'u', status => 'completed', started_from => '-infinity', started_until => 'infinity',
+    attributes => '{"a": 1}', name_pattern => '%', min_duration_ms => 0, trace_id => :'trace_id');
+SELECT count(*) FROM flowmaestro.query_spans(span_types => '{agent_run,x}', error_text => 'e');
+SELECT flowmaestro.query_spans_page(trace_id => :'trace_id') OPERATOR(pg_catalog.->) 'total';
+SELECT count(*) OPERATOR(pg_catalog.>) 0 AS found FROM flowmaestro.list_traces();
 CREATE TABLE hostile.source AS SELECT * FROM flowmaestro.execution_spans;
 SELECT flowmaestro.import_spans('hostile.source');
 RESET search_path;
@@ -157,6 +173,20 @@ INSERT INTO attempts (what) VALUES
     ('SELECT * FROM flowmaestro.tracked_spans()'),
     ('SELECT * FROM flowmaestro.buffer_stats()'),
     ('SELECT * FROM flowmaestro.pending_rows()'),
+    ('SELECT * FROM flowmaestro.active_traces'),
+    ('SELECT flowmaestro.get_trace(''77777777-7777-4777-8777-000000000012'')'),
+    ('SELECT flowmaestro.get_span(''77777777-7777-4777-8777-000000000010'')'),
+    ('SELECT * FROM flowmaestro.get_trace_tree(''77777777-7777-4777-8777-000000000012'')'),
+    ('SELECT * FROM flowmaestro.span_ancestors(''77777777-7777-4777-8777-000000000010'')'),
+    ('SELECT * FROM flowmaestro.span_descendants(''77777777-7777-4777-8777-000000000010'')'),
+    ('SELECT * FROM flowmaestro.critical_path(''77777777-7777-4777-8777-000000000012'')'),
+    ('SELECT * FROM flowmaestro.trace_summary(''77777777-7777-4777-8777-000000000012'')'),
+    ('SELECT * FROM flowmaestro.trace_diff(''77777777-7777-4777-8777-000000000012'', ''77777777-7777-4777-8777-000000000012'')'),
+    ('SELECT * FROM flowmaestro.trace_tree_text(''77777777-7777-4777-8777-000000000012'')'),
+    ('SELECT flowmaestro.trace_html(''77777777-7777-4777-8777-000000000012'')'),
+    ('SELECT * FROM flowmaestro.query_spans()'),
+    ('SELECT flowmaestro.query_spans_page()'),
+    ('SELECT * FROM flowmaestro.list_traces()'),
     ('SELECT flowmaestro.make_partition(''2001-01-01'')'),
     ('SELECT flowmaestro.apply_retention()'),
     ('SELECT flowmaestro.retry_rejected_spans()'),

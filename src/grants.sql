@@ -32,10 +32,21 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     EXECUTE format('GRANT USAGE ON SCHEMA flowmaestro TO %s', role);
-    EXECUTE format('GRANT SELECT ON flowmaestro.execution_spans, flowmaestro.active_spans,
+    EXECUTE format('GRANT SELECT ON flowmaestro.execution_spans, flowmaestro.active_spans, flowmaestro.active_traces,
         flowmaestro.stats, flowmaestro.rejected_spans TO %s', role);
     EXECUTE format('GRANT EXECUTE ON FUNCTION flowmaestro.tracked_spans(), flowmaestro.buffer_stats(),
-        flowmaestro.flush(), flowmaestro.deterministic_span_id(uuid, text) TO %s', role);
+        flowmaestro.flush(), flowmaestro.deterministic_span_id(uuid, text),
+        flowmaestro.get_trace(uuid), flowmaestro.get_span(uuid), flowmaestro.get_trace_tree(uuid),
+        flowmaestro.span_ancestors(uuid), flowmaestro.span_descendants(uuid), flowmaestro.critical_path(uuid),
+        flowmaestro.trace_summary(uuid), flowmaestro.trace_diff(uuid, uuid),
+        flowmaestro.trace_tree_text(uuid, int, bool), flowmaestro.trace_html(uuid),
+        flowmaestro.query_spans(text, text, text, text, timestamptz, timestamptz, jsonb, text, float8, text,
+            uuid, text[], int, text, int8),
+        flowmaestro.query_spans_page(text, text, text, text, timestamptz, timestamptz, jsonb, text, float8, text,
+            uuid, text[], int, int),
+        flowmaestro.list_traces(text, text, text, text, timestamptz, timestamptz, jsonb, text, float8, text,
+            int, text, int8)
+        TO %s', role);
 END
 $$;
 COMMENT ON FUNCTION @extschema@.grant_reader(pg_catalog.regrole) IS

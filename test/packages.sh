@@ -50,6 +50,32 @@ no_system_server() {
 	echo 'create_main_cluster = false' | "${sudo[@]}" tee "$conf" >/dev/null
 }
 
+# Installs the packages in MISSING; shows apt-get's output if that fails.
+install_missing() {
+	echo "==> Installing packages: ${MISSING[*]}"
+	if ! apt_get --no-install-recommends install "${MISSING[@]}"; then
+		tail -n 40 "$APT_LOG" >&2
+		return 1
+	fi
+}
+
+# Whether packages can be installed at all.
+can_install() {
+	command -v apt-get >/dev/null && { [[ $EUID == 0 ]] || sudo -n true 2>/dev/null; }
+}
+
+# Installs the browser that looks at the page of a trace; says so if it cannot
+# be had: the test then tells that it was skipped.
+install_browser() {
+	find_missing chromium
+	[[ ${#MISSING[@]} != 0 ]] || return 0
+	APT_LOG=$(mktemp)
+	if ! can_install || ! { apt_get update || true; install_missing; }; then
+		echo "==> No chromium: the page of a trace will not be looked at"
+	fi
+	rm -f "$APT_LOG"
+}
+
 # Installs what is missing and sets PGVERSION; says nothing if nothing is.
 install_packages() {
 	local tools=(gcc libc6-dev make perl libipc-run-perl)
@@ -62,7 +88,7 @@ install_packages() {
 		echo "this needs PostgreSQL 15 or later with its server headers (PGXS), gcc, make, perl and IPC::Run" >&2
 		return 1
 	fi
-	if [[ $EUID != 0 ]] && ! sudo -n true 2>/dev/null; then
+	if ! can_install; then
 		echo "packages are missing: run as root or with sudo, or install" \
 			"postgresql, postgresql-server-dev-NN of its version, ${tools[*]}" >&2
 		return 1
@@ -76,9 +102,7 @@ install_packages() {
 		find_missing "${tools[@]}" "postgresql-$PGVERSION" "postgresql-server-dev-$PGVERSION"
 		no_system_server
 	fi
-	echo "==> Installing packages: ${MISSING[*]}"
-	if ! apt_get --no-install-recommends install "${MISSING[@]}"; then
-		tail -n 40 "$APT_LOG" >&2
+	if ! install_missing; then
 		rm -f "$APT_LOG"
 		return 1
 	fi

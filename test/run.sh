@@ -80,6 +80,7 @@ tap_stages() {
 }
 
 open_workspace
+install_browser
 progress "Building the extension with $(pg_config --version), warnings are errors"
 export COPT=-Werror
 build_extension

@@ -180,6 +180,13 @@ bench_indexes() {
 	printf '    %-72s %6.1f\n' "all of them" "$(awk -v a="$all" -v b="$heap" 'BEGIN { print a - b }')"
 }
 
+# What reading traces costs, and how many pages a page of spans touches.
+bench_trace() {
+	progress "reading: 5 million spans are written first, which takes minutes"
+	sql -f test/bench/trace_setup.sql >/dev/null
+	sql -v runs="$RUNS" -f test/bench/trace.sql
+}
+
 open_workspace
 build_extension
 make_here "$WORKSPACE/log/noop.log" -C test/bench -f noop.mk
@@ -191,6 +198,6 @@ shared_buffers = 512MB
 commit_siblings = 0
 CONF
 sql -v noop="$WORKSPACE/src/test/bench/noop" -f test/bench/setup.sql
-for part in ${PARTS:-caller end_to_end writer indexes}; do
+for part in ${PARTS:-caller end_to_end writer indexes trace}; do
 	"bench_$part"
 done

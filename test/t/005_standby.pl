@@ -18,7 +18,8 @@ plan skip_all => 'this server has no libpqwalreceiver'
 
 my $primary = recording_node('primary', '', allows_streaming => 1);
 record($primary, 'postgres', 100, 'primary');
-$primary->safe_psql('postgres', 'SELECT flowmaestro.flush()');
+$primary->safe_psql('postgres',
+	"SELECT flowmaestro.flush(); CREATE ROLE reader; SELECT flowmaestro.grant_reader('reader')");
 my $open = $primary->safe_psql('postgres',
 	"SELECT span_id FROM flowmaestro.execution_spans WHERE name = 'primary' LIMIT 1");
 is(scalar(ring_files($primary)), 1, 'the primary has a ring file');
@@ -65,6 +66,22 @@ subtest 'on the standby' => sub {
 	is(spans($standby, 'postgres'), '100', 'spans of the primary can be read');
 	is($standby->safe_psql('postgres', 'SELECT count(*) FROM flowmaestro.active_spans'),
 		'100', 'running ones too');
+	for my $call (
+		'get_trace(t.id) IS NOT NULL', 'get_span(t.span) IS NOT NULL',
+		'trace_html(t.id) IS NOT NULL', "query_spans_page(trace_id => t.id) -> 'total' = '1'")
+	{
+		is( $standby->safe_psql('postgres',
+				"SET ROLE reader; SELECT flowmaestro.$call FROM (SELECT trace_id, span_id FROM flowmaestro.execution_spans LIMIT 1) AS t (id, span)"),
+			't', "$call works for a reader");
+	}
+	for my $call (
+		'get_trace_tree(t.id)', 'critical_path(t.id)', 'trace_summary(t.id)', 'trace_diff(t.id, t.id)',
+		'trace_tree_text(t.id)', 'query_spans(page_size => 1)', 'list_traces(page_size => 1)', 'active_traces')
+	{
+		is( $standby->safe_psql('postgres',
+				"SET ROLE reader; SELECT count(*) > 0 FROM (SELECT trace_id FROM flowmaestro.execution_spans LIMIT 1) AS t (id), flowmaestro.$call"),
+			't', "$call works for a reader");
+	}
 	cmp_ok(value($standby, 'postgres', 'dropped'), '>=', 6, 'each loss is counted');
 	is( $standby->safe_psql('postgres',
 			"SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'flowmaestro%'"),

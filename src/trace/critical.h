@@ -1,0 +1,23 @@
+/*-------------------------------------------------------------------------
+ *
+ * critical.h
+ *	  The critical path of a trace.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FMS_TRACE_CRITICAL_H
+#define FMS_TRACE_CRITICAL_H
+
+#include "trace/tree.h"
+
+/* a part of the path that belongs to one span */
+typedef struct FmsStretch
+{
+	int			span;
+	TimestampTz from;
+	TimestampTz until;
+} FmsStretch;
+
+extern FmsStretch *fms_critical_path(FmsTree *tree, int *count);
+
+#endif							/* FMS_TRACE_CRITICAL_H */

@@ -1,0 +1,264 @@
+/*-------------------------------------------------------------------------
+ *
+ * object.c
+ *	  Spans and traces as JSON objects.
+ *
+ * The keys are those of the service that this table comes from.  Input, output
+ * and error are left out where the column is NULL, so that a recorded JSON
+ * null can be told from nothing; events and links as well.  Times are ISO 8601
+ * in UTC, whatever the session's time zone.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/json.h"
+#include "utils/numeric.h"
+#include "utils/timestamp.h"
+#include "utils/uuid.h"
+
+#include "compat.h"
+#include "trace/object.h"
+#include "trace/read.h"
+
+#define TIME_BYTES 64			/* of a timestamp as text */
+
+PG_FUNCTION_INFO_V1(fms_get_trace);
+PG_FUNCTION_INFO_V1(fms_get_span);
+
+/* the key of each column, and whether a NULL is left out */
+static const struct
+{
+	const char *key;
+	bool		optional;
+}			members[FMS_OBJECT_COUNT] = {
+	{"traceId"}, {"spanId"}, {"parentSpanId"}, {"name"}, {"spanType"}, {"entityId"},
+	{"startedAt"}, {"endedAt"}, {"durationMs"}, {"status"}, {"input", true}, {"output", true},
+	{"error", true}, {"attributes"}, {"createdAt"}, {"events", true}, {"links", true}
+};
+
+static const char *const select_trace =
+	"SELECT " FMS_OBJECT_COLUMNS " FROM flowmaestro.execution_spans AS s "
+	"WHERE s.trace_id OPERATOR(pg_catalog.=) $1 ORDER BY s.started_at, s.span_id";
+
+static const char *const select_span =
+	"SELECT " FMS_OBJECT_COLUMNS " FROM flowmaestro.execution_spans AS s "
+	"WHERE s.trace_id OPERATOR(pg_catalog.=) $1 AND s.span_id OPERATOR(pg_catalog.=) $2 LIMIT 1";
+
+/* Set a value to a string, not copied. */
+static void
+set_string(JsonbValue *value, const char *data, int length)
+{
+	value->type = jbvString;
+	value->val.string.val = unconstify(char *, data);
+	value->val.string.len = length;
+}
+
+/* Push a key. */
+void
+fms_object_key(JsonbParseState **state, const char *key)
+{
+	JsonbValue	name;
+
+	set_string(&name, key, strlen(key));
+	pushJsonbValue(state, WJB_KEY, &name);
+}
+
+/* Push a key and a whole number. */
+void
+fms_object_int(JsonbParseState **state, const char *key, int64 number)
+{
+	JsonbValue	value;
+
+	value.type = jbvNumeric;
+	value.val.numeric = int64_to_numeric(number);
+	fms_object_key(state, key);
+	pushJsonbValue(state, WJB_VALUE, &value);
+}
+
+/* Set a value to a duration; one that JSON cannot tell becomes null. */
+static void
+set_number(JsonbValue *value, double number)
+{
+	value->type = jbvNull;
+	if (!isfinite(number))
+		return;
+	value->type = jbvNumeric;
+	value->val.numeric = DatumGetNumeric(DirectFunctionCall1(float8_numeric,
+															 Float8GetDatum(number)));
+}
+
+/*
+ * Set a value to a column of one of the types that a span has.  What has to be
+ * made for it is made in the current memory context.
+ */
+static void
+set_value(JsonbValue *value, Oid type, Datum datum)
+{
+	int			utc = 0;
+	char	   *string;
+	Jsonb	   *jsonb;
+
+	switch (type)
+	{
+		case JSONBOID:
+			jsonb = DatumGetJsonbP(datum);
+			value->type = jbvBinary;
+			value->val.binary.data = &jsonb->root;
+			value->val.binary.len = VARSIZE(jsonb) - VARHDRSZ;
+			return;
+		case FLOAT8OID:
+			set_number(value, DatumGetFloat8(datum));
+			return;
+		case TIMESTAMPTZOID:
+			string = palloc(TIME_BYTES);
+			JsonEncodeDateTime(string, datum, TIMESTAMPTZOID, &utc);
+			break;
+		case UUIDOID:
+			string = DatumGetCString(DirectFunctionCall1(uuid_out, datum));
+			break;
+		default:
+			string = TextDatumGetCString(datum);
+			break;
+	}
+	set_string(value, string, strlen(string));
+}
+
+/* Push a key and a column; a NULL becomes null, or nothing at all if it may be left out. */
+static void
+push_column(JsonbParseState **state, int column, HeapTuple row, TupleDesc desc)
+{
+	JsonbValue	value = {jbvNull};
+	bool		isnull;
+	Datum		datum = SPI_getbinval(row, desc, column, &isnull);
+
+	if (isnull && members[column - 1].optional)
+		return;
+	if (!isnull)
+		set_value(&value, SPI_gettypeid(desc, column), datum);
+	fms_object_key(state, members[column - 1].key);
+	pushJsonbValue(state, WJB_VALUE, &value);
+}
+
+/* Push a row that begins with FMS_OBJECT_COLUMNS as an object; returns it if it is the whole. */
+JsonbValue *
+fms_object_push(JsonbParseState **state, HeapTuple row, TupleDesc desc)
+{
+	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
+	for (int i = 1; i <= FMS_OBJECT_COUNT; i++)
+		push_column(state, i, row, desc);
+	return pushJsonbValue(state, WJB_END_OBJECT, NULL);
+}
+
+/* The row that stands for a trace: the first without a parent, else the first. */
+static int
+root_row(SPITupleTable *rows)
+{
+	for (uint64 i = 0; i < rows->numvals; i++)
+	{
+		bool		isnull;
+
+		(void) SPI_getbinval(rows->vals[i], rows->tupdesc, FMS_OBJECT_PARENT, &isnull);
+		if (isnull)
+			return i;
+	}
+	return 0;
+}
+
+/*
+ * The object of a trace from its rows, which come by start; there is at least
+ * one.  What is told of the trace is told of its root.
+ */
+static Jsonb *
+trace_object(SPITupleTable *rows)
+{
+	static const int from_root[] = {FMS_OBJECT_TRACE_ID, FMS_OBJECT_STARTED_AT, FMS_OBJECT_ENDED_AT,
+	FMS_OBJECT_DURATION, FMS_OBJECT_STATUS};
+	JsonbParseState *state = NULL;
+	HeapTuple	root = rows->vals[root_row(rows)];
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	for (int i = 0; i < lengthof(from_root); i++)
+		push_column(&state, from_root[i], root, rows->tupdesc);
+	fms_object_key(&state, "rootSpan");
+	fms_object_push(&state, root, rows->tupdesc);
+	fms_object_key(&state, "spans");
+	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
+	for (uint64 i = 0; i < rows->numvals; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		fms_object_push(&state, rows->vals[i], rows->tupdesc);
+	}
+	pushJsonbValue(&state, WJB_END_ARRAY, NULL);
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+/* Copy an object out of SPI's memory. */
+static Datum
+keep(Jsonb *object)
+{
+	return SPI_datumTransfer(JsonbPGetDatum(object), false, -1);
+}
+
+/*
+ * get_trace(trace_id uuid) returns jsonb
+ *
+ * NULL if there is no such trace.  Raises an error for a trace above the 256 MB
+ * that a jsonb can have: get_trace_tree has no such limit.
+ */
+Datum
+fms_get_trace(PG_FUNCTION_ARGS)
+{
+	static SPIPlanPtr plan = NULL;
+	Datum		values[1] = {PG_GETARG_DATUM(0)};
+	Datum		object = (Datum) 0;
+	int			level = fms_read_begin();
+
+	fms_read_run(&plan, select_trace, 1, values);
+	if (SPI_processed > 0)
+		object = keep(trace_object(SPI_tuptable));
+	fms_read_end(level);
+	if (object == (Datum) 0)
+		PG_RETURN_NULL();
+	PG_RETURN_DATUM(object);
+}
+
+/*
+ * get_span(span_id uuid) returns jsonb
+ *
+ * NULL if there is no such span.  The trace is looked up first, because the
+ * primary keys begin with it.
+ */
+Datum
+fms_get_span(PG_FUNCTION_ARGS)
+{
+	static SPIPlanPtr plan = NULL;
+	pg_uuid_t	trace_id;
+	Datum		values[2] = {UUIDPGetDatum(&trace_id), PG_GETARG_DATUM(0)};
+	Datum		object = (Datum) 0;
+	int			level;
+
+	if (!fms_read_trace_of(PG_GETARG_UUID_P(0), &trace_id))
+		PG_RETURN_NULL();
+	level = fms_read_begin();
+	fms_read_run(&plan, select_span, 2, values);
+	if (SPI_processed > 0)
+	{
+		JsonbParseState *state = NULL;
+
+		object = keep(JsonbValueToJsonb(fms_object_push(&state, SPI_tuptable->vals[0],
+														SPI_tuptable->tupdesc)));
+	}
+	fms_read_end(level);
+	if (object == (Datum) 0)
+		PG_RETURN_NULL();
+	PG_RETURN_DATUM(object);
+}
