@@ -4,7 +4,7 @@
 #                                           wants a server that preloads us
 #   make demo                               a real agent run, on a bare machine
 #   make test                               set up and run every test
-#   make bench | fuzz                       figures; the fuzzer of the ring
+#   make bench | fuzz                       figures; the fuzzers
 #
 EXTENSION = flowmaestro_spans
 EXTVERSION = 1.0.0
@@ -47,7 +47,33 @@ OBJS = \
 	src/trace/display.o \
 	src/trace/text.o \
 	src/trace/html.o \
-	src/trace/diff.o
+	src/trace/diff.o \
+	src/schema/value.o \
+	src/schema/uri.o \
+	src/schema/place.o \
+	src/schema/dialect.o \
+	src/schema/document.o \
+	src/schema/keyword.o \
+	src/schema/filter.o \
+	src/schema/compile.o \
+	src/schema/properties.o \
+	src/schema/evaluate.o \
+	src/schema/report.o \
+	src/schema/cache.o \
+	src/schema/registry.o \
+	src/schema/schema.o \
+	src/schema/property.o \
+	src/schema/ecma.o \
+	src/schema/pattern.o \
+	src/schema/format.o \
+	src/schema/format_time.o \
+	src/schema/format_host.o \
+	src/schema/format_idn.o \
+	src/schema/format_uri.o \
+	src/schema/tool_issue.o \
+	src/schema/tool_text.o \
+	src/schema/tool_coerce.o \
+	src/schema/tool.o
 
 # the rooms' SQL in the order of their dependencies
 SQL_PARTS = \
@@ -56,13 +82,19 @@ SQL_PARTS = \
 	src/buffer/buffer.sql \
 	src/writer/writer.sql \
 	src/trace/trace.sql \
+	src/schema/schema.sql \
+	src/schema/tool.sql \
 	src/grants.sql
+
+METASCHEMAS = $(wildcard src/schema/metaschema/*.json src/schema/metaschema/*/*.json)
+METASCHEMAS_H = src/schema/metaschema.h
 
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
 
 REGRESS = recording identity transactional temporal errors guc storage \
-	trace trace_oracle trace_search trace_text privileges catalog
-ISOLATION = end_end end_create create_twice end_before_flush cancel_end transactional_end
+	trace trace_oracle trace_search trace_text \
+	patterns formats encoding tools tools_doc schema schema_doc schema_hostile privileges catalog
+ISOLATION = end_end end_create create_twice end_before_flush cancel_end transactional_end registry_change
 REGRESS_OPTS = --load-extension=plpgsql
 ISOLATION_OPTS = --inputdir=test/isolation --outputdir=output_iso
 TAP_TESTS = 1
@@ -71,8 +103,10 @@ PROVE_TESTS = test/t/*.pl
 PG_CFLAGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare \
 	-Wno-missing-field-initializers -Wno-clobbered
 PG_CPPFLAGS = -I$(srcdir)/src
+SHLIB_LINK += -lpcre2-8 -lidn2
 
-EXTRA_CLEAN = $(DATA_built) src/trace/page.inc results output_iso tmp_check tmp_check_iso \
+EXTRA_CLEAN = $(DATA_built) $(METASCHEMAS_H) src/trace/page.inc \
+	results output_iso tmp_check tmp_check_iso \
 	test/unit/ring_test test/fuzz/ring_fuzz
 
 PG_CONFIG ?= pg_config
@@ -87,7 +121,19 @@ endif
 $(DATA_built): $(SQL_PARTS)
 	cat $^ > $@
 
-$(OBJS): $(wildcard src/*.h src/*/*.h)
+$(OBJS): $(wildcard src/*.h src/*/*.h) $(METASCHEMAS_H)
+
+# The metaschemas of JSON Schema, as C strings by their URIs.
+$(METASCHEMAS_H): $(METASCHEMAS)
+	{ \
+		echo 'static const struct { const char *uri; const char *text; } fms_metaschemas[] = {'; \
+		for file in $^; do \
+			sed -n 's/^ *"$$\{0,1\}id": "\(http[^"#]*\).*/{"\1",/p' $$file; \
+			sed 's/[\\"]/\\&/g; s/^/"/; s/$$/\\n"/' $$file; \
+			echo '},'; \
+		done; \
+		echo '};'; \
+	} > $@
 
 # the page of a trace as C strings
 PAGE_PARTS = css html js
@@ -108,7 +154,8 @@ test/unit/ring_test: test/unit/ring_test.c src/buffer/ring.c src/span/event.c $(
 unit: test/unit/ring_test
 	test/unit/ring_test
 
-# libFuzzer's target of the same parts; runs for FUZZ_SECONDS
+# libFuzzer's targets, each for FUZZ_SECONDS: the same parts of the ring, and any
+# schema against any instance, in a backend
 FUZZ_SECONDS ?= 60
 test/fuzz/ring_fuzz: test/fuzz/ring_fuzz.c src/buffer/ring.c src/span/event.c $(wildcard src/*/*.h)
 	clang -g -O1 -fsanitize=fuzzer,address,undefined $(PG_CPPFLAGS) -I$(includedir_server) \
@@ -116,6 +163,7 @@ test/fuzz/ring_fuzz: test/fuzz/ring_fuzz.c src/buffer/ring.c src/span/event.c $(
 
 fuzz: test/fuzz/ring_fuzz
 	test/fuzz/ring_fuzz -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -print_final_stats=1
+	FUZZ_SECONDS=$(FUZZ_SECONDS) test/fuzz/schema_fuzz.sh
 
 # these two install what they need, a PostgreSQL to build against included
 demo:
@@ -124,7 +172,15 @@ demo:
 test:
 	@test/run.sh
 
+# the official test suite of JSON Schema alone; SUITE=dir names another copy
+conformance:
+	@STAGES=conformance test/run.sh
+
+# the same against the server that libpq's environment names
+conformancecheck:
+	@test/conformance/conformance.sh
+
 bench:
 	@test/bench/bench.sh
 
-.PHONY: demo test unit fuzz bench
+.PHONY: demo test unit fuzz bench conformance conformancecheck

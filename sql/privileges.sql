@@ -276,6 +276,19 @@ SELECT recorded = flushed + pending AS balanced FROM flowmaestro.stats;
 SELECT name FROM flowmaestro.active_spans ORDER BY name;
 RESET ROLE;
 
+-- schemas: everybody may check with what is at hand, readers and writers with
+-- the registry too, and nobody but the owner may change that
+SELECT r.role, say(r.role, 'SELECT flowmaestro.jsonschema_is_valid(''true'', ''1'')') AS pure,
+       say(r.role, 'SELECT flowmaestro.jsonschema_validation_errors(''true'', ''1'')') AS peer,
+       say(r.role, 'SELECT flowmaestro.jsonschema_registry_is_valid(''true'', ''1'')') AS registry,
+       say(r.role, 'SELECT * FROM flowmaestro.json_schemas') AS look,
+       say(r.role, 'INSERT INTO flowmaestro.json_schemas VALUES (''a'', ''true'')') AS change,
+       say(r.role, 'CREATE TRIGGER t AFTER INSERT ON flowmaestro.json_schemas EXECUTE FUNCTION flowmaestro.json_schemas_changed()') AS trap
+FROM unnest('{regress_flowmaestro_writer, regress_flowmaestro_reader, regress_flowmaestro_nobody}'::text[]) AS r (role);
+-- the function is no way around the table's own rights
+GRANT EXECUTE ON FUNCTION flowmaestro.jsonschema_registry_is_valid(jsonb, jsonb, text, bool) TO regress_flowmaestro_nobody;
+SELECT say('regress_flowmaestro_nobody', 'SELECT flowmaestro.jsonschema_registry_is_valid(''{"$ref": "x:y"}'', ''1'')');
+
 -- a role whose name needs quotes
 CREATE ROLE "regress_flowmaestro ""; DROP TABLE";
 SELECT flowmaestro.grant_writer('"regress_flowmaestro ""; DROP TABLE"'), flowmaestro.grant_reader('"regress_flowmaestro ""; DROP TABLE"');

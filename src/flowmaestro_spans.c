@@ -20,6 +20,8 @@
 #include "compat.h"
 #include "buffer/buffer.h"
 #include "buffer/tracked.h"
+#include "schema/cache.h"
+#include "schema/registry.h"
 #include "span/payload.h"
 #include "writer/database.h"
 #include "writer/launcher.h"
@@ -137,6 +139,17 @@ define_writer_settings(void)
 							NULL, NULL, NULL);
 }
 
+/* Settings of JSON Schema. */
+static void
+define_schema_settings(void)
+{
+	DefineCustomIntVariable("flowmaestro.schema_cache_size",
+							"Memory for compiled JSON Schemas in each session.",
+							"The least recently used ones make room.  A schema in use stays.",
+							&fms_schema_cache_size, 8 * 1024, 0, MAX_KILOBYTES, PGC_USERSET,
+							GUC_UNIT_KB, NULL, NULL, NULL);
+}
+
 /* Ask for shared memory. */
 static void
 shmem_request(void)
@@ -177,10 +190,12 @@ _PG_init(void)
 		define_server_settings();
 	define_recording_settings();
 	define_writer_settings();
+	define_schema_settings();
 	MarkGUCPrefixReserved("flowmaestro");
 	fms_span_install_recorder(&fms_record_recorder);
 	fms_buffer_watch_table();
 	fms_transaction_watch();
+	fms_registry_watch();
 	if (preloading && !IsBinaryUpgrade)
 		join_server();
 }

@@ -1,5 +1,7 @@
--- Who may do what. Nothing is open to PUBLIC that writes or reads spans; the
--- two functions hand out what an application or a reader needs, no more.
+-- Who may do what. Open to PUBLIC are the functions that check JSON against a
+-- schema and see nothing but their arguments: a table's CHECK calls them as
+-- whoever writes to it. Nothing is open that writes or reads data of others; two
+-- functions hand out what an application or a reader needs, no more.
 
 CREATE FUNCTION @extschema@.grant_writer(role pg_catalog.regrole)
 RETURNS pg_catalog.void
@@ -18,12 +20,22 @@ BEGIN
         flowmaestro.add_span_event(uuid, text, jsonb, timestamptz),
         flowmaestro.cancel_trace(uuid, text),
         flowmaestro.deterministic_span_id(uuid, text),
-        flowmaestro.flush()
+        flowmaestro.flush(),
+        flowmaestro.validate_tool_input(text, jsonb),
+        flowmaestro.validate_tool_output(text, jsonb),
+        flowmaestro.coerce_tool_arguments(text, jsonb),
+        flowmaestro.validate_tool_call(text, jsonb, bool, uuid, uuid)
         TO %s', role);
+    EXECUTE format('GRANT EXECUTE ON FUNCTION
+        flowmaestro.jsonschema_registry_is_valid(jsonb, jsonb, text, bool),
+        flowmaestro.jsonschema_registry_validate(jsonb, jsonb, text, bool, int4),
+        flowmaestro.jsonschema_registry_check(jsonb, text)
+        TO %s', role);
+    EXECUTE format('GRANT SELECT ON flowmaestro.tools, flowmaestro.json_schemas TO %s', role);
 END
 $$;
 COMMENT ON FUNCTION @extschema@.grant_writer(pg_catalog.regrole) IS
-    'let a role record spans of its own and end any span; it can read none';
+    'let a role record spans of its own, end any span, and validate tool calls; it can read tools and schemas, but no span';
 
 CREATE FUNCTION @extschema@.grant_reader(role pg_catalog.regrole)
 RETURNS pg_catalog.void
@@ -33,7 +45,7 @@ AS $$
 BEGIN
     EXECUTE format('GRANT USAGE ON SCHEMA flowmaestro TO %s', role);
     EXECUTE format('GRANT SELECT ON flowmaestro.execution_spans, flowmaestro.active_spans, flowmaestro.active_traces,
-        flowmaestro.stats, flowmaestro.rejected_spans TO %s', role);
+        flowmaestro.stats, flowmaestro.rejected_spans, flowmaestro.tools, flowmaestro.json_schemas TO %s', role);
     EXECUTE format('GRANT EXECUTE ON FUNCTION flowmaestro.tracked_spans(), flowmaestro.buffer_stats(),
         flowmaestro.flush(), flowmaestro.deterministic_span_id(uuid, text),
         flowmaestro.get_trace(uuid), flowmaestro.get_span(uuid), flowmaestro.get_trace_tree(uuid),
@@ -45,7 +57,10 @@ BEGIN
         flowmaestro.query_spans_page(text, text, text, text, timestamptz, timestamptz, jsonb, text, float8, text,
             uuid, text[], int, int),
         flowmaestro.list_traces(text, text, text, text, timestamptz, timestamptz, jsonb, text, float8, text,
-            int, text, int8)
+            int, text, int8),
+        flowmaestro.jsonschema_registry_is_valid(jsonb, jsonb, text, bool),
+        flowmaestro.jsonschema_registry_validate(jsonb, jsonb, text, bool, int4),
+        flowmaestro.jsonschema_registry_check(jsonb, text)
         TO %s', role);
 END
 $$;
@@ -66,3 +81,18 @@ BEGIN
     END LOOP;
 END
 $$;
+
+GRANT USAGE ON SCHEMA @extschema@ TO PUBLIC;
+GRANT EXECUTE ON FUNCTION
+    @extschema@.jsonschema_is_valid(pg_catalog.jsonb, pg_catalog.jsonb, pg_catalog.text, pg_catalog.bool),
+    @extschema@.jsonschema_assert(pg_catalog.jsonb, pg_catalog.jsonb, pg_catalog.text, pg_catalog.bool),
+    @extschema@.jsonschema_validate(pg_catalog.jsonb, pg_catalog.jsonb, pg_catalog.text, pg_catalog.bool, pg_catalog.int4),
+    @extschema@.jsonschema_check(pg_catalog.jsonb, pg_catalog.text),
+    @extschema@.json_matches_schema(pg_catalog.json, pg_catalog.json),
+    @extschema@.jsonb_matches_schema(pg_catalog.json, pg_catalog.jsonb),
+    @extschema@.jsonschema_is_valid(pg_catalog.json),
+    @extschema@.jsonschema_validation_errors(pg_catalog.json, pg_catalog.json),
+    @extschema@.validate_tool_input(pg_catalog.jsonb, pg_catalog.jsonb),
+    @extschema@.validate_tool_output(pg_catalog.jsonb, pg_catalog.jsonb),
+    @extschema@.coerce_tool_arguments(pg_catalog.jsonb, pg_catalog.jsonb)
+    TO PUBLIC;

@@ -78,14 +78,15 @@ install_browser() {
 
 # Installs what is missing and sets PGVERSION; says nothing if nothing is.
 install_packages() {
-	local tools=(gcc libc6-dev make perl libipc-run-perl)
+	local tools=(gcc libc6-dev make perl libipc-run-perl libpcre2-dev libidn2-dev
+		libtest-json-schema-acceptance-perl)
 
 	find_missing "${tools[@]}"
 	if installed_postgresql && [[ ${#MISSING[@]} == 0 ]]; then
 		return 0
 	fi
 	if ! command -v apt-get >/dev/null; then
-		echo "this needs PostgreSQL 15 or later with its server headers (PGXS), gcc, make, perl and IPC::Run" >&2
+		echo "this needs PostgreSQL 15 or later with its server headers (PGXS), gcc, make, perl, IPC::Run, PCRE2 and libidn2" >&2
 		return 1
 	fi
 	if ! can_install; then

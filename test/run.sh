@@ -3,6 +3,10 @@
 # Sets up and runs every test, in a PostgreSQL of our own that is gone afterwards.
 #
 #   TESTS="t/003_crash.pl ..."   run only these TAP files
+#   STAGES="regress ..."         run only these of unit, regress, isolation,
+#                                conformance, tap
+#   SUITE=dir                    test suite of JSON Schema; the default is the one
+#                                beside the source, else Debian's copy
 #   KEEP=1                       keep the directory with logs, sources and data
 #
 # The last line is "N passed, M failed", in single tests: a check of the unit
@@ -13,6 +17,7 @@ set -euo pipefail
 # shellcheck source=test/private-server.sh
 . "$(dirname "${BASH_SOURCE[0]}")/private-server.sh"
 
+ALL_STAGES="unit regress isolation conformance tap"
 TABLE=() # a line for each stage
 PASSED=0 FAILED=0 SKIPPED=0
 
@@ -71,6 +76,11 @@ stage() {
 	PASSED=$((PASSED + passed)) FAILED=$((FAILED + failed)) SKIPPED=$((SKIPPED + skipped))
 }
 
+# Whether a stage is to be run.
+wanted() {
+	[[ " ${STAGES:-$ALL_STAGES} " == *" $1 "* ]]
+}
+
 # Runs the TAP files named, each as a stage of its own: it makes its own servers.
 tap_stages() {
 	local file
@@ -79,6 +89,10 @@ tap_stages() {
 	done
 }
 
+if [[ -z ${SUITE:-} && -d $SOURCE_ROOT/../shared/json-schema-test-suite ]]; then
+	SUITE=$SOURCE_ROOT/../shared/json-schema-test-suite
+fi
+export SUITE=${SUITE:+$(realpath "$SUITE")}
 open_workspace
 install_browser
 progress "Building the extension with $(pg_config --version), warnings are errors"
@@ -89,17 +103,30 @@ if [[ -n ${TESTS:-} ]]; then
 	read -ra files <<<"$TESTS"
 	tap_stages "${files[@]/#/test/}"
 else
-	stage "unit" unit
+	if wanted unit; then
+		stage "unit" unit
+	fi
 	progress "Starting a private PostgreSQL $PGVERSION"
 	start_server <test/regress.conf
-	stage "regress" installcheck ISOLATION= TAP_TESTS=
-	stage "isolation" installcheck REGRESS= TAP_TESTS=
+	if wanted regress; then
+		stage "regress" installcheck ISOLATION= TAP_TESTS=
+	fi
+	if wanted isolation; then
+		stage "isolation" installcheck REGRESS= TAP_TESTS=
+	fi
+	if wanted conformance; then
+		stage "conformance" conformancecheck
+		# the figures of each draft, and the optional tests that do not pass
+		sed -n '/^# /p; s/^not ok [0-9]* - /# /p' "$WORKSPACE/log/conformance.log"
+	fi
 	progress "Stopping the server"
 	if ! stop_server; then
 		TABLE+=("stopping the server: failed")
 		FAILED=$((FAILED + 1))
 	fi
-	tap_stages test/t/*.pl
+	if wanted tap; then
+		tap_stages test/t/*.pl
+	fi
 fi
 
 close_workspace

@@ -6,6 +6,8 @@
 set -euo pipefail
 # shellcheck source=test/private-server.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../private-server.sh"
+# shellcheck source=test/bench/schema.sh
+. "$SOURCE_ROOT/test/bench/schema.sh"
 RUNS=${RUNS:-5}
 ROWS=100000
 
@@ -198,6 +200,6 @@ shared_buffers = 512MB
 commit_siblings = 0
 CONF
 sql -v noop="$WORKSPACE/src/test/bench/noop" -f test/bench/setup.sql
-for part in ${PARTS:-caller end_to_end writer indexes trace}; do
+for part in ${PARTS:-caller end_to_end writer indexes trace schema}; do
 	"bench_$part"
 done

@@ -37,9 +37,19 @@ FROM (SELECT span_id FROM flowmaestro.execution_spans WHERE entity_id LIKE '%3')
 SELECT flowmaestro.create_span('poison', 'agent_run', attributes => jsonb_build_object('userId',
 	(SELECT string_agg(md5(random()::text || i), '') FROM generate_series(1, 188) AS i)));
 SELECT flowmaestro.flush();
+
+CREATE TABLE documents (doc jsonb
+	CHECK (flowmaestro.jsonschema_is_valid('{"type": "object", "required": ["a"]}', doc))
+	CHECK (flowmaestro.jsonschema_assert('{"properties": {"a": {"type": "integer"}}}', doc)));
+CREATE INDEX ON documents (flowmaestro.jsonschema_is_valid('{"required": ["b"]}', doc));
+INSERT INTO documents SELECT jsonb_build_object('a', n) FROM generate_series(1, 10) AS n;
+INSERT INTO flowmaestro.json_schemas VALUES ('https://example.com/a', '{"type": "integer"}');
 ));
 
 my %told = (
+	'rows of documents and schemas' => q(SELECT count(*), sum((doc->'a')::int), (SELECT s::text FROM flowmaestro.json_schemas AS s) FROM documents),
+	'constraints and indexes on documents' => q(SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = 'documents'::regclass
+		UNION ALL SELECT indexdef FROM pg_indexes WHERE tablename = 'documents' ORDER BY 1),
 	'spans' => q(SELECT count(*), md5(string_agg(s::text, E'\n' ORDER BY span_id)) FROM flowmaestro.execution_spans AS s),
 	'spans of each partition' => q(SELECT tableoid::regclass, count(*) FROM flowmaestro.execution_spans GROUP BY tableoid ORDER BY tableoid::regclass::text),
 	'rejected spans' => q(SELECT count(*), md5(string_agg(r::text, '')) FROM flowmaestro.rejected_spans AS r),
@@ -53,7 +63,7 @@ my %told = (
 		WHERE pronamespace = 'flowmaestro'::regnamespace ORDER BY p.oid::regprocedure::text),
 	'rights on the schema' => q(SELECT array(SELECT a::text FROM unnest(nspacl) AS a ORDER BY 1) FROM pg_namespace WHERE nspname = 'flowmaestro'));
 my %source = map { $_ => $node->safe_psql('source', $told{$_}) } keys %told;
-my @structure = grep { !/spans/ } keys %told;
+my @structure = grep { !/spans|rows/ } keys %told;
 
 like($source{'spans'}, qr/^300\|/, 'there are spans');
 cmp_ok(scalar(split /\n/, $source{'spans of each partition'}), '>=', 3, 'in three days');

@@ -1,0 +1,268 @@
+/*-------------------------------------------------------------------------
+ *
+ * filter.c
+ *	  What tells quickly that a branch of an anyOf or oneOf cannot hold.
+ *
+ * Unions of objects mostly differ in what they require, or in a tag: a member
+ * whose value is a constant of the branch.  Both are gathered from each branch,
+ * through references and allOf, so that one look at the names of an object
+ * rules out most branches without evaluating them.  A filter never says that a
+ * branch holds.
+ *
+ * What is gathered is bounded, for a schema may be made to take long: keys of a
+ * branch and of a list, nodes visited for a branch, branches of a list.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "utils/memutils.h"
+
+#include "schema/compiler.h"
+
+#define MAX_FACTS 16			/* of each sort, of a branch */
+#define MAX_VISITS 64			/* nodes, for a branch */
+#define MAX_BRANCHES 4096
+
+/* What a branch demands of an object. */
+typedef struct Facts
+{
+	int			visits;
+	int			nrequired;
+	int			ntags;
+	const FmsProperty *required[MAX_FACTS];
+	const FmsProperty *tags[MAX_FACTS];
+	const FmsChoices *choices[MAX_FACTS];	/* of the tags */
+} Facts;
+
+/* Whether two entries have the same name. */
+static bool
+same_name(const FmsProperty *a, const FmsProperty *b)
+{
+	return fms_key_compare(a->key, a->length, b->key, b->length) == 0;
+}
+
+/* The index of a name in a list, -1 if it is not there. */
+static int
+find_name(const FmsProperty *const *list, int count, const FmsProperty *name)
+{
+	for (int i = 0; i < count; i++)
+	{
+		if (same_name(list[i], name))
+			return i;
+	}
+	return -1;
+}
+
+/* The values that a node allows, NULL if it says nothing about them. */
+static const FmsChoices *
+choices_of(const FmsNode *node)
+{
+	for (int i = 0; node != NULL && i < MAX_VISITS; i++)
+	{
+		if (node->choices != NULL)
+			return node->choices;
+		node = node->general == NULL ? NULL : node->general->reference;
+	}
+	return NULL;
+}
+
+/* Gather what the properties of an object's rules say. */
+static void
+gather_properties(const FmsProperties *properties, Facts *facts)
+{
+	for (uint32 i = 0; i < properties->count; i++)
+	{
+		const FmsProperty *property = &properties->list[i];
+		const FmsChoices *choices = choices_of(property->node);
+
+		if (property->required && facts->nrequired < MAX_FACTS &&
+			find_name(facts->required, facts->nrequired, property) < 0)
+			facts->required[facts->nrequired++] = property;
+		if (choices != NULL && facts->ntags < MAX_FACTS &&
+			find_name(facts->tags, facts->ntags, property) < 0)
+		{
+			facts->choices[facts->ntags] = choices;
+			facts->tags[facts->ntags++] = property;
+		}
+	}
+}
+
+static void gather(const FmsNode *node, Facts *facts);
+
+/* Gather what all branches of a list require alike. */
+static void
+gather_common(const FmsNodeList *list, Facts *facts)
+{
+	Facts		common;
+
+	if (list->count == 0 || facts->visits >= MAX_VISITS)
+		return;
+	for (uint32 i = 0; i < list->count; i++)
+	{
+		Facts		branch = {.visits = facts->visits};
+
+		gather(list->nodes[i], &branch);
+		facts->visits = branch.visits;
+		if (i == 0)
+			common = branch;
+		for (int k = common.nrequired; k-- > 0;)
+		{
+			if (find_name(branch.required, branch.nrequired, common.required[k]) < 0)
+				common.required[k] = common.required[--common.nrequired];
+		}
+		if (common.nrequired == 0 || facts->visits >= MAX_VISITS)
+			break;
+	}
+	if (facts->visits >= MAX_VISITS)
+		return;
+	for (int k = 0; k < common.nrequired && facts->nrequired < MAX_FACTS; k++)
+	{
+		if (find_name(facts->required, facts->nrequired, common.required[k]) < 0)
+			facts->required[facts->nrequired++] = common.required[k];
+	}
+}
+
+/* Gather what a node demands of an object. */
+static void
+gather(const FmsNode *node, Facts *facts)
+{
+	check_stack_depth();
+	if (++facts->visits > MAX_VISITS)
+		return;
+	if (node->object != NULL)
+		gather_properties(&node->object->properties, facts);
+	if (node->general == NULL)
+		return;
+	if (node->general->reference != NULL)
+		gather(node->general->reference, facts);
+	for (uint32 i = 0; i < node->general->all.count && facts->visits < MAX_VISITS; i++)
+		gather(node->general->all.nodes[i], facts);
+	gather_common(&node->general->any, facts);
+	gather_common(&node->general->one, facts);
+}
+
+/* Put a name into the keys of a filter to be; false if there is no room. */
+static bool
+add_key(FmsProperties *keys, const FmsProperty *name)
+{
+	for (uint32 i = 0; i < keys->count; i++)
+	{
+		if (same_name(&keys->list[i], name))
+			return true;
+	}
+	if (keys->count == FMS_FILTER_KEYS)
+		return false;
+	keys->list[keys->count] = *name;
+	keys->list[keys->count].node = NULL;
+	keys->count++;
+	return true;
+}
+
+/* The tag that most branches have, NULL if less than two have one. */
+static const FmsProperty *
+choose_tag(const Facts *facts, uint32 count)
+{
+	const FmsProperty *best = NULL;
+	uint32		most = 1;
+
+	/* what most branches have, the first few have too */
+	for (uint32 i = 0; i < Min(count, 2); i++)
+	{
+		for (int k = 0; k < facts[i].ntags; k++)
+		{
+			uint32		votes = 0;
+
+			for (uint32 other = 0; other < count; other++)
+				votes += find_name(facts[other].tags, facts[other].ntags, facts[i].tags[k]) >= 0;
+			if (votes > most)
+			{
+				most = votes;
+				best = facts[i].tags[k];
+			}
+		}
+	}
+	return best;
+}
+
+/* Fill in what a branch demands, in the terms of the filter's keys. */
+static void
+fill_branch(FmsFilter *filter, uint32 branch, const Facts *facts)
+{
+	int			tag = -1;
+
+	for (int k = 0; k < facts->nrequired; k++)
+	{
+		FmsValue	name = {.data = facts->required[k]->key, .length = facts->required[k]->length};
+		const FmsProperty *key = fms_properties_find(&filter->keys, name);
+
+		if (key != NULL)
+			filter->required[branch] |= UINT64CONST(1) << (key - filter->keys.list);
+	}
+	if (filter->tag != NULL)
+		tag = find_name(facts->tags, facts->ntags, filter->tag);
+	if (tag >= 0)
+		filter->allowed[branch] = facts->choices[tag];
+}
+
+/* Make the filter of a list from the facts of its branches. */
+static FmsFilter *
+make_filter(MemoryContext context, const Facts *facts, uint32 count)
+{
+	FmsFilter  *filter = MemoryContextAllocZero(context, sizeof(FmsFilter));
+	const FmsProperty *tag = choose_tag(facts, count);
+
+	filter->keys.list = MemoryContextAllocZero(context, FMS_FILTER_KEYS * sizeof(FmsProperty));
+	filter->required = MemoryContextAllocZero(context, count * sizeof(uint64));
+	filter->allowed = MemoryContextAllocZero(context, count * sizeof(FmsChoices *));
+	if (tag != NULL)
+		(void) add_key(&filter->keys, tag);
+	for (uint32 i = 0; i < count; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		for (int k = 0; k < facts[i].nrequired; k++)
+			(void) add_key(&filter->keys, facts[i].required[k]);
+	}
+	fms_properties_index(&filter->keys, context);
+	if (tag != NULL)
+	{
+		FmsValue	name = {.data = tag->key, .length = tag->length};
+
+		filter->tag = fms_properties_find(&filter->keys, name);
+	}
+	for (uint32 i = 0; i < count; i++)
+		fill_branch(filter, i, &facts[i]);
+	return filter;
+}
+
+/* Give a list of branches its filter, if there is anything to tell them apart. */
+static void
+filter_list(FmsCompiler *compiler, FmsNodeList *list)
+{
+	bool		useful = false;
+	Facts	   *facts;
+
+	if (list->count < 2 || list->count > MAX_BRANCHES)
+		return;
+	facts = palloc0(list->count * sizeof(Facts));
+	for (uint32 i = 0; i < list->count; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		gather(list->nodes[i], &facts[i]);
+		useful = useful || facts[i].nrequired > 0 || facts[i].ntags > 0;
+	}
+	if (useful)
+		list->filter = make_filter(compiler->program->context, facts, list->count);
+	pfree(facts);
+}
+
+/* Give a node's anyOf and oneOf their filters. */
+void
+fms_filter_make(FmsCompiler *compiler, FmsNode *node)
+{
+	FmsGeneralRules *rules = unconstify(FmsGeneralRules *, node->general);
+
+	filter_list(compiler, &rules->any);
+	filter_list(compiler, &rules->one);
+}
