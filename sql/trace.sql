@@ -235,9 +235,12 @@ BEGIN
 END
 $$;
 SELECT trace_id, span_id FROM flowmaestro.create_span('alone', 'agent_run') \gset
+-- a worker would have to read the catalogs first
+SET max_parallel_workers_per_gather = 0;
 SELECT pages(format('SELECT * FROM flowmaestro.get_trace_tree(%L)', :'trace_id')) + pages(format('SELECT flowmaestro.get_span(%L)', :'span_id')) > 0 AS warm;
 SELECT pages(format('SELECT * FROM flowmaestro.get_trace_tree(%L)', :'trace_id')) < 4 * count(*) + 10 AS tree, pages(format('SELECT flowmaestro.get_span(%L)', :'span_id')) < 8 * count(*) + 10 AS span
 FROM pg_inherits WHERE inhparent = 'flowmaestro.execution_spans'::regclass;
+RESET max_parallel_workers_per_gather;
 SELECT flowmaestro.end_span(:'span_id');
 
 DELETE FROM flowmaestro.execution_spans WHERE trace_id = id('aaa');

@@ -187,6 +187,19 @@ SELECT * FROM flowmaestro.list_traces(after => 'x');
 DROP TABLE roots;
 
 --
+-- What lies between and beyond the partitions is found where a default one keeps it
+--
+CREATE TABLE flowmaestro.rest PARTITION OF flowmaestro.execution_spans DEFAULT;
+INSERT INTO flowmaestro.execution_spans (trace_id, span_id, name, span_type, started_at, status)
+SELECT md5('rest')::uuid, md5('rest ' || at)::uuid, 'rest ' || at, 'rest', at, 'started'
+FROM unnest('{1975-01-01 00:00:00+00,2023-04-30 23:59:59.999999+00,2023-05-04 00:00:00+00,2250-01-01 00:00:00+00}'::timestamptz[]) AS at;
+SELECT tableoid::regclass, count(*) FROM flowmaestro.execution_spans WHERE span_type = 'rest' GROUP BY 1;
+SELECT name FROM flowmaestro.query_spans(span_type => 'rest');
+SELECT name FROM flowmaestro.query_spans(trace_id => md5('rest')::uuid, page_size => 2);
+SELECT count(*) FROM flowmaestro.get_trace_tree(md5('rest')::uuid);
+DROP TABLE flowmaestro.rest;
+
+--
 -- Row security and privileges are those of the caller
 --
 CREATE ROLE regress_flowmaestro_tenant;

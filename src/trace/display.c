@@ -48,6 +48,13 @@ fms_display_unicode(void)
 	return GetDatabaseEncoding() == PG_UTF8;
 }
 
+/* Whether a character parts words: it is shown as a blank. */
+static inline bool
+is_blank(char c)
+{
+	return c == '\n' || c == '\r' || c == '\t';
+}
+
 /* Whether a character must not be shown. */
 static bool
 is_unsafe(const char *data)
@@ -99,7 +106,9 @@ append_fitting(StringInfo out, const char *data, int length, int columns, const 
 			break;
 		/* towers of accents would reach into other lines */
 		marks = wide == 0 ? marks + 1 : 0;
-		if (out != NULL && is_unsafe(data + at))
+		if (out != NULL && is_blank(data[at]))
+			appendStringInfoChar(out, ' ');
+		else if (out != NULL && is_unsafe(data + at))
 			appendStringInfoString(out, instead);
 		else if (out != NULL && marks <= MOST_MARKS)
 			appendBinaryStringInfo(out, data + at, bytes);

@@ -36,6 +36,7 @@
 #include "trace/tree.h"
 
 #define FIRST_CAPACITY 64
+#define MOST_SPANS 5000000		/* of a tree; each takes about 600 bytes */
 
 /* where spans are looked for first: around the time in their trace id */
 #define BEFORE_TRACE_US USECS_PER_DAY
@@ -124,16 +125,17 @@ keep_times(FmsTree *tree, FmsTreeSpan *span, TupleTableSlot *slot)
 	span->until = Max(span->from, within_range(end));
 }
 
-/* The next free place of the array, zeroed. */
+/* The next free place of the array, zeroed; an error if the trace is too big for a tree. */
 static FmsTreeSpan *
 new_span(FmsTree *tree)
 {
 	FmsTreeSpan *span;
 
-	if (tree->count == PG_INT32_MAX / 2)
+	if (tree->count == MOST_SPANS)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("trace has too many spans")));
+				 errmsg("trace has more than %d spans", MOST_SPANS),
+				 errhint("Read its rows from flowmaestro.execution_spans.")));
 	if (tree->count == tree->capacity)
 	{
 		tree->capacity *= 2;

@@ -93,8 +93,10 @@ play workflow-worker workflow-end.sql
 close_session agent-worker
 close_session workflow-worker
 
-progress "flush(), and what is in flowmaestro.execution_spans"
+progress "flush(), and what is in flowmaestro.execution_spans, drawn"
 show spans.sql
+progress "Where the time went: the critical path"
+show critical.sql
 progress "Tokens by model"
 show tokens.sql
 progress "Counters"
@@ -121,6 +123,11 @@ expect "the span whose transaction was rolled back" \
 expect "rows of the transaction that was rolled back" "$(ask "SELECT count(*) FROM ranking")" 0
 expect "tokens" \
 	"$(ask "SELECT sum((attributes->>'totalTokens')::int) FROM flowmaestro.execution_spans")" 3030
+
+expect "spans in the tree, the odd ones" \
+	"$(ask "SELECT count(*), count(note) FROM flowmaestro.list_traces() AS l, flowmaestro.get_trace_tree(l.trace_id)")" '11|0'
+expect "bytes of the page that make a browser load something" \
+	"$(ask "SELECT count(*) FROM flowmaestro.list_traces() AS l WHERE flowmaestro.trace_html(l.trace_id) ~ '(src|href)='")" 0
 
 stop_server
 place=$WORKSPACE
