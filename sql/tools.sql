@@ -140,6 +140,7 @@ SELECT length(t) FROM pg_temp.told(jsonb_build_object('enum', jsonb_build_array(
 SELECT right(t, 60) FROM pg_temp.told(jsonb_build_object('enum', (SELECT jsonb_agg('value ' || i) FROM generate_series(1, 1000) AS i)), '"x"') AS t;
 SELECT jsonb_array_length(r -> 'validationErrors'), right(r ->> 'message', 60)
 FROM flowmaestro.validate_tool_input('{"name": "t", "schema": {"items": {"type": "boolean"}}}'::jsonb, (SELECT jsonb_agg(i) FROM generate_series(1, 1000) AS i)) AS r;
+SELECT right(t, 80) FROM pg_temp.told('{"additionalProperties": false}', (SELECT jsonb_object_agg('key ' || i, i) FROM generate_series(1, 1000) AS i)) AS t;
 -- lengths are code points
 SELECT * FROM pg_temp.told('{"maxLength": 1}', '"😀"');
 

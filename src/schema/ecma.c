@@ -133,6 +133,7 @@ count_groups(Translator *t)
 	for (const char *p = t->start; p < t->end; p++)
 	{
 		CHECK_FOR_INTERRUPTS();
+		/* an escaped bracket or parenthesis is none, nor is one in a class */
 		if (*p == '\\')
 			p++;
 		else if (in_class || *p == '[')
@@ -335,6 +336,7 @@ take_unicode(Translator *t, int32 *c)
 	if (!take_hex(t, 4, c))
 		return fail(t, "invalid Unicode escape");
 	after = t->at;
+	/* two halves make a character only if both are written as escapes */
 	if (*c >= 0xd800 && *c <= 0xdbff && take(t, '\\') && take(t, 'u') &&
 		take_hex(t, 4, &low) && low >= 0xdc00 && low <= 0xdfff)
 		*c = 0x10000 + ((*c - 0xd800) << 10) + (low - 0xdc00);
@@ -549,6 +551,7 @@ take_class_members(Translator *t)
 			return fail(t, "unterminated character class");
 		if (!take_class_atom(t, &low_set, &low))
 			return false;
+		/* a hyphen before the bracket is a member like others */
 		if (t->end - t->at < 2 || t->at[0] != '-' || t->at[1] == ']')
 		{
 			if (!low_set)

@@ -57,6 +57,7 @@ fms_format_ipv6(const char *at, const char *end)
 
 		while (at < end && at - first < 4 && fms_is_hex(*at))
 			at++;
+		/* the digits of this group are the first number of an IPv4 address */
 		if (at < end && *at == '.' && groups <= IPV6_GROUPS - 2)
 			return fms_format_ipv4(first, end) &&
 				(gap ? groups < IPV6_GROUPS - 2 : groups == IPV6_GROUPS - 2);

@@ -117,6 +117,7 @@ take_authority(const char **at, const char *end, Beyond beyond)
 {
 	const char *p = *at;
 
+	/* what comes before an @ is the user; without one it is looked at again as a host */
 	skip(&p, end, IN_USERINFO, beyond);
 	if (p < end && *p == '@')
 		*at = ++p;

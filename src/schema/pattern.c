@@ -201,8 +201,8 @@ fms_pattern_compile(const char *source, size_t bytes, const char **error)
 size_t
 fms_pattern_size(const FmsPattern *pattern)
 {
-	/* machine code takes about four times the compiled code, and both may come twice */
-	return sizeof(FmsPattern) + pattern->translated_bytes + SHOWN + 10 * pattern->code_bytes;
+	/* both programs, with machine code of about four and eight times their size */
+	return sizeof(FmsPattern) + pattern->translated_bytes + SHOWN + 16 * pattern->code_bytes;
 }
 
 /* Make what all quick matches share. */

@@ -20,6 +20,9 @@
 /* longest value that a message shows, in characters */
 #define FMS_TOOL_SHOWN 200
 
+/* length from which on a list of values or keys is cut, in bytes */
+#define FMS_TOOL_LIST 1000
+
 /* a member that its object does not require, in the order of members */
 #define FMS_TOOL_OPTIONAL PG_UINT32_MAX
 

@@ -226,6 +226,7 @@ push_changed(JsonbParseState **state, const FmsToolStep *step, FmsValue value,
 		(*first)++;
 	changed = own < *first;
 	replaced = changed && own->depth == depth + 1;
+	/* left out, key and all */
 	if (replaced && own->value == NULL)
 		return;
 	if (step->key != NULL)

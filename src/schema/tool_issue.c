@@ -189,6 +189,7 @@ walk(FmsValue root, FmsToolIssue *issue)
 					level++;
 				}
 			}
+		/* the path goes on in the schema that is referred to */
 		if (step->length == 4 && memcmp(step->key, "$ref", 4) == 0)
 		{
 			if (!fms_tool_resolve(root, &schema))
@@ -325,6 +326,7 @@ compare_issues(const void *left, const void *right)
 		if (order != 0)
 			return order;
 	}
+	/* one is the container of the other */
 	if (a->depth != b->depth)
 	{
 		bool		outer_last = (a->depth < b->depth ? a : b)->kind == FMS_TOOL_EXTRA;
@@ -437,6 +439,7 @@ tidy_extra(FmsToolIssues *issues, int first, int after)
 {
 	StringInfoData keys;
 	int			count = 0;
+	int			unlisted = 0;
 	FmsToolIssue *told = NULL;
 
 	for (int i = first; i < after; i++)
@@ -453,15 +456,21 @@ tidy_extra(FmsToolIssues *issues, int first, int after)
 			issue->dropped = true;
 			continue;
 		}
-		appendStringInfo(&keys, "%s'%.*s'", told == NULL ? "" : ", ",
-						 pg_mbcharcliplen(key->key, key->length, FMS_TOOL_SHOWN), key->key);
+		if (keys.len < FMS_TOOL_LIST)
+			appendStringInfo(&keys, "%s'%.*s'", told == NULL ? "" : ", ",
+							 pg_mbcharcliplen(key->key, key->length, FMS_TOOL_SHOWN), key->key);
+		else
+			unlisted++;
 		count++;
 		issue->dropped = told != NULL;
 		if (told == NULL)
 			told = issue;
 	}
-	if (told != NULL)
-		told->message = psprintf("Unrecognized key%s in object: %s", count == 1 ? "" : "s", keys.data);
+	if (told == NULL)
+		return;
+	if (unlisted > 0)
+		appendStringInfo(&keys, ", ... (%d more)", unlisted);
+	told->message = psprintf("Unrecognized key%s in object: %s", count == 1 ? "" : "s", keys.data);
 }
 
 /* See tool.h: leave out what is told otherwise, and sort. */

@@ -23,7 +23,6 @@
 
 #include "schema/tool.h"
 
-#define MAX_LIST 1000			/* bytes of a list of allowed values */
 #define MAX_DIGITS 21			/* of a number before it gets an exponent, as in JavaScript */
 
 /* Append a text, clipped. */
@@ -75,6 +74,7 @@ append_number(StringInfo out, Numeric number)
 	initStringInfo(&digits);
 	if (*text == '-')
 		appendStringInfoChar(out, *text++);
+	/* leading zeros are no digits; those behind the point move it to the left */
 	for (; *text != '\0'; text++)
 	{
 		if (*text == '.')
@@ -89,6 +89,7 @@ append_number(StringInfo out, Numeric number)
 	}
 	while (digits.len > 0 && digits.data[digits.len - 1] == '0')
 		digits.data[--digits.len] = '\0';
+	/* the cases of JavaScript's Number::toString */
 	if (digits.len == 0)
 		appendStringInfoChar(out, '0');
 	else if (point > MAX_DIGITS || point <= -6)
@@ -162,7 +163,7 @@ append_list(StringInfo out, FmsValue array)
 		fms_value_to_jsonb(fms_next(&cursor), &value);
 		if (i > 0)
 			appendStringInfoString(out, " | ");
-		if (out->len - start > MAX_LIST)
+		if (out->len - start > FMS_TOOL_LIST)
 		{
 			appendStringInfo(out, "... (%u more)", count - i);
 			break;
@@ -284,6 +285,7 @@ describe_type(const FmsSchemaError *error, FmsToolIssue *issue, StringInfo text)
 		return;
 	}
 	issue->mistyped = true;
+	/* "Expected string | null" would invite a null where a text is meant */
 	shown = issue->wanted;
 	if (shown != FMS_KIND_BIT(FMS_KIND_NULL))
 		shown &= ~FMS_KIND_BIT(FMS_KIND_NULL);
@@ -363,6 +365,7 @@ describe_pattern(const FmsSchemaError *error, StringInfo text)
 	StringInfoData literal;
 
 	initStringInfo(&literal);
+	/* an anchor at one end, and else nothing but characters that stand for themselves */
 	starts = at < end && *at == '^';
 	at += starts;
 	ends = at < end && end[-1] == '$' && (end - at < 2 || end[-2] != '\\');
@@ -375,6 +378,7 @@ describe_pattern(const FmsSchemaError *error, StringInfo text)
 			break;
 		appendStringInfoChar(&literal, *at);
 	}
+	/* both anchors around a text demand the text itself: zod has no words for that */
 	if (at < end || literal.len == 0 || (starts && ends))
 		appendStringInfoString(text, "Invalid");
 	else
@@ -402,6 +406,7 @@ describe_enum(const FmsSchemaError *error, FmsToolIssue *issue, StringInfo text)
 	if (!container_value(&error->keyword_value, &list))
 		return;
 	cursor = fms_elements(list);
+	/* is any allowed value of the type that was given? */
 	for (uint32 i = fms_count(list); i > 0 && !alike; i--)
 	{
 		JsonbValue	value;
@@ -487,6 +492,7 @@ find_discriminator(FmsValue root, FmsValue branches, FmsValue *key)
 	if (fms_count(branches) < 2 || !branch_of(root, branches, 0, &first) ||
 		!fms_member(first, "properties", 10, &properties, NULL) || properties.kind != FMS_KIND_OBJECT)
 		return false;
+	/* only what the first branch has can be in all of them */
 	keys = fms_members(properties, &values);
 	for (uint32 i = fms_count(properties); i > 0; i--)
 	{
@@ -568,6 +574,7 @@ describe_union(const FmsSchemaError *error, FmsValue root, FmsToolIssue *issue, 
 		FmsValue	branch;
 		FmsValue	type;
 
+		/* {"type": "null"}: the union is another schema made nullable */
 		if (branch_of(root, branches, i, &branch) && fms_count(branch) == 1 &&
 			fms_member(branch, "type", 4, &type, NULL) &&
 			kinds_of(type) == FMS_KIND_BIT(FMS_KIND_NULL))
@@ -719,6 +726,7 @@ fms_tool_describe(const FmsSchemaError *error, FmsValue root, FmsToolIssue *issu
 			issue->code = keywords[i].code;
 			issue->message = unconstify(char *, keywords[i].text);
 		}
+	/* where one text fits all failures of a keyword, the table has it */
 	if (issue->message != NULL)
 		return;
 	initStringInfo(&text);

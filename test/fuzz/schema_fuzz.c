@@ -369,7 +369,7 @@ check_coercion(const FmsProgram *program, Jsonb *schema, Jsonb *instance)
 static void
 check(Jsonb *schema, Jsonb *instance, const FmsSchemaOptions *options, volatile bool *compiled)
 {
-	FmsProgram *program = fms_compile(schema, options, CurrentMemoryContext);
+	FmsProgram *program = fms_compile(schema, options);
 	int			errors = 0;
 	int			reported;
 	bool		valid;

@@ -44,10 +44,12 @@ CREATE TABLE documents (doc jsonb
 CREATE INDEX ON documents (flowmaestro.jsonschema_is_valid('{"required": ["b"]}', doc));
 INSERT INTO documents SELECT jsonb_build_object('a', n) FROM generate_series(1, 10) AS n;
 INSERT INTO flowmaestro.json_schemas VALUES ('https://example.com/a', '{"type": "integer"}');
+SELECT flowmaestro.register_tool('t', '{"properties": {"a": {"$ref": "https://example.com/a"}}}', '{"type": "array"}', 'd', 'v');
 ));
 
 my %told = (
 	'rows of documents and schemas' => q(SELECT count(*), sum((doc->'a')::int), (SELECT s::text FROM flowmaestro.json_schemas AS s) FROM documents),
+	'rows of tools' => q(SELECT t::text, flowmaestro.validate_tool_input('t', '{"a": "x"}') FROM flowmaestro.tools AS t),
 	'constraints and indexes on documents' => q(SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = 'documents'::regclass
 		UNION ALL SELECT indexdef FROM pg_indexes WHERE tablename = 'documents' ORDER BY 1),
 	'spans' => q(SELECT count(*), md5(string_agg(s::text, E'\n' ORDER BY span_id)) FROM flowmaestro.execution_spans AS s),
