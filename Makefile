@@ -34,6 +34,12 @@ OBJS = \
 	src/writer/writer.o \
 	src/writer/launcher.o \
 	src/writer/database.o \
+	src/usage/tokens.o \
+	src/usage/prices.o \
+	src/usage/store.o \
+	src/usage/rollup.o \
+	src/usage/ledger.o \
+	src/usage/aggregate.o \
 	src/trace/usage.o \
 	src/trace/read.o \
 	src/trace/tree.o \
@@ -81,6 +87,10 @@ SQL_PARTS = \
 	src/span/span.sql \
 	src/buffer/buffer.sql \
 	src/writer/writer.sql \
+	src/usage/usage.sql \
+	src/usage/keep.sql \
+	src/usage/query.sql \
+	src/usage/starter.sql \
 	src/trace/trace.sql \
 	src/schema/schema.sql \
 	src/schema/tool.sql \
@@ -91,10 +101,11 @@ METASCHEMAS_H = src/schema/metaschema.h
 
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
 
-REGRESS = recording identity transactional temporal errors guc storage \
+REGRESS = recording identity transactional temporal errors guc storage usage usage_random \
 	trace trace_oracle trace_search trace_text \
 	patterns formats encoding tools tools_doc schema schema_doc schema_hostile privileges catalog
-ISOLATION = end_end end_create create_twice end_before_flush cancel_end transactional_end registry_change
+ISOLATION = end_end end_create create_twice end_before_flush cancel_end transactional_end \
+	registry_change usage_cover
 REGRESS_OPTS = --load-extension=plpgsql
 ISOLATION_OPTS = --inputdir=test/isolation --outputdir=output_iso
 TAP_TESTS = 1

@@ -38,7 +38,7 @@ ORDER BY p.oid::regprocedure::text COLLATE "C";
 -- neither C nor with a fixed path
 SELECT p.oid::regprocedure AS unsafe
 FROM members AS m JOIN pg_proc AS p ON m.classid = 'pg_proc'::regclass AND p.oid = m.objid JOIN pg_language AS l ON l.oid = p.prolang
-WHERE l.lanname <> 'c' AND p.proconfig IS DISTINCT FROM '{"search_path=pg_catalog, pg_temp"}'
+WHERE l.lanname <> 'c' AND p.prokind <> 'a' AND p.proconfig IS DISTINCT FROM '{"search_path=pg_catalog, pg_temp"}'
 ORDER BY 1;
 -- open to PUBLIC, or to anybody but the owner
 SELECT p.oid::regprocedure AS open, a.grantee::regrole
@@ -76,7 +76,7 @@ SELECT a.attname, format_type(a.atttypid, a.atttypmod) AS type
 FROM pg_type AS t JOIN pg_attribute AS a ON a.attrelid = t.typrelid
 WHERE t.oid = 'flowmaestro.span_context'::regtype ORDER BY a.attnum;
 SELECT pg_get_partkeydef('flowmaestro.execution_spans'::regclass);
-SELECT tgname FROM pg_trigger AS t JOIN members AS m ON m.classid = 'pg_class'::regclass AND m.objid = t.tgrelid ORDER BY 1;
+SELECT tgname FROM pg_trigger AS t JOIN members AS m ON m.classid = 'pg_class'::regclass AND m.objid = t.tgrelid WHERE NOT t.tgisinternal ORDER BY 1;
 -- the extension makes no partition
 SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = 'flowmaestro.execution_spans'::regclass;
 

@@ -23,6 +23,7 @@
 #include "schema/cache.h"
 #include "schema/registry.h"
 #include "span/payload.h"
+#include "usage/ledger.h"
 #include "writer/database.h"
 #include "writer/launcher.h"
 #include "writer/partition.h"
@@ -196,6 +197,7 @@ _PG_init(void)
 	fms_buffer_watch_table();
 	fms_transaction_watch();
 	fms_registry_watch();
+	fms_ledger_watch();
 	if (preloading && !IsBinaryUpgrade)
 		join_server();
 }

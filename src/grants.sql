@@ -24,7 +24,9 @@ BEGIN
         flowmaestro.validate_tool_input(text, jsonb),
         flowmaestro.validate_tool_output(text, jsonb),
         flowmaestro.coerce_tool_arguments(text, jsonb),
-        flowmaestro.validate_tool_call(text, jsonb, bool, uuid, uuid)
+        flowmaestro.validate_tool_call(text, jsonb, bool, uuid, uuid),
+        flowmaestro.check_budget(text, numeric, interval),
+        flowmaestro.release_budget(text)
         TO %s', role);
     EXECUTE format('GRANT EXECUTE ON FUNCTION
         flowmaestro.jsonschema_registry_is_valid(jsonb, jsonb, text, bool),
@@ -35,7 +37,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.grant_writer(pg_catalog.regrole) IS
-    'let a role record spans of its own, end any span, and validate tool calls; it can read tools and schemas, but no span';
+    'let a role record spans of its own, end any span, validate tool calls and spend budgets; it can read tools and schemas, but no span';
 
 CREATE FUNCTION @extschema@.grant_reader(role pg_catalog.regrole)
 RETURNS pg_catalog.void
@@ -62,10 +64,24 @@ BEGIN
         flowmaestro.jsonschema_registry_validate(jsonb, jsonb, text, bool, int4),
         flowmaestro.jsonschema_registry_check(jsonb, text)
         TO %s', role);
+    EXECUTE format('GRANT SELECT ON flowmaestro.span_usage, flowmaestro.token_usage_hourly, flowmaestro.token_usage_daily,
+        flowmaestro.model_prices, flowmaestro.repricings, flowmaestro.budgets, flowmaestro.budget_reservations TO %s', role);
+    EXECUTE format('GRANT EXECUTE ON FUNCTION
+        flowmaestro.usage_of(jsonb), flowmaestro.span_cost(text, text, text, timestamptz, int8[]),
+        flowmaestro.token_usage_step(int8[], jsonb), flowmaestro.token_usage_combine(int8[], int8[]),
+        flowmaestro.token_usage_final(int8[]), flowmaestro.token_usage_agg(jsonb),
+        flowmaestro.usage_durations_of(int8), flowmaestro.usage_durations_add(int4[], int4[]),
+        flowmaestro.usage_durations_sum(int4[]), flowmaestro.usage_percentile(int4[], float8),
+        flowmaestro.token_usage_filter(jsonb),
+        flowmaestro.token_usage_sources(bool, bool, bool, timestamptz, timestamptz, text),
+        flowmaestro.token_usage(text[], timestamptz, timestamptz, jsonb),
+        flowmaestro.get_token_usage(text, timestamptz, timestamptz), flowmaestro.trace_token_usage(uuid),
+        flowmaestro.recount_usage(tstzrange), flowmaestro.kept_spans(), flowmaestro.check_token_usage(tstzrange),
+        flowmaestro.check_budget(text, numeric, interval) TO %s', role);
 END
 $$;
 COMMENT ON FUNCTION @extschema@.grant_reader(pg_catalog.regrole) IS
-    'let a role read all spans, the running ones and the counters';
+    'let a role read all spans, the running ones, the counters, and what tokens were used';
 
 -- functions are open to PUBLIC when made: close every one of this extension
 DO $$

@@ -34,6 +34,7 @@
 #include "span/payload.h"
 #include "trace/read.h"
 #include "trace/tree.h"
+#include "usage/tokens.h"
 
 #define FIRST_CAPACITY 64
 #define MOST_SPANS 5000000		/* of a tree; each takes about 600 bytes */
@@ -169,7 +170,7 @@ receive(TupleTableSlot *slot, DestReceiver *self)
 	keep_times(tree, span, slot);
 	if (VARSIZE_ANY_EXHDR(span->name) == 0)
 		span->odd |= FMS_NO_START;
-	if (fms_usage_is_model_call(VARDATA_ANY(span->span_type), VARSIZE_ANY_EXHDR(span->span_type)))
+	if (fms_tokens_is_model_call(VARDATA_ANY(span->span_type), VARSIZE_ANY_EXHDR(span->span_type)))
 		fms_usage_read(slot->tts_values[ATTRIBUTES], &span->own_usage);
 	MemoryContextSwitchTo(old);
 	return true;

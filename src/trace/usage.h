@@ -19,7 +19,6 @@ typedef struct FmsUsage
 	Numeric		cost;			/* NULL if there is none */
 } FmsUsage;
 
-extern bool fms_usage_is_model_call(const char *span_type, int length);
 extern void fms_usage_read(Datum attributes, FmsUsage *usage);
 extern void fms_usage_add(FmsUsage *sum, const FmsUsage *part);
 

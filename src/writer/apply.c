@@ -18,6 +18,9 @@
  * Applying a row twice changes nothing but the events column, which the
  * writer's progress row and the transaction around a batch take care of.
  *
+ * What the spans are after a batch goes on to the ledger of model calls, in
+ * the same (sub)transaction: what the table refuses is not counted either.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -33,6 +36,7 @@
 
 #include "compat.h"
 #include "buffer/buffer.h"
+#include "usage/store.h"
 #include "writer/apply.h"
 #include "writer/lookup.h"
 #include "writer/partition.h"
@@ -91,7 +95,8 @@ static const char *const upsert =
 	"WHERE (" STUB_FILLED ") "
 	"OR (s.status OPERATOR(pg_catalog.=) 'started' AND excluded.status OPERATOR(pg_catalog.<>) 'started') "
 	"OR ((excluded.attributes OPERATOR(pg_catalog.<>) '{}' OR excluded.events IS NOT NULL) "
-	"AND (excluded.status OPERATOR(pg_catalog.=) 'started' OR excluded.name OPERATOR(pg_catalog.<>) ''))";
+	"AND (excluded.status OPERATOR(pg_catalog.=) 'started' OR excluded.name OPERATOR(pg_catalog.<>) '')) "
+	"RETURNING " FMS_STORE_SPAN("");
 
 /* the stub that waits for a start under the span's own id */
 static const char *const take_stub =
@@ -254,13 +259,61 @@ lock_partition(Oid partition)
 						get_rel_name(partition))));
 }
 
+/* What a span is after its row, which made its id, was inserted. */
+static void
+state_of_row(const FmsRow *row, FmsSpanState *span)
+{
+	span->trace_id = row->trace_id;
+	span->span_id = row->span_id;
+	span->has_parent = row->has_parent;
+	span->parent_span_id = row->parent_span_id;
+	span->arrived = true;
+	span->fresh = true;
+	span->model_call = fms_tokens_is_model_call(row->type.data, row->type.length);
+	span->status = row->status;
+	span->started_at = row->started_at;
+	span->ended_at = row->ended_at;
+	span->type = row->type;
+	span->entity = row->entity;
+	span->attributes = row->attributes;
+}
+
 /*
- * Write a group of rows of one partition, as its owner.  Returns how many
- * rows were inserted or changed.
+ * What the spans of a group are after it was written, in a context; connected
+ * to SPI.  Returns how many: stubs are left out, and rows that did not change.
+ */
+static int
+states_of_group(FmsRow **rows, int count, FmsSpanState *spans, MemoryContext context)
+{
+	MemoryContext old;
+	int			n = 0;
+
+	if (rows[0]->fresh)
+	{
+		for (int i = 0; i < count; i++)
+			state_of_row(rows[i], &spans[i]);
+		return count;
+	}
+	old = MemoryContextSwitchTo(context);
+	for (int i = 0; i < SPI_processed; i++)
+	{
+		fms_store_read_span(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, &spans[n]);
+		spans[n].arrived = rows[0]->has_start;
+		if (spans[n].type.length > 0)
+			n++;
+	}
+	MemoryContextSwitchTo(old);
+	return n;
+}
+
+/*
+ * Write a group of rows of one partition, as its owner.  Adds to *spans what
+ * they are now.  Returns how many rows were inserted or changed.
  */
 static uint64
-write_group(FmsRow **rows, int count)
+write_group(FmsRow **rows, int count, FmsSpanState *spans, int *span_count)
 {
+	MemoryContext context = CurrentMemoryContext;
 	FmsOwnerScope scope;
 	uint64		processed;
 	int			rc;
@@ -279,8 +332,9 @@ write_group(FmsRow **rows, int count)
 		group = NULL;
 	}
 	PG_END_TRY();
-	if (rc != SPI_OK_INSERT)
+	if (rc != SPI_OK_INSERT && rc != SPI_OK_INSERT_RETURNING)
 		elog(ERROR, "write of spans failed: %s", SPI_result_code_string(rc));
+	*span_count += states_of_group(rows, count, spans + *span_count, context);
 	fms_table_leave(&scope);
 	return processed;
 }
@@ -428,6 +482,8 @@ complete_row(const FmsRow *row, FmsApplied *applied)
 void
 fms_apply(FmsRow **rows, int count, FmsApplied *applied)
 {
+	FmsSpanState *spans = palloc0(sizeof(FmsSpanState) * count);
+	int			span_count = 0;
 	int			next;
 
 	for (int i = 0; i < count; i++)
@@ -445,10 +501,11 @@ fms_apply(FmsRow **rows, int count, FmsApplied *applied)
 
 		for (next = i + 1; next < count && same_group(rows[i], rows[next]); next++)
 			;
-		processed = write_group(rows + i, next - i);
+		processed = write_group(rows + i, next - i, spans, &span_count);
 		if (rows[i]->has_start)
 			applied->written += processed;
 		else
 			applied->updated += processed;
 	}
+	fms_ledger_written(spans, span_count);
 }

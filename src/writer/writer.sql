@@ -163,6 +163,7 @@ BEGIN
         $q$, source) USING day;
         GET DIAGNOSTICS n = ROW_COUNT;
         total := total + n;
+        PERFORM flowmaestro.rebuild_token_usage(tstzrange(day, day + interval '24 hours'));
     END LOOP;
     INSERT INTO flowmaestro.span_id_forms (form)
     SELECT f.form FROM unnest('{far,foreign}'::text[]) AS f (form)

@@ -189,6 +189,48 @@ bench_trace() {
 	sql -v runs="$RUNS" -f test/bench/trace.sql
 }
 
+# CPU microseconds of the writer for each span of a mix: type of the model
+# calls, how many of five spans they are, number of users.
+cpu_of_mix() {
+	local pid before
+	sql -c "TRUNCATE flowmaestro.execution_spans, flowmaestro.span_usage, flowmaestro.token_usage_hourly, flowmaestro.token_usage_daily; CHECKPOINT"
+	sql -c "SELECT flowmaestro.create_span('warm', 'up'); SELECT flowmaestro.flush()" >/dev/null
+	pid=$(sql -c "SELECT writer_pid FROM flowmaestro.stats")
+	before=$(cpu_of "$pid")
+	sql -v type="$1" -v calls="$2" -v users="$3" -f test/bench/usage_mix.sql >/dev/null
+	awk -v a="$before" -v b="$(cpu_of "$pid")" 'BEGIN { print (b - a) * 1e6 / 100000 }'
+}
+
+# What the ledger and its rollups cost the writer: the same spans with their
+# calls under a type that is no model call.
+compare_mix() {
+	local without counted i
+	rm -f "$WORKSPACE"/mix_*
+	for ((i = 0; i < RUNS; i++)); do
+		cpu_of_mix other_generation "$2" "$3" >>"$WORKSPACE/mix_without"
+		cpu_of_mix model_generation "$2" "$3" >>"$WORKSPACE/mix_counted"
+	done
+	without=$(median <"$WORKSPACE/mix_without")
+	counted=$(median <"$WORKSPACE/mix_counted")
+	printf '    %-52s %8.1f\n' "$1, not counted" "$without" "$1, counted" "$counted"
+	awk -v a="$without" -v b="$counted" -v goal="$4" 'BEGIN { printf "    part of the writer that is upkeep = %.1f %% %s\n", (b - a) / b * 100, goal }'
+}
+
+# Tokens and cost: upkeep, and questions about a month of 5 million spans.
+bench_usage() {
+	progress "usage: CPU us of the writer a span of 1 KB"
+	sql -c "SELECT flowmaestro.load_model_prices(flowmaestro.starter_model_prices())" >/dev/null
+	compare_mix "one span in five a call, 250 users" 1 250 "(goal <= 15 %)"
+	compare_mix "four in five, each with a user of its own" 4 1000000 ""
+	progress "usage: 5 million spans are written first, which takes minutes"
+	sql -c "TRUNCATE flowmaestro.execution_spans, flowmaestro.span_usage, flowmaestro.token_usage_hourly, flowmaestro.token_usage_daily"
+	sql -f test/bench/usage_setup.sql >/dev/null
+	sql -c "CREATE TABLE original.calls AS SELECT attributes FROM flowmaestro.execution_spans WHERE span_type = 'model_generation' LIMIT 1000000" -c "VACUUM ANALYZE original.calls"
+	sql -c "SELECT 'rows: ' || count(*) || ' entries, ' || (SELECT count(*) FROM flowmaestro.token_usage_hourly) || ' hourly, ' || (SELECT count(*) FROM flowmaestro.token_usage_daily) || ' daily'
+		FROM flowmaestro.span_usage" | sed 's/^/    /'
+	sql -v runs="$RUNS" -f test/bench/usage.sql 2>&1 | sed -n 's/.*INFO:  /    /p'
+}
+
 open_workspace
 build_extension
 make_here "$WORKSPACE/log/noop.log" -C test/bench -f noop.mk
@@ -200,6 +242,6 @@ shared_buffers = 512MB
 commit_siblings = 0
 CONF
 sql -v noop="$WORKSPACE/src/test/bench/noop" -f test/bench/setup.sql
-for part in ${PARTS:-caller end_to_end writer indexes trace schema}; do
+for part in ${PARTS:-caller end_to_end writer indexes trace schema usage}; do
 	"bench_$part"
 done

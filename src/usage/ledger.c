@@ -1,0 +1,768 @@
+/*-------------------------------------------------------------------------
+ *
+ * ledger.c
+ *	  Which model calls count, kept right whatever the order of arrival.
+ *
+ * span_usage has an entry for each model call that has ended or tells what it
+ * used.  A call counts unless a model call below it in its trace carries
+ * tokens or a cost: then its own numbers are the sum of those, told twice.
+ * The rollups are the sums of the entries that count, changed by the
+ * difference between an entry's old and new form in the same transaction.
+ *
+ * To cover: a call that begins to carry usage walks up through its parents and
+ * covers every model call on the way, also one that carries nothing (yet),
+ * which gets an entry for it.  The walk goes from row to row of the trace, of
+ * any type.  Where the next one is not in the table, the call waits for it
+ * (waits_for); when its row arrives, the walk goes on.  So these hold after
+ * every transaction, by induction over its writes:
+ *
+ *	(1) if m carries usage and a chain of rows leads up from m to the model call
+ *		a, then a is covered;
+ *	(2) if the chain ends at a row that is not there, an entry below it waits
+ *		for that row.
+ *
+ * A new row extends chains only at its own place, where (2) tells who waits.
+ * A walk stops at a call that is covered already: by (1) and (2) all above it
+ * is covered, or waited for by the entry that covered it.  For the same reason
+ * a walk stops where another one of the same batch has passed; this also ends
+ * a walk through parents that form a circle.  A row's parent never changes,
+ * but for a stub that gets its start, which is then a row that arrives.
+ *
+ * Two transactions that write into one trace at a time do not see each other's
+ * rows.  So the work is done under a lock on the trace, at the end of the
+ * transaction, and sees all that was committed before: the second one finds
+ * the entries that wait for its rows, and the rows that its entries lead to.
+ * A session's lock lasts from there to its commit, never while an application
+ * thinks.  The writer, whose transaction is its own, does the work with each
+ * batch that it applies.
+ *
+ * A call that carried usage and no longer does (a later attribute replaced a
+ * number by something else) may uncover others: all of its trace walk anew.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "nodes/pg_list.h"
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "buffer/buffer.h"
+#include "usage/prices.h"
+#include "usage/store.h"
+#include "writer/apply.h"
+
+#define EXPECTED_SPANS 256		/* of a batch, to begin with */
+#define NEAR (2 * USECS_PER_DAY)	/* of a batch: where parents are looked for first */
+
+static const char default_currency[] = "USD";	/* of a cost that was given */
+
+/* a span that the batch touches */
+typedef struct CallNode
+{
+	FmsSpanKey	key;			/* hash key */
+	bool		present;		/* it is in the table */
+	bool		asked;			/* the table was asked for it */
+	bool		model_call;
+	bool		has_parent;
+	bool		passed;			/* a walk of this batch went through it */
+	bool		old_known;		/* the ledger was asked for its entry */
+	bool		walking;		/* it walks in this batch */
+	bool		changed;		/* "entry" has to be written */
+	pg_uuid_t	parent_span_id;
+	TimestampTz started_at;
+	FmsEntry   *old;			/* its entry as it is in the ledger, or NULL */
+	FmsEntry   *entry;			/* and as it shall be */
+} CallNode;
+
+/* a call on its way up */
+typedef struct Walk
+{
+	CallNode	   *from;
+	pg_uuid_t	next;
+} Walk;
+
+typedef struct Batch
+{
+	HTAB	   *nodes;
+	List	   *changed;		/* nodes whose entries have changed */
+	List	   *walks;
+	List	   *lost;			/* nodes that carry usage no longer */
+	List	   *reservations;	/* text datums */
+	TimestampTz from;			/* where the spans lie */
+	TimestampTz until;
+} Batch;
+
+/* spans that the current transaction wrote; in its memory context */
+static FmsSpanState *written = NULL;
+static int	written_count = 0;
+static int	written_room = 0;
+
+/* The node of a span, made if it is new. */
+static CallNode *
+node_of(Batch *batch, const pg_uuid_t *trace_id, const pg_uuid_t *span_id)
+{
+	FmsSpanKey	key = {*trace_id, *span_id};
+	bool		found;
+	CallNode	   *node = hash_search(batch->nodes, &key, HASH_ENTER, &found);
+
+	if (!found)
+		memset((char *) node + sizeof(FmsSpanKey), 0, sizeof(CallNode) - sizeof(FmsSpanKey));
+	return node;
+}
+
+/* Take over what a span's row says. */
+static void
+note_span(CallNode *node, const FmsSpanState *span)
+{
+	node->present = true;
+	node->asked = true;
+	node->model_call = span->model_call;
+	node->has_parent = span->has_parent;
+	node->parent_span_id = span->parent_span_id;
+	node->started_at = span->started_at;
+}
+
+/* A text that is never NULL: absent becomes empty. */
+static FmsPart
+or_empty(FmsPart text)
+{
+	return text.data == NULL ? (FmsPart) {"", 0} : text;
+}
+
+/* Give an entry its cost: the one that was given, else by the price list. */
+static void
+set_cost(FmsEntry *entry, const FmsTokens *tokens)
+{
+	const FmsPrice *price;
+
+	entry->text[FMS_LEDGER_CURRENCY] = (FmsPart) {"", 0};
+	if (tokens->cost != NULL)
+	{
+		entry->cost = tokens->cost;
+		entry->text[FMS_LEDGER_CURRENCY] = (FmsPart) {default_currency, strlen(default_currency)};
+		return;
+	}
+	if (!tokens->has_tokens)
+		return;
+	price = fms_prices_find(&entry->text[FMS_LEDGER_PROVIDER], &entry->text[FMS_LEDGER_MODEL],
+							&entry->text[FMS_LEDGER_REQUEST_MODEL], entry->started_at);
+	if (price == NULL)
+		return;
+	entry->cost = fms_prices_cost(price, tokens->count);
+	entry->text[FMS_LEDGER_CURRENCY] = price->currency;
+	entry->has_price = true;
+	entry->price_id = price->id;
+}
+
+/* Set the texts that a call's usage is counted under. */
+static void
+set_texts(FmsEntry *entry, const FmsSpanState *span, const FmsTokens *tokens)
+{
+	FmsPart		response = tokens->text[FMS_USAGE_RESPONSE_MODEL];
+	FmsPart		request = tokens->text[FMS_USAGE_REQUEST_MODEL];
+	FmsPart		entity = span->entity;
+
+	entry->text[FMS_LEDGER_TYPE] = span->type;
+	if (entity.data == NULL || entity.length == 0)
+		entity = or_empty(tokens->text[FMS_USAGE_ENTITY]);
+	entry->text[FMS_LEDGER_ENTITY] = entity;
+	entry->text[FMS_LEDGER_USER] = or_empty(tokens->text[FMS_USAGE_USER]);
+	entry->text[FMS_LEDGER_SESSION] = or_empty(tokens->text[FMS_USAGE_SESSION]);
+	entry->text[FMS_LEDGER_WORKFLOW] = or_empty(tokens->text[FMS_USAGE_WORKFLOW]);
+	entry->text[FMS_LEDGER_PROVIDER] = or_empty(tokens->text[FMS_USAGE_PROVIDER]);
+	entry->text[FMS_LEDGER_MODEL] = or_empty(response.data != NULL ? response : request);
+	entry->text[FMS_LEDGER_REQUEST_MODEL] = or_empty(request);
+}
+
+/* The entry of a model call as its row is now. */
+static FmsEntry *
+make_entry(const FmsSpanState *span, const FmsTokens *tokens)
+{
+	FmsEntry   *entry = palloc0(sizeof(FmsEntry));
+
+	entry->trace_id = span->trace_id;
+	entry->span_id = span->span_id;
+	entry->has_parent = span->has_parent;
+	entry->parent_span_id = span->parent_span_id;
+	entry->started_at = span->started_at;
+	entry->ended = span->status != FMS_STATUS_STARTED;
+	entry->failed = span->status == FMS_STATUS_FAILED;
+	entry->carries = fms_tokens_present(tokens);
+	entry->ignored = tokens->ignored;
+	memcpy(entry->count, tokens->count, sizeof(entry->count));
+	if (entry->ended)
+		entry->duration_us = Max(span->ended_at - span->started_at, 0);
+	set_texts(entry, span, tokens);
+	set_cost(entry, tokens);
+	return entry;
+}
+
+/* The entry of a call that carries nothing, for that it is covered. */
+static FmsEntry *
+make_covered_entry(const CallNode *node)
+{
+	FmsEntry   *entry = palloc0(sizeof(FmsEntry));
+
+	entry->trace_id = node->key.trace_id;
+	entry->span_id = node->key.span_id;
+	entry->has_parent = node->has_parent;
+	entry->parent_span_id = node->parent_span_id;
+	entry->started_at = node->started_at;
+	for (int i = 0; i < FMS_LEDGER_TEXTS; i++)
+		entry->text[i] = (FmsPart) {"", 0};
+	return entry;
+}
+
+/* Say that a node's entry has to be written. */
+static void
+mark_changed(Batch *batch, CallNode *node)
+{
+	if (!node->changed)
+		batch->changed = lappend(batch->changed, node);
+	node->changed = true;
+}
+
+/* Ask the ledger for the entries of nodes that may have one. */
+static void
+fetch_entries(Batch *batch, List *nodes)
+{
+	int			count = 0;
+	int			found;
+	FmsSpanKey *keys = palloc(sizeof(FmsSpanKey) * Max(list_length(nodes), 1));
+	FmsEntry   *entries;
+	ListCell   *cell;
+
+	foreach(cell, nodes)
+	{
+		CallNode	   *node = lfirst(cell);
+
+		if (!node->old_known)
+			keys[count++] = node->key;
+		node->old_known = true;
+	}
+	if (count == 0)
+		return;
+	entries = fms_store_entries(keys, count, &found);
+	for (int i = 0; i < found; i++)
+	{
+		CallNode	   *node = node_of(batch, &entries[i].trace_id, &entries[i].span_id);
+
+		node->old = &entries[i];
+		if (node->entry == NULL)
+		{
+			node->entry = palloc(sizeof(FmsEntry));
+			*node->entry = entries[i];
+		}
+	}
+}
+
+/* A call begins its walk, or goes on with it. */
+static void
+begin_walk(Batch *batch, CallNode *from, const pg_uuid_t *next)
+{
+	Walk	   *walk = palloc(sizeof(Walk));
+
+	walk->from = from;
+	walk->next = *next;
+	from->entry->waits = false;
+	from->walking = true;
+	batch->walks = lappend(batch->walks, walk);
+}
+
+/* Whether two entries have the same parent. */
+static bool
+same_parent(const FmsEntry *a, const FmsEntry *b)
+{
+	return a->has_parent == b->has_parent &&
+		(!a->has_parent || memcmp(&a->parent_span_id, &b->parent_span_id, UUID_LEN) == 0);
+}
+
+/*
+ * Bring a model call's entry in line with its row.  The old entry's cover and
+ * walk stay; the call walks if it did not before.
+ */
+static void
+renew_entry(Batch *batch, CallNode *node, FmsEntry *entry)
+{
+	FmsEntry   *old = node->old;
+	bool		walked = false;
+
+	node->entry = entry;
+	if (old != NULL)
+	{
+		entry->covered = old->covered;
+		entry->waits = old->waits;
+		entry->waits_for = old->waits_for;
+		walked = old->carries && same_parent(old, entry);
+		if (old->carries && !entry->carries)
+			batch->lost = lappend(batch->lost, node);
+	}
+	if (old == NULL && !entry->ended && !entry->carries)
+	{
+		node->entry = NULL;
+		return;
+	}
+	mark_changed(batch, node);
+	if (entry->carries && entry->has_parent && !walked)
+		begin_walk(batch, node, &entry->parent_span_id);
+}
+
+/* Take the spans of a batch in, and bring the entries of its model calls in line. */
+static void
+take_spans(Batch *batch, const FmsSpanState *spans, int count)
+{
+	List	   *nodes = NIL;
+	ListCell   *cell;
+	int			i = 0;
+
+	for (int n = 0; n < count; n++)
+	{
+		CallNode	   *node = node_of(batch, &spans[n].trace_id, &spans[n].span_id);
+
+		note_span(node, &spans[n]);
+		node->old_known |= spans[n].fresh;
+		if (spans[n].model_call)
+			nodes = lappend(nodes, node);
+		batch->from = Min(batch->from, spans[n].started_at);
+		batch->until = Max(batch->until, spans[n].started_at);
+	}
+	fetch_entries(batch, nodes);
+	foreach(cell, nodes)
+	{
+		FmsTokens	tokens;
+		FmsPart    *reservation;
+
+		while (!spans[i].model_call)
+			i++;
+		CHECK_FOR_INTERRUPTS();
+		fms_tokens_read(spans[i].attributes, &tokens);
+		renew_entry(batch, lfirst(cell), make_entry(&spans[i], &tokens));
+		reservation = &tokens.text[FMS_USAGE_RESERVATION];
+		/* what is reserved stays so until the spending is known */
+		if (reservation->data != NULL && (fms_tokens_present(&tokens) ||
+										  spans[i].status != FMS_STATUS_STARTED))
+			batch->reservations = lappend(batch->reservations,
+										  DatumGetPointer(fms_table_text(reservation)));
+		i++;
+	}
+}
+
+/* Have all calls of the traces walk anew in which one no longer carries usage. */
+static void
+restart_traces(Batch *batch)
+{
+	FmsSpanKey *keys = palloc(sizeof(FmsSpanKey) * list_length(batch->lost));
+	FmsEntry   *entries;
+	int			found;
+
+	for (int i = 0; i < list_length(batch->lost); i++)
+		keys[i] = ((CallNode *) list_nth(batch->lost, i))->key;
+	entries = fms_store_trace_entries(keys, list_length(batch->lost), &found);
+	for (int i = 0; i < found; i++)
+	{
+		CallNode	   *node = node_of(batch, &entries[i].trace_id, &entries[i].span_id);
+
+		if (node->old == NULL)
+		{
+			node->old_known = true;
+			node->old = &entries[i];
+			node->entry = palloc(sizeof(FmsEntry));
+			*node->entry = entries[i];
+		}
+		node->entry->covered = false;
+		mark_changed(batch, node);
+		if (node->entry->carries && node->entry->has_parent && !node->walking)
+			begin_walk(batch, node, &node->entry->parent_span_id);
+	}
+}
+
+/* Let the walks go on that wait for spans that have arrived. */
+static void
+wake_waiting(Batch *batch, const FmsSpanState *spans, int count)
+{
+	FmsSpanKey *keys = palloc(sizeof(FmsSpanKey) * Max(count, 1));
+	int			arrived = 0;
+	int			found;
+	FmsEntry   *entries;
+
+	for (int i = 0; i < count; i++)
+	{
+		if (spans[i].arrived)
+			keys[arrived++] = (FmsSpanKey) {spans[i].trace_id, spans[i].span_id};
+	}
+	if (arrived == 0)
+		return;
+	entries = fms_store_waiting(keys, arrived, &found);
+	for (int i = 0; i < found; i++)
+	{
+		CallNode	   *node = node_of(batch, &entries[i].trace_id, &entries[i].span_id);
+
+		if (node->old == NULL)
+		{
+			node->old_known = true;
+			node->old = &entries[i];
+			node->entry = palloc(sizeof(FmsEntry));
+			*node->entry = entries[i];
+		}
+		/* a call of the batch can have begun anew */
+		if (node->walking || !node->entry->waits)
+			continue;
+		begin_walk(batch, node, &node->entry->waits_for);
+		mark_changed(batch, node);
+	}
+}
+
+/* Ask the table for spans, between two times. */
+static void
+fetch_spans(Batch *batch, const FmsSpanKey *keys, int count, TimestampTz from, TimestampTz until)
+{
+	int			found;
+	FmsSpanState *spans = fms_store_spans(keys, count, from, until, false, &found);
+
+	for (int i = 0; i < found; i++)
+		note_span(node_of(batch, &spans[i].trace_id, &spans[i].span_id), &spans[i]);
+}
+
+/* Find out about the spans that the walks come to next: near the batch first. */
+static void
+look_ahead(Batch *batch)
+{
+	FmsSpanKey *keys = palloc(sizeof(FmsSpanKey) * list_length(batch->walks));
+	int			count = 0;
+	int			left = 0;
+	ListCell   *cell;
+
+	foreach(cell, batch->walks)
+	{
+		Walk	   *walk = lfirst(cell);
+		CallNode	   *node = node_of(batch, &walk->from->key.trace_id, &walk->next);
+
+		if (!node->asked)
+			keys[count++] = node->key;
+		node->asked = true;
+	}
+	if (count > 0)
+		fetch_spans(batch, keys, count, batch->from - NEAR, batch->until + NEAR);
+	for (int i = 0; i < count; i++)
+	{
+		if (!node_of(batch, &keys[i].trace_id, &keys[i].span_id)->present)
+			keys[left++] = keys[i];
+	}
+	if (left > 0)
+		fetch_spans(batch, keys, left, DT_NOBEGIN, DT_NOEND);
+}
+
+/* Ask the ledger about the model calls that the walks come to next. */
+static void
+look_ahead_entries(Batch *batch)
+{
+	List	   *calls = NIL;
+	ListCell   *cell;
+
+	foreach(cell, batch->walks)
+	{
+		Walk	   *walk = lfirst(cell);
+		CallNode	   *node = node_of(batch, &walk->from->key.trace_id, &walk->next);
+
+		if (node->present && node->model_call && !node->old_known)
+			calls = lappend(calls, node);
+	}
+	fetch_entries(batch, calls);
+}
+
+/* Do one step of a walk; false at its end. */
+static bool
+step(Batch *batch, Walk *walk)
+{
+	CallNode	   *node = node_of(batch, &walk->from->key.trace_id, &walk->next);
+
+	if (!node->present)
+	{
+		walk->from->entry->waits = true;
+		walk->from->entry->waits_for = walk->next;
+		return false;
+	}
+	if (node == walk->from || node->passed)
+		return false;
+	node->passed = true;
+	if (node->model_call)
+	{
+		if (node->entry == NULL)
+			node->entry = make_covered_entry(node);
+		if (node->entry->covered)
+			return false;
+		node->entry->covered = true;
+		mark_changed(batch, node);
+	}
+	walk->next = node->parent_span_id;
+	return node->has_parent;
+}
+
+/* Walk all walks to their ends, one step of each at a time. */
+static void
+walk_up(Batch *batch)
+{
+	while (batch->walks != NIL)
+	{
+		ListCell   *cell;
+		List	   *going = NIL;
+
+		CHECK_FOR_INTERRUPTS();
+		look_ahead(batch);
+		look_ahead_entries(batch);
+		foreach(cell, batch->walks)
+		{
+			if (step(batch, lfirst(cell)))
+				going = lappend(going, lfirst(cell));
+		}
+		list_free(batch->walks);
+		batch->walks = going;
+	}
+}
+
+/* Write the entries that changed, and post the differences to the rollups. */
+static void
+write_changes(Batch *batch)
+{
+	int			count = list_length(batch->changed);
+	FmsEntry  **inserted = palloc(sizeof(FmsEntry *) * Max(count, 1));
+	FmsEntry  **updated = palloc(sizeof(FmsEntry *) * Max(count, 1));
+	FmsPosting *postings = palloc(sizeof(FmsPosting) * Max(2 * count, 1));
+	int			n_inserted = 0;
+	int			n_updated = 0;
+	int			n_postings = 0;
+	ListCell   *cell;
+
+	foreach(cell, batch->changed)
+	{
+		CallNode	   *node = lfirst(cell);
+
+		if (node->old != NULL)
+			updated[n_updated++] = node->entry;
+		else
+			inserted[n_inserted++] = node->entry;
+		if (fms_entry_counts(node->old))
+			postings[n_postings++] = (FmsPosting) {node->old, -1};
+		if (fms_entry_counts(node->entry))
+			postings[n_postings++] = (FmsPosting) {node->entry, 1};
+	}
+	fms_store_write(inserted, n_inserted, updated, n_updated);
+	fms_rollup_post(postings, n_postings);
+}
+
+/* Settle the reservations of the batch's calls. */
+static void
+settle_reservations(Batch *batch)
+{
+	Datum	   *ids = palloc(sizeof(Datum) * Max(list_length(batch->reservations), 1));
+	int			count = 0;
+	ListCell   *cell;
+
+	foreach(cell, batch->reservations)
+		ids[count++] = PointerGetDatum(lfirst(cell));
+	fms_store_settle_reservations(ids, count);
+}
+
+/* Make an empty batch in the current memory context. */
+static void
+begin_batch(Batch *batch, int count)
+{
+	HASHCTL		ctl = {0};
+
+	memset(batch, 0, sizeof(*batch));
+	ctl.keysize = sizeof(FmsSpanKey);
+	ctl.entrysize = sizeof(CallNode);
+	ctl.hcxt = CurrentMemoryContext;
+	batch->nodes = hash_create("flowmaestro_spans ledger", Max(count, EXPECTED_SPANS), &ctl,
+							   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	batch->from = DT_NOEND;
+	batch->until = DT_NOBEGIN;
+}
+
+/*
+ * Bring ledger and rollups in line with spans that were written.  Their traces
+ * stay locked until the end of the transaction.
+ */
+static void
+post(const FmsSpanState *spans, int count)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "flowmaestro_spans ledger",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	FmsStoreScope scope;
+	Batch		batch;
+
+	fms_store_lock_traces(spans, count);
+	fms_prices_refresh();
+	begin_batch(&batch, count);
+	fms_store_enter(&scope);
+	MemoryContextSwitchTo(context);
+	take_spans(&batch, spans, count);
+	if (batch.lost != NIL)
+		restart_traces(&batch);
+	wake_waiting(&batch, spans, count);
+	walk_up(&batch);
+	write_changes(&batch);
+	settle_reservations(&batch);
+	fms_store_leave(&scope);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+}
+
+/* Remember spans until the end of the transaction. */
+static void
+remember(const FmsSpanState *spans, int count)
+{
+	if (written_count + count > written_room)
+	{
+		int			room = Max(written_count + count, 2 * written_room);
+		FmsSpanState *grown = MemoryContextAllocHuge(TopTransactionContext, sizeof(FmsSpanState) * room);
+
+		if (written_count > 0)
+			memcpy(grown, written, sizeof(FmsSpanState) * written_count);
+		if (written != NULL)
+			pfree(written);
+		written = grown;
+		written_room = room;
+	}
+	memcpy(written + written_count, spans, sizeof(FmsSpanState) * count);
+	written_count += count;
+}
+
+/*
+ * Rows of spans were written, in the current transaction: count their usage,
+ * now if this is the writer, else before the transaction commits.
+ */
+void
+fms_ledger_written(const FmsSpanState *spans, int count)
+{
+	if (count == 0)
+		return;
+	if (!fms_apply_waits)
+		post(spans, count);
+	else
+		remember(spans, count);
+}
+
+/* Order keys. */
+static int
+compare_keys(const void *a, const void *b)
+{
+	return memcmp(a, b, sizeof(FmsSpanKey));
+}
+
+/*
+ * Count what the transaction wrote, as its rows are now: what a subtransaction
+ * rolled back is not among them.
+ */
+static void
+post_written(void)
+{
+	FmsSpanKey *keys = palloc(sizeof(FmsSpanKey) * written_count);
+	TimestampTz from = DT_NOEND;
+	TimestampTz until = DT_NOBEGIN;
+	FmsStoreScope scope;
+	FmsSpanState *spans;
+	int			count = 0;
+	int			found;
+
+	fms_store_lock_traces(written, written_count);
+	for (int i = 0; i < written_count; i++)
+	{
+		keys[i] = (FmsSpanKey) {written[i].trace_id, written[i].span_id};
+		from = Min(from, written[i].started_at);
+		until = Max(until, written[i].started_at);
+	}
+	qsort(keys, written_count, sizeof(FmsSpanKey), compare_keys);
+	for (int i = 0; i < written_count; i++)
+	{
+		if (count == 0 || compare_keys(&keys[i], &keys[count - 1]) != 0)
+			keys[count++] = keys[i];
+	}
+	fms_store_enter(&scope);
+	spans = fms_store_spans(keys, count, from, until, true, &found);
+	fms_store_leave(&scope);
+	if (found > 0)
+		post(spans, found);
+}
+
+/*
+ * The same in a subtransaction.  An error that is not the caller's must not
+ * take the caller's work along: it is told, and what it leaves uncounted is put
+ * right by rebuild_token_usage().
+ */
+static void
+post_before_commit(void)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	int			isolation = XactIsoLevel;
+
+	BeginInternalSubTransaction(NULL);
+	PushActiveSnapshot(GetTransactionSnapshot());
+	PG_TRY();
+	{
+		post_written();
+		PopActiveSnapshot();
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		XactIsoLevel = isolation;
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION ||
+			ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_TRANSACTION_ROLLBACK)
+			PG_RE_THROW();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		ereport(WARNING,
+				(errcode(error->sqlerrcode),
+				 errmsg("usage of tokens was not counted: %s", error->message),
+				 errhint("Call flowmaestro.rebuild_token_usage() for the time of these spans.")));
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+}
+
+/* Follow the end of transactions. */
+static void
+at_transaction_end(XactEvent event, void *arg)
+{
+	switch (event)
+	{
+		case XACT_EVENT_PRE_COMMIT:
+		case XACT_EVENT_PRE_PREPARE:
+			if (written_count > 0)
+				post_before_commit();
+			break;
+		case XACT_EVENT_COMMIT:
+		case XACT_EVENT_ABORT:
+		case XACT_EVENT_PREPARE:
+			break;
+		default:
+			return;
+	}
+	/* the memory goes with the transaction */
+	written = NULL;
+	written_count = 0;
+	written_room = 0;
+}
+
+/* Count usage at the end of transactions; called once in a process. */
+void
+fms_ledger_watch(void)
+{
+	RegisterXactCallback(at_transaction_end, NULL);
+}

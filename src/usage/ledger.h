@@ -1,0 +1,91 @@
+/*-------------------------------------------------------------------------
+ *
+ * ledger.h
+ *	  The ledger of model calls: which of them count, and for how much.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FMS_USAGE_LEDGER_H
+#define FMS_USAGE_LEDGER_H
+
+#include "span/event.h"
+#include "usage/tokens.h"
+
+/* What a span is after a row of it was written. */
+typedef struct FmsSpanState
+{
+	pg_uuid_t	trace_id;
+	pg_uuid_t	span_id;
+	pg_uuid_t	parent_span_id;
+	bool		has_parent;
+	bool		arrived;		/* its start was written */
+	bool		fresh;			/* nothing of it was there before */
+	bool		model_call;
+	FmsStatus	status;
+	TimestampTz started_at;
+	TimestampTz ended_at;		/* if status is not started */
+	FmsPart		type;			/* this and what follows: of model calls only */
+	FmsPart		entity;
+	Jsonb	   *attributes;
+} FmsSpanState;
+
+/* the texts of an entry that tell what its usage is counted under */
+typedef enum FmsLedgerText
+{
+	FMS_LEDGER_TYPE,
+	FMS_LEDGER_ENTITY,
+	FMS_LEDGER_USER,
+	FMS_LEDGER_SESSION,
+	FMS_LEDGER_WORKFLOW,
+	FMS_LEDGER_PROVIDER,
+	FMS_LEDGER_MODEL,			/* of the response, else of the request */
+	FMS_LEDGER_REQUEST_MODEL,
+	FMS_LEDGER_CURRENCY
+} FmsLedgerText;
+
+#define FMS_LEDGER_TEXTS 9
+
+/* A row of span_usage. */
+typedef struct FmsEntry
+{
+	pg_uuid_t	trace_id;
+	pg_uuid_t	span_id;
+	pg_uuid_t	parent_span_id;
+	pg_uuid_t	waits_for;		/* span above that is not in the table */
+	bool		has_parent;
+	bool		waits;
+	TimestampTz started_at;
+	FmsPart		text[FMS_LEDGER_TEXTS]; /* data is never NULL */
+	bool		ended;
+	bool		failed;
+	bool		carries;		/* tokens or a cost were given */
+	bool		covered;		/* a model call below carries them too */
+	bool		has_price;
+	int64		duration_us;
+	int64		count[FMS_TOKEN_KINDS];
+	int32		ignored;
+	Numeric		cost;			/* or NULL */
+	int64		price_id;
+} FmsEntry;
+
+/* Whether the usage of an entry, which can be NULL, counts. */
+static inline bool
+fms_entry_counts(const FmsEntry *entry)
+{
+	return entry != NULL && !entry->covered && (entry->ended || entry->carries);
+}
+
+/* usage that is added to the rollups, or taken out of them */
+typedef struct FmsPosting
+{
+	const FmsEntry *entry;
+	int			sign;
+} FmsPosting;
+
+extern void fms_ledger_written(const FmsSpanState *spans, int count);
+extern void fms_ledger_watch(void);
+
+/* rollup.c, for ledger.c: connected to SPI as the owner of the tables */
+extern void fms_rollup_post(FmsPosting *postings, int count);
+
+#endif							/* FMS_USAGE_LEDGER_H */

@@ -1,0 +1,530 @@
+/*-------------------------------------------------------------------------
+ *
+ * store.c
+ *	  The statements of the ledger, and locks on its traces.
+ *
+ * Rows go in and come out in binary form: keys as arrays, entries through
+ * pending_usage(), which hands them out from memory.  The planner is told to
+ * join by index, whatever it knows of the tables: a plan made while they were
+ * empty must not be kept for when they are not.
+ *
+ * Who changes what counts in a trace holds a lock for it until the end of the
+ * transaction.  Traces share LOCKS locks, so that a batch of thousands takes
+ * only so many; they are taken in order, and held by a session only while it
+ * commits.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "executor/spi.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+#include "compat.h"
+#include "buffer/buffer.h"
+#include "usage/store.h"
+#include "writer/apply.h"
+
+#define LOCKS 64
+#define LOCK_TRIES 40			/* of a writer, LOCK_PAUSE_US apart */
+#define LOCK_PAUSE_US 5000
+
+#define ENTRY_COLUMNS \
+	"trace_id, span_id, parent_span_id, waits_for, started_at, span_type, entity_id, user_id, " \
+	"session_id, workflow, provider, model, request_model, currency, ended, failed, carries, " \
+	"covered, counted, duration_us, input_tokens, output_tokens, total_tokens, cache_read_tokens, " \
+	"cache_write_tokens, reasoning_tokens, audio_input_tokens, audio_output_tokens, ignored, " \
+	"cost, price_id"
+#define ENTRY_COLUMN_COUNT 31
+
+/* places of columns in ENTRY_COLUMNS */
+enum
+{
+	TRACE_ID, SPAN_ID, PARENT_SPAN_ID, WAITS_FOR, STARTED_AT, FIRST_TEXT,
+	ENDED = FIRST_TEXT + FMS_LEDGER_TEXTS, FAILED, CARRIES, COVERED, COUNTED, DURATION_US,
+	FIRST_COUNT, IGNORED = FIRST_COUNT + FMS_TOKEN_KINDS, COST, PRICE_ID
+};
+
+static const char *const find_entries =
+	"SELECT u.* FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS k (t, s) "
+	"JOIN flowmaestro.span_usage AS u ON u.trace_id OPERATOR(pg_catalog.=) k.t "
+	"AND u.span_id OPERATOR(pg_catalog.=) k.s";
+
+static const char *const find_trace_entries =
+	"SELECT u.* FROM (SELECT DISTINCT k.t FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS k (t, s)) AS k "
+	"JOIN flowmaestro.span_usage AS u ON u.trace_id OPERATOR(pg_catalog.=) k.t";
+
+/* ids made at about the same time are close together: mostly nobody waits between two of them */
+static const char *const any_waits =
+	"SELECT FROM flowmaestro.span_usage AS u WHERE u.waits_for OPERATOR(pg_catalog.>=) $1 "
+	"AND u.waits_for OPERATOR(pg_catalog.<=) $2 LIMIT 1";
+
+static const char *const find_waiting =
+	"SELECT u.* FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS k (t, s) "
+	"JOIN flowmaestro.span_usage AS u ON u.waits_for OPERATOR(pg_catalog.=) k.s "
+	"AND u.trace_id OPERATOR(pg_catalog.=) k.t";
+
+static const char *const find_spans =
+	"SELECT " FMS_STORE_SPAN("$5 AND ") " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS k (t, s) "
+	"JOIN flowmaestro.execution_spans AS s ON s.trace_id OPERATOR(pg_catalog.=) k.t "
+	"AND s.span_id OPERATOR(pg_catalog.=) k.s "
+	"WHERE s.started_at OPERATOR(pg_catalog.>=) $3 AND s.started_at OPERATOR(pg_catalog.<=) $4 "
+	"AND s.name OPERATOR(pg_catalog.<>) ''";
+
+static const char *const insert_entries =
+	"INSERT INTO flowmaestro.span_usage (" ENTRY_COLUMNS ") "
+	"SELECT " ENTRY_COLUMNS " FROM flowmaestro.pending_usage()";
+
+static const char *const update_entries =
+	"UPDATE flowmaestro.span_usage AS u SET (" ENTRY_COLUMNS ") = "
+	"ROW (p.trace_id, p.span_id, p.parent_span_id, p.waits_for, p.started_at, p.span_type, p.entity_id, "
+	"p.user_id, p.session_id, p.workflow, p.provider, p.model, p.request_model, p.currency, p.ended, "
+	"p.failed, p.carries, p.covered, p.counted, p.duration_us, p.input_tokens, p.output_tokens, "
+	"p.total_tokens, p.cache_read_tokens, p.cache_write_tokens, p.reasoning_tokens, "
+	"p.audio_input_tokens, p.audio_output_tokens, p.ignored, p.cost, p.price_id) "
+	"FROM flowmaestro.pending_usage() AS p WHERE u.trace_id OPERATOR(pg_catalog.=) p.trace_id "
+	"AND u.span_id OPERATOR(pg_catalog.=) p.span_id";
+
+static const char *const settle_reservations =
+	"DELETE FROM flowmaestro.budget_reservations AS r "
+	"WHERE r.reservation_id OPERATOR(pg_catalog.=) ANY ($1)";
+
+/* the entries that pending_usage() hands out; NULL outside of a statement */
+static FmsEntry **pending = NULL;
+static int	pending_count = 0;
+
+PG_FUNCTION_INFO_V1(fms_pending_usage);
+PG_FUNCTION_INFO_V1(fms_lock_token_usage);
+
+/* Settings under which the statements are planned; undone with the scope. */
+static const char *const planning[][2] = {
+	{"enable_seqscan", "off"},
+	{"enable_hashjoin", "off"},
+	{"enable_mergejoin", "off"},
+	{"enable_nestloop", "on"},
+	{"enable_indexscan", "on"},
+	{"jit", "off"},
+};
+
+/*
+ * Become the owner of the tables.  Whatever isolation the transaction has, the
+ * statements see what is committed when they begin: the locks on traces, not a
+ * snapshot, keep others away.
+ */
+void
+fms_store_enter(FmsStoreScope *scope)
+{
+	scope->context = CurrentMemoryContext;
+	fms_table_enter(fms_buffer_table(), &scope->owner);
+	for (int i = 0; i < lengthof(planning); i++)
+		(void) set_config_option(planning[i][0], planning[i][1], PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+	scope->isolation = XactIsoLevel;
+	XactIsoLevel = XACT_READ_COMMITTED;
+}
+
+/* Undo fms_store_enter; after an error the caller restores XactIsoLevel. */
+void
+fms_store_leave(FmsStoreScope *scope)
+{
+	XactIsoLevel = scope->isolation;
+	fms_table_leave(&scope->owner);
+	MemoryContextSwitchTo(scope->context);
+}
+
+/* The table of the ledger. */
+static Oid
+ledger_table(void)
+{
+	return get_relname_relid("span_usage", get_rel_namespace(fms_buffer_table()));
+}
+
+/*
+ * Take one of the locks.  A writer does not wait for long: its batch is tried
+ * again later, as a whole.
+ */
+static void
+take_lock(Oid table, int n)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, RelationRelationId, table, n + 1);
+	if (fms_apply_waits)
+	{
+		(void) LockAcquire(&tag, ExclusiveLock, false, false);
+		return;
+	}
+	for (int i = 0; LockAcquire(&tag, ExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL; i++)
+	{
+		if (i == LOCK_TRIES)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_IN_USE),
+					 errmsg("usage of tokens is locked by another session")));
+		CHECK_FOR_INTERRUPTS();
+		pg_usleep(LOCK_PAUSE_US);
+	}
+}
+
+/* Lock the traces of some spans until the end of the transaction. */
+void
+fms_store_lock_traces(const FmsSpanState *spans, int count)
+{
+	Oid			table = ledger_table();
+	bool		wanted[LOCKS] = {false};
+
+	for (int i = 0; i < count; i++)
+		wanted[hash_bytes(spans[i].trace_id.data, UUID_LEN) % LOCKS] = true;
+	for (int n = 0; n < LOCKS; n++)
+	{
+		if (wanted[n])
+			take_lock(table, n);
+	}
+}
+
+/* Lock all traces until the end of the transaction. */
+void
+fms_store_lock_all(void)
+{
+	Oid			table = ledger_table();
+
+	for (int n = 0; n < LOCKS; n++)
+		take_lock(table, n);
+}
+
+/* lock_token_usage() returns void */
+Datum
+fms_lock_token_usage(PG_FUNCTION_ARGS)
+{
+	fms_store_lock_all();
+	PG_RETURN_VOID();
+}
+
+/* A statement that is prepared once in a session. */
+static SPIPlanPtr
+prepared(SPIPlanPtr *plan, const char *sql, int nargs, Oid *types)
+{
+	if (*plan == NULL)
+	{
+		SPIPlanPtr	made = SPI_prepare(sql, nargs, types);
+
+		if (made == NULL || SPI_keepplan(made) != 0)
+			elog(ERROR, "could not prepare a statement of the ledger: %s",
+				 SPI_result_code_string(SPI_result));
+		*plan = made;
+	}
+	return *plan;
+}
+
+/* Keys as two arrays, of traces and of spans. */
+static void
+key_arrays(const FmsSpanKey *keys, int count, Datum *arrays)
+{
+	Datum	   *traces = palloc(sizeof(Datum) * Max(count, 1));
+	Datum	   *spans = palloc(sizeof(Datum) * Max(count, 1));
+
+	for (int i = 0; i < count; i++)
+	{
+		traces[i] = UUIDPGetDatum(&keys[i].trace_id);
+		spans[i] = UUIDPGetDatum(&keys[i].span_id);
+	}
+	arrays[0] = PointerGetDatum(construct_array(traces, count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
+	arrays[1] = PointerGetDatum(construct_array(spans, count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
+}
+
+/* A text column, copied; data is never NULL. */
+static FmsPart
+text_of(Datum value, bool isnull)
+{
+	FmsPart		part = {"", 0};
+
+	if (!isnull)
+	{
+		part.data = TextDatumGetCString(value);
+		part.length = strlen(part.data);
+	}
+	return part;
+}
+
+/* An entry from a row of span_usage, copied to the current memory context. */
+static void
+read_entry(HeapTuple tuple, TupleDesc desc, FmsEntry *entry)
+{
+	Datum		values[ENTRY_COLUMN_COUNT];
+	bool		nulls[ENTRY_COLUMN_COUNT];
+
+	memset(entry, 0, sizeof(*entry));
+	heap_deform_tuple(tuple, desc, values, nulls);
+	entry->trace_id = *DatumGetUUIDP(values[TRACE_ID]);
+	entry->span_id = *DatumGetUUIDP(values[SPAN_ID]);
+	entry->has_parent = !nulls[PARENT_SPAN_ID];
+	if (entry->has_parent)
+		entry->parent_span_id = *DatumGetUUIDP(values[PARENT_SPAN_ID]);
+	entry->waits = !nulls[WAITS_FOR];
+	if (entry->waits)
+		entry->waits_for = *DatumGetUUIDP(values[WAITS_FOR]);
+	entry->started_at = DatumGetTimestampTz(values[STARTED_AT]);
+	for (int i = 0; i < FMS_LEDGER_TEXTS; i++)
+		entry->text[i] = text_of(values[FIRST_TEXT + i], false);
+	entry->ended = DatumGetBool(values[ENDED]);
+	entry->failed = DatumGetBool(values[FAILED]);
+	entry->carries = DatumGetBool(values[CARRIES]);
+	entry->covered = DatumGetBool(values[COVERED]);
+	entry->duration_us = DatumGetInt64(values[DURATION_US]);
+	for (int i = 0; i < FMS_TOKEN_KINDS; i++)
+		entry->count[i] = DatumGetInt64(values[FIRST_COUNT + i]);
+	entry->ignored = DatumGetInt32(values[IGNORED]);
+	if (!nulls[COST])
+		entry->cost = DatumGetNumericCopy(values[COST]);
+	entry->has_price = !nulls[PRICE_ID];
+	entry->price_id = entry->has_price ? DatumGetInt64(values[PRICE_ID]) : 0;
+}
+
+/* Run a look-up of entries by keys. */
+static FmsEntry *
+look_up_entries(SPIPlanPtr *plan, const char *sql, const FmsSpanKey *keys, int count, int *found)
+{
+	Oid			types[2] = {UUIDARRAYOID, UUIDARRAYOID};
+	Datum		values[2];
+	FmsEntry   *entries;
+	MemoryContext spi;
+
+	key_arrays(keys, count, values);
+	if (SPI_execute_plan(prepared(plan, sql, 2, types), values, NULL, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read the ledger: %s", SPI_result_code_string(SPI_result));
+	*found = (int) SPI_processed;
+	entries = SPI_palloc(sizeof(FmsEntry) * Max(*found, 1));
+	spi = MemoryContextSwitchTo(GetMemoryChunkContext(entries));
+	for (int i = 0; i < *found; i++)
+		read_entry(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, &entries[i]);
+	MemoryContextSwitchTo(spi);
+	SPI_freetuptable(SPI_tuptable);
+	return entries;
+}
+
+/* The entries of some spans. */
+FmsEntry *
+fms_store_entries(const FmsSpanKey *keys, int count, int *found)
+{
+	static SPIPlanPtr plan = NULL;
+
+	return look_up_entries(&plan, find_entries, keys, count, found);
+}
+
+/* The entries of the traces of some spans. */
+FmsEntry *
+fms_store_trace_entries(const FmsSpanKey *keys, int count, int *found)
+{
+	static SPIPlanPtr plan = NULL;
+
+	return look_up_entries(&plan, find_trace_entries, keys, count, found);
+}
+
+/* Whether an entry waits for a span between the least and the greatest of some. */
+static bool
+anybody_waits(const FmsSpanKey *keys, int count)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[2] = {UUIDOID, UUIDOID};
+	const pg_uuid_t *least = &keys[0].span_id;
+	const pg_uuid_t *greatest = least;
+	Datum		values[2];
+
+	for (int i = 1; i < count; i++)
+	{
+		if (memcmp(&keys[i].span_id, least, UUID_LEN) < 0)
+			least = &keys[i].span_id;
+		if (memcmp(&keys[i].span_id, greatest, UUID_LEN) > 0)
+			greatest = &keys[i].span_id;
+	}
+	values[0] = UUIDPGetDatum(least);
+	values[1] = UUIDPGetDatum(greatest);
+	if (SPI_execute_plan(prepared(&plan, any_waits, 2, types), values, NULL, false, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read the ledger: %s", SPI_result_code_string(SPI_result));
+	return SPI_processed > 0;
+}
+
+/* The entries that wait for some spans, of which there is at least one. */
+FmsEntry *
+fms_store_waiting(const FmsSpanKey *keys, int count, int *found)
+{
+	static SPIPlanPtr plan = NULL;
+
+	*found = 0;
+	if (!anybody_waits(keys, count))
+		return NULL;
+	return look_up_entries(&plan, find_waiting, keys, count, found);
+}
+
+/* A span from a row of FMS_STORE_SPAN, copied to the current memory context. */
+void
+fms_store_read_span(HeapTuple tuple, TupleDesc desc, FmsSpanState *span)
+{
+	Datum		values[9];
+	bool		nulls[9];
+
+	memset(span, 0, sizeof(*span));
+	heap_deform_tuple(tuple, desc, values, nulls);
+	span->trace_id = *DatumGetUUIDP(values[0]);
+	span->span_id = *DatumGetUUIDP(values[1]);
+	span->has_parent = !nulls[2];
+	if (span->has_parent)
+		span->parent_span_id = *DatumGetUUIDP(values[2]);
+	span->type = text_of(values[3], nulls[3]);
+	span->entity = text_of(values[4], nulls[4]);
+	span->started_at = DatumGetTimestampTz(values[5]);
+	span->ended_at = nulls[6] ? 0 : DatumGetTimestampTz(values[6]);
+	span->status = fms_table_parse_status(TextDatumGetCString(values[7]));
+	span->arrived = true;
+	span->model_call = fms_tokens_is_model_call(span->type.data, span->type.length);
+	if (!nulls[8])
+		span->attributes = (Jsonb *) PG_DETOAST_DATUM_COPY(values[8]);
+}
+
+/*
+ * Spans of the table that started between two times, both included; with
+ * "whole", model calls come with their attributes.
+ */
+FmsSpanState *
+fms_store_spans(const FmsSpanKey *keys, int count, TimestampTz from, TimestampTz until,
+				bool whole, int *found)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[5] = {UUIDARRAYOID, UUIDARRAYOID, TIMESTAMPTZOID, TIMESTAMPTZOID, BOOLOID};
+	Datum		values[5];
+	FmsSpanState *spans;
+	MemoryContext spi;
+
+	key_arrays(keys, count, values);
+	values[2] = TimestampTzGetDatum(from);
+	values[3] = TimestampTzGetDatum(until);
+	values[4] = BoolGetDatum(whole);
+	if (SPI_execute_plan(prepared(&plan, find_spans, 5, types), values, NULL, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read spans: %s", SPI_result_code_string(SPI_result));
+	*found = (int) SPI_processed;
+	spans = SPI_palloc(sizeof(FmsSpanState) * Max(*found, 1));
+	spi = MemoryContextSwitchTo(GetMemoryChunkContext(spans));
+	for (int i = 0; i < *found; i++)
+		fms_store_read_span(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, &spans[i]);
+	MemoryContextSwitchTo(spi);
+	SPI_freetuptable(SPI_tuptable);
+	return spans;
+}
+
+/* Put an entry into the result of pending_usage(). */
+static void
+put_entry(ReturnSetInfo *result, const FmsEntry *entry)
+{
+	Datum		values[ENTRY_COLUMN_COUNT];
+	bool		nulls[ENTRY_COLUMN_COUNT] = {false};
+
+	values[TRACE_ID] = UUIDPGetDatum(&entry->trace_id);
+	values[SPAN_ID] = UUIDPGetDatum(&entry->span_id);
+	values[PARENT_SPAN_ID] = UUIDPGetDatum(&entry->parent_span_id);
+	nulls[PARENT_SPAN_ID] = !entry->has_parent;
+	values[WAITS_FOR] = UUIDPGetDatum(&entry->waits_for);
+	nulls[WAITS_FOR] = !entry->waits;
+	values[STARTED_AT] = TimestampTzGetDatum(entry->started_at);
+	for (int i = 0; i < FMS_LEDGER_TEXTS; i++)
+		values[FIRST_TEXT + i] = fms_table_text(&entry->text[i]);
+	values[ENDED] = BoolGetDatum(entry->ended);
+	values[FAILED] = BoolGetDatum(entry->failed);
+	values[CARRIES] = BoolGetDatum(entry->carries);
+	values[COVERED] = BoolGetDatum(entry->covered);
+	values[COUNTED] = BoolGetDatum(fms_entry_counts(entry));
+	values[DURATION_US] = Int64GetDatum(entry->duration_us);
+	for (int i = 0; i < FMS_TOKEN_KINDS; i++)
+		values[FIRST_COUNT + i] = Int64GetDatum(entry->count[i]);
+	values[IGNORED] = Int32GetDatum(entry->ignored);
+	values[COST] = NumericGetDatum(entry->cost);
+	nulls[COST] = entry->cost == NULL;
+	values[PRICE_ID] = Int64GetDatum(entry->price_id);
+	nulls[PRICE_ID] = !entry->has_price;
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+/* pending_usage() returns setof span_usage: the entries that are being written. */
+Datum
+fms_pending_usage(PG_FUNCTION_ARGS)
+{
+	MemoryContext scratch;
+	MemoryContext old;
+
+	if (pending == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("pending_usage() can only be called by the span writer")));
+	InitMaterializedSRF(fcinfo, 0);
+	scratch = AllocSetContextCreate(CurrentMemoryContext, "pending_usage", ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(scratch);
+	for (int i = 0; i < pending_count; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		put_entry((ReturnSetInfo *) fcinfo->resultinfo, pending[i]);
+		MemoryContextReset(scratch);
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(scratch);
+	return (Datum) 0;
+}
+
+/* Run a statement that reads pending_usage(). */
+static void
+run_pending(SPIPlanPtr *plan, const char *sql, FmsEntry **entries, int count)
+{
+	int			rc;
+
+	if (count == 0)
+		return;
+	pending = entries;
+	pending_count = count;
+	PG_TRY();
+	{
+		rc = SPI_execute_plan(prepared(plan, sql, 0, NULL), NULL, NULL, false, 0);
+	}
+	PG_FINALLY();
+	{
+		pending = NULL;
+	}
+	PG_END_TRY();
+	if (rc < 0 || SPI_processed != count)
+		elog(ERROR, "could not write the ledger: %s, %llu of %d rows", SPI_result_code_string(rc),
+			 (unsigned long long) SPI_processed, count);
+}
+
+/* Write entries, new ones and changed ones. */
+void
+fms_store_write(FmsEntry **inserted, int n_inserted, FmsEntry **updated, int n_updated)
+{
+	static SPIPlanPtr insert_plan = NULL;
+	static SPIPlanPtr update_plan = NULL;
+
+	run_pending(&insert_plan, insert_entries, inserted, n_inserted);
+	run_pending(&update_plan, update_entries, updated, n_updated);
+}
+
+/* Spending that was reserved has happened: it is in the ledger now. */
+void
+fms_store_settle_reservations(Datum *ids, int count)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[1] = {TEXTARRAYOID};
+	Datum		values[1];
+
+	if (count == 0)
+		return;
+	values[0] = PointerGetDatum(construct_array(ids, count, TEXTOID, -1, false, TYPALIGN_INT));
+	if (SPI_execute_plan(prepared(&plan, settle_reservations, 1, types), values, NULL, false, 0) != SPI_OK_DELETE)
+		elog(ERROR, "could not settle reservations: %s", SPI_result_code_string(SPI_result));
+}

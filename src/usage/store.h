@@ -1,0 +1,51 @@
+/*-------------------------------------------------------------------------
+ *
+ * store.h
+ *	  The statements of the ledger, and locks on its traces.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FMS_USAGE_STORE_H
+#define FMS_USAGE_STORE_H
+
+#include "usage/ledger.h"
+#include "writer/table.h"
+
+/* names a span */
+typedef struct FmsSpanKey
+{
+	pg_uuid_t	trace_id;
+	pg_uuid_t	span_id;
+} FmsSpanKey;
+
+/* the statements of the ledger run between these two */
+typedef struct FmsStoreScope
+{
+	FmsOwnerScope owner;
+	int			isolation;
+	MemoryContext context;		/* of results */
+} FmsStoreScope;
+
+/*
+ * The columns of a row "s" of execution_spans that make an FmsSpanState.  Only
+ * model calls come with their attributes, and only under a condition.
+ */
+#define FMS_STORE_SPAN(condition) \
+	"s.trace_id, s.span_id, s.parent_span_id, s.span_type, s.entity_id, s.started_at, s.ended_at, " \
+	"s.status, CASE WHEN " condition "s.span_type OPERATOR(pg_catalog.=) " \
+	"ANY ('{model_generation,embedding_generation}') THEN s.attributes END"
+
+extern void fms_store_read_span(HeapTuple tuple, TupleDesc desc, FmsSpanState *span);
+extern void fms_store_enter(FmsStoreScope *scope);
+extern void fms_store_leave(FmsStoreScope *scope);
+extern void fms_store_lock_traces(const FmsSpanState *spans, int count);
+extern void fms_store_lock_all(void);
+extern FmsEntry *fms_store_entries(const FmsSpanKey *keys, int count, int *found);
+extern FmsEntry *fms_store_trace_entries(const FmsSpanKey *keys, int count, int *found);
+extern FmsEntry *fms_store_waiting(const FmsSpanKey *keys, int count, int *found);
+extern FmsSpanState *fms_store_spans(const FmsSpanKey *keys, int count, TimestampTz from,
+									 TimestampTz until, bool whole, int *found);
+extern void fms_store_write(FmsEntry **inserted, int n_inserted, FmsEntry **updated, int n_updated);
+extern void fms_store_settle_reservations(Datum *ids, int count);
+
+#endif							/* FMS_USAGE_STORE_H */

@@ -1,0 +1,27 @@
+-- 5 million spans of a month, one in five a model call, of 50 agents with 20
+-- users each; their usage is counted from the rows.
+CREATE FUNCTION original.fill_usage(day timestamptz, spans integer) RETURNS void LANGUAGE sql AS $$
+INSERT INTO flowmaestro.execution_spans (trace_id, span_id, parent_span_id, name, span_type, entity_id,
+    started_at, ended_at, duration_ms, status, input, output, attributes, created_at)
+SELECT t.id, overlay(t.id::text placing lpad(to_hex(k), 12, '0') from 25)::uuid,
+    CASE WHEN k % 5 > 0 THEN overlay(t.id::text placing lpad(to_hex(k - k % 5), 12, '0') from 25)::uuid END,
+    'span', CASE k % 5 WHEN 0 THEN 'agent_run' WHEN 1 THEN 'model_generation' ELSE 'tool_execution' END, 'agent-' || a.n,
+    s.started_at, s.started_at + interval '1 ms' * (k % 900), (k % 900)::float8, 'completed', original.payload(k), original.payload(k + 1),
+    CASE k % 5 WHEN 1 THEN jsonb_build_object('userId', 'user-' || a.n * 20 + k / 250 % 20, 'provider', 'openai', 'model', (ARRAY['gpt-4o', 'gpt-4o-mini', 'gpt-5'])[1 + k / 7 % 3],
+        'promptTokens', k % 5000, 'completionTokens', k % 700, 'totalTokens', k % 5000 + k % 700, 'temperature', 0.7)
+        ELSE jsonb_build_object('userId', 'user-' || a.n * 20 + k / 250 % 20) END, s.started_at
+FROM generate_series(0, spans - 1) AS k,
+LATERAL (SELECT k / 5 % 50 AS n) AS a,
+LATERAL (SELECT day + interval '1 day' * k / spans AS started_at) AS s,
+LATERAL (SELECT (lpad(to_hex((extract(epoch FROM day + interval '1 day' * (k - k % 5) / spans) * 1000)::bigint), 12, '0')
+    || '7' || substr(md5((k / 5)::text), 1, 3) || 'a' || substr(md5((k / 5)::text), 4, 15))::uuid AS id) AS t
+$$;
+SELECT flowmaestro.load_model_prices(flowmaestro.starter_model_prices());
+SELECT flowmaestro.make_partition(date_trunc('day', now(), 'UTC') - i * interval '1 day') FROM generate_series(1, 30) AS i;
+SELECT original.fill_usage(date_trunc('day', now(), 'UTC') - i * interval '1 day', 166667) FROM generate_series(1, 30) AS i;
+ANALYZE flowmaestro.execution_spans;
+SELECT sum(flowmaestro.rebuild_token_usage(tstzrange(d, d + interval '1 day')))
+FROM generate_series(1, 30) AS i, LATERAL (SELECT date_trunc('day', now(), 'UTC') - i * interval '1 day' AS d) AS d;
+VACUUM ANALYZE flowmaestro.span_usage;
+VACUUM ANALYZE flowmaestro.token_usage_hourly;
+VACUUM ANALYZE flowmaestro.token_usage_daily;
