@@ -17,6 +17,7 @@ SHOW flowmaestro.full_wait;
 SHOW flowmaestro.max_payload;
 SHOW flowmaestro.partition_interval;
 SHOW flowmaestro.retention;
+SHOW flowmaestro.schema_cache_size;
 SHOW flowmaestro.write_mode;
 
 -- set one: what it is then, or the SQLSTATE of the refusal (the texts of the
@@ -45,6 +46,7 @@ $$;
 SELECT try_all('full_wait', '2min', '1500', '3d', '0', '2147483647', '1us', '-1', '2147483648', '5MB', '3 fortnights', '', 'x');
 SELECT try_all('retention', '30d', '90min', '1h', '0', '2147483647', '30s', '-1', '2147483648', '1GB');
 SELECT try_all('max_payload', '512kB', '1MB', '1', '1024B', '0', '-1', '65537', '65MB', '5s');
+SELECT try_all('schema_cache_size', '0', '64kB', '1GB', '-1', '1s', '');
 SELECT try_all('enabled', 'off', 'on', 'false', 'yes', '0', 'maybe', '');
 SELECT try_all('write_mode', 'transactional', 'buffered', 'Transactional', 'BUFFERED', 'async', '', 'trans');
 SELECT try_all('partition_interval', 'hour', 'week', 'month', 'day', 'year', '1 day', '');

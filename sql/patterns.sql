@@ -39,7 +39,11 @@ INSERT INTO cases VALUES
     ('^x{1,256+}$', 'x{1,25666}', true), ('^a{$', 'a{', true), ('^a{,2}$', 'a{,2}', true), ('^{}]$', '{}]', true), ('^a{ 1}$', 'a{ 1}', true),
     -- groups and references
     ('^(?<year>\d{4})-\k<year>$', '2024-2024', true), ('^(?<$é>a)\1$', 'aa', true), ('^(a)(?:b)(c)\2$', 'abcc', true), ('^\1(a)$', 'a', true), ('^(?:(a)|b)\1$', 'b', true),
-    ('^a(?=b)', 'ab', true), ('^a(?!b)', 'ab', false), ('(?<=a)b', 'ab', true), ('(?<!a)b', 'ab', false), ('(?<=ab|c)d', 'cd', true), ('^(|a)$', '', true),
+    ('^a(?=b)', 'ab', true), ('^(?=a)*b', 'b', true), ('^(?!a)+b', 'b', true), ('^a(?!b)', 'ab', false), ('(?<=a)b', 'ab', true), ('(?<!a)b', 'ab', false), ('(?<=ab|c)d', 'cd', true), ('^(|a)$', '', true),
+    -- nothing but a text at the start
+    ('^x-', 'x-a', true), ('^x-', 'x-', true), ('^x-', 'ax-', false), ('^x-', 'x', false), ('^\$ref$', '$ref', true), ('^\$ref$', '$refs', false), ('^\$ref$', 'ref', false),
+    ('^é', 'éa', true), ('^é$', 'e', false), ('^', '', true), ('^', 'a', true), ('^$', '', true), ('^$', 'a', false), ('^a\/b', 'a/bc', true), ('^a\.b', 'axb', false),
+    ('^a|b', 'cb', true), ('^a\d', 'a1', true), ('^a\d', 'ad', false), ('^a\\$', 'a\', true), ('^ab*', 'a', true), ('^a$b', 'a$b', false),
     -- case counts, and the match can be anywhere
     ('a', 'A', false), ('b', 'abc', true), ('', 'x', true), ('#', 'a#b', true), (' x', ' x', true);
 SELECT * FROM cases WHERE pg_temp.found(pattern, subject) IS DISTINCT FROM found;
@@ -49,7 +53,7 @@ SELECT pattern, subject FROM cases, generate_series(1, 12) WHERE pg_temp.found(p
 
 -- what is no regular expression, or none of ECMA-262
 SELECT pattern, pg_temp.refused(pattern) FROM unnest(ARRAY[
-    '(a', 'a)', '[a', 'a**', '*a', 'a++', 'a{2}{3}', '(?:)?+', '^*', '$+', '\b?', '(?=a)*', '(?<=a)?', '{1}', 'a{2,1}', '[b-a]', '\', 'a\',
+    '(a', 'a)', '[a', 'a**', '*a', 'a++', 'a{2}{3}', '(?:)?+', '^*', '$+', '\b?', '(?<!a)*', '(?<=a)?', '{1}', 'a{2,1}', '[b-a]', '\', 'a\',
     '\a', '\Z', '\A', '\e', '\z', '\G', '\Q', '\K', '\R', '\h', '\8', '\01', '[\1]', '[\B]', '\c', '\c1', '\x4', '\u12', '\u{}', '\u{110000}', '\u{12',
     '(a)\2', '\k<a>', '\k', '(?<a>b)\k<b>', '(?<a>b)(?<a>c)', '(?<1a>b)', '(?<a', '(?<>a)',
     '(?i)a', '(?i:a)', '(?P<a>b)', '(?P=a)', '(?#a)', '(?>a)', '(?|a)', '(?R)', '(*FAIL)', '(?&a)', '(?(1)a)',

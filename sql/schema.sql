@@ -155,7 +155,7 @@ INSERT INTO wrong (schema) VALUES
 ('{"multipleOf": 0}'), ('{"multipleOf": -1}'), ('{"enum": "a"}'), ('{"minimum": "1"}'), ('{"exclusiveMinimum": true}'), ('{"uniqueItems": 1}'),
 ('{"properties": []}'), ('{"dependentRequired": {"a": "b"}}'), ('{"items": [true]}'), ('{"title": 1}'), ('{"$id": "a#b"}'), ('{"$id": 1}'), ('[]'), ('1'), ('"true"'), ('null'),
 ('{"$ref": "#"}'), ('{"allOf": [{"$ref": "#/$defs/a"}], "$defs": {"a": {"anyOf": [true, {"$ref": "#"}]}}}'), ('{"$ref": "#/title", "title": "x"}'),
-('{"type": []}'), ('{"format": 1}'), ('{"$schema": 1}'), ('{"$defs": {"unused": {"maxLength": "x"}}}');
+('{"type": []}'), ('{"type": ["null", "null"]}'), ('{"required": ["a", "a"]}'), ('{"format": 1}'), ('{"$schema": 1}'), ('{"$defs": {"unused": {"maxLength": "x"}}}');
 DO $$
 DECLARE
     w record;
@@ -173,6 +173,27 @@ END $$;
 SELECT flowmaestro.jsonschema_check('{"type": "strin", "properties": {"a": {"minLength": -1, "$ref": "#/x"}}, "$defs": {"b": {"pattern": "("}}}');
 SELECT flowmaestro.jsonschema_check('{"type": "string"}');
 SELECT count(*) AS unnoticed FROM wrong WHERE (flowmaestro.jsonschema_check(schema)->'valid')::boolean;
+-- the check agrees with the metaschemas, for every keyword and values of all
+-- kinds; what is left does no harm: anchors of odd letters, values twice in an
+-- enum, empty lists, draft 4's exclusiveMinimum without a minimum; and two
+-- keywords that the metaschema forgot
+WITH keyword (name) AS (
+    SELECT unnest('{if,id,$id,not,else,enum,then,type,$defs,allOf,anyOf,const,items,oneOf,title,format,$anchor,maximum,minimum,pattern,$comment,contains,
+        examples,maxItems,minItems,readOnly,required,maxLength,minLength,writeOnly,deprecated,multipleOf,properties,definitions,description,
+        maxContains,minContains,prefixItems,uniqueItems,dependencies,contentSchema,maxProperties,minProperties,propertyNames,$dynamicAnchor,
+        additionalItems,contentEncoding,contentMediaType,dependentSchemas,exclusiveMaximum,exclusiveMinimum,unevaluatedItems,dependentRequired,
+        patternProperties,additionalProperties,unevaluatedProperties}'::text[])),
+value (value) AS (
+    SELECT unnest('{1, -1, 1.5, 0, "\"x\"", "\"#\"", "\"string\"", true, null, [], "[{}]", "[1]", "[\"a\"]", "[\"a\", \"a\"]", "[\"string\"]", "[\"string\", \"string\"]",
+        "{}", "{\"a\": 1}", "{\"a\": true}", "{\"a\": {}}", "{\"a\": \"b\"}", "{\"a\": []}", "{\"a\": [\"b\"]}", "{\"a\": [\"b\", \"b\"]}"}'::text[])::jsonb),
+draft (draft, uri) AS (
+    VALUES ('4', 'http://json-schema.org/draft-04/schema'), ('6', 'http://json-schema.org/draft-06/schema'), ('7', 'http://json-schema.org/draft-07/schema'),
+           ('2019-09', 'https://json-schema.org/draft/2019-09/schema'), ('2020-12', 'https://json-schema.org/draft/2020-12/schema')),
+opinion AS (
+    SELECT name, value, draft, (flowmaestro.jsonschema_check(jsonb_build_object(name, value), draft)->'valid')::boolean AS ours,
+           flowmaestro.jsonschema_is_valid(jsonb_build_object('$ref', uri), jsonb_build_object(name, value)) AS metaschema
+    FROM keyword, value, draft)
+SELECT name, draft, ours, metaschema, count(*), min(value::text COLLATE "C") AS for_example FROM opinion WHERE ours <> metaschema GROUP BY 1, 2, 3, 4 ORDER BY name COLLATE "C", draft COLLATE "C", ours;
 -- what nobody knows is ignored
 SELECT flowmaestro.jsonschema_is_valid('{"x-mine": {"type": "strin"}, "minlength": -1}', '1');
 -- draft 4 has other rules

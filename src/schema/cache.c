@@ -73,7 +73,7 @@ static dlist_head recent = DLIST_STATIC_INIT(recent);	/* most recently used firs
 static Size total = 0;
 static uint64 registry_changes = 0;
 
-/* Make the cache. */
+/* Make the cache, at the first schema of the session. */
 static void
 initialize(void)
 {
@@ -197,7 +197,10 @@ made_from(const FmsProgram *program, const Jsonb *schema)
 	return memcmp(program->documents[0].place, &schema->root, VARSIZE(schema) - VARHDRSZ) == 0;
 }
 
-/* Find or make the program of a schema, pinned. */
+/*
+ * Find or make the program of a schema, pinned by one.  Raises the errors of the
+ * compiler; then nothing has changed.
+ */
 static FmsCached *
 acquire(Jsonb *schema, const FmsSchemaOptions *options)
 {
@@ -340,7 +343,10 @@ detoast_schema(Datum schema, bool is_text)
 	return DatumGetJsonbP(schema);
 }
 
-/* The program of a call's schema in this row. */
+/*
+ * The program of a call's schema in this row.  It stays pinned until the next
+ * row's takes its place, or the call's memory context ends.
+ */
 const FmsProgram *
 fms_call_site_program(FmsCallSite *site, FmgrInfo *flinfo, Datum schema, bool is_text,
 					  const FmsSchemaOptions *options)

@@ -123,7 +123,10 @@ fms_compile_find(FmsCompiler *compiler, const void *place)
 	return entry == NULL ? NULL : entry->node;
 }
 
-/* Make a node. */
+/*
+ * Make a node for the subschema at a place.  It is known by its place at once,
+ * so that a schema which refers to itself finds it.
+ */
 static FmsNode *
 make_node(FmsCompiler *compiler, FmsValue schema, const void *place, uint32 resource)
 {
@@ -266,7 +269,7 @@ finish_node(FmsBuilder *builder)
 	}
 }
 
-/* Compile a schema object. */
+/* Compile a schema object into its node; recursive through its keywords. */
 static void
 compile_object(FmsCompiler *compiler, FmsNode *node)
 {
@@ -308,7 +311,10 @@ fms_compile_node(FmsCompiler *compiler, FmsValue schema, const void *place, uint
 	return node;
 }
 
-/* Follow one step of a JSON pointer; false if there is nothing. */
+/*
+ * Follow one step of a JSON pointer; false if there is nothing.  An index has no
+ * leading zeros (RFC 6901), and no array has more than nine digits of elements.
+ */
 static bool
 follow_step(FmsValue *value, const void **place, const char *token, uint32 length)
 {
@@ -367,7 +373,10 @@ follow_pointer(FmsCompiler *compiler, uint32 resource, const char *pointer)
 	return fms_compile_node(compiler, value, place, resource);
 }
 
-/* The node that a reference means; NULL after an error. */
+/*
+ * The node that a reference means; NULL after an error.  If it was named by an
+ * anchor, *anchor_name is that, else NULL.
+ */
 static FmsNode *
 find_target(FmsCompiler *compiler, FmsReference *reference, char **anchor_name)
 {
@@ -422,7 +431,11 @@ dynamic_column(FmsCompiler *compiler, const char *name)
 	return list_length(compiler->dynamic_names) - 1;
 }
 
-/* Resolve one reference. */
+/*
+ * Resolve one reference.  $dynamicRef is dynamic only if what it means at first
+ * sight is a dynamic anchor itself; $recursiveRef is the same with an anchor
+ * that has no name.
+ */
 static void
 resolve(FmsCompiler *compiler, FmsReference *reference)
 {
@@ -479,7 +492,10 @@ compile_dynamic_anchors(FmsCompiler *compiler)
 	}
 }
 
-/* Make the table of dynamic anchors, if any dynamic reference is left. */
+/*
+ * Make the table of dynamic anchors, if any dynamic reference is left: for each
+ * resource and name the node, so that the evaluator need not search.
+ */
 static void
 make_dynamic_table(FmsCompiler *compiler)
 {
@@ -633,7 +649,10 @@ start(FmsCompiler *compiler, const FmsSchemaOptions *options)
 	compiler->nodes = MemoryContextAlloc(compiler->scratch, compiler->max_nodes * sizeof(FmsNode *));
 }
 
-/* Compile everything. */
+/*
+ * Compile everything.  Loops and filters want the whole graph; after an error,
+ * which can only be when errors are gathered, parts of it are missing.
+ */
 static void
 compile(FmsCompiler *compiler, Jsonb *schema)
 {

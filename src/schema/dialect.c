@@ -77,7 +77,7 @@ fms_schema_draft(const char *name, size_t bytes, FmsDraft *draft)
 	return false;
 }
 
-/* The draft that a metaschema's URI means by itself. */
+/* The draft that a metaschema's URI means by itself; http and https are the same. */
 static bool
 standard(const char *uri, FmsDraft *draft)
 {
@@ -135,7 +135,11 @@ add(FmsCompiler *compiler, const char *uri, FmsDraft draft)
 	return dialect;
 }
 
-/* Take one member of $vocabulary; false if it is unknown and required. */
+/*
+ * Take one member of $vocabulary; false if it is unknown and required.  That the
+ * assertion of formats is named is enough, for we can do it; 2019-09 has one
+ * vocabulary for both, and true means assertion.
+ */
 static bool
 add_vocabulary(FmsDialect *dialect, FmsValue name, bool required)
 {
@@ -209,7 +213,7 @@ draft_of(FmsCompiler *compiler, FmsValue document, FmsDraft *draft)
 	return false;
 }
 
-/* The dialect of schemas without $schema. */
+/* The dialect of schemas without $schema: the draft that the caller chose. */
 uint32
 fms_dialect_default(FmsCompiler *compiler, FmsDraft draft)
 {

@@ -39,7 +39,7 @@ add_alias(FmsCompiler *compiler, const char *uri, uint32 resource)
 	MemoryContextSwitchTo(old);
 }
 
-/* Add a resource. */
+/* Add a resource; its index, for the array moves when it grows. */
 static uint32
 add_resource(FmsCompiler *compiler, const char *uri, uint32 document, uint32 dialect,
 			 FmsValue schema, const void *place)
@@ -211,7 +211,10 @@ own_dialect(FmsCompiler *compiler, const FmsNode *node, uint32 dialect)
 	return dialect;
 }
 
-/* Register the anchors of a subschema. */
+/*
+ * Register the anchors of a subschema.  A name that is no string is left to the
+ * check of the keyword's form.
+ */
 static void
 register_anchors(FmsCompiler *compiler, const FmsNode *node, const FmsDialect *dialect)
 {
@@ -230,7 +233,10 @@ register_anchors(FmsCompiler *compiler, const FmsNode *node, const FmsDialect *d
 		add_anchor(compiler, node, "", true);
 }
 
-/* Give a subschema that has an id its URI: a new resource, if it is no root. */
+/*
+ * Give a subschema that has an id its URI: a new resource, if it is no root.
+ * Drafts 6 and 7 (and 4, as "id") also use a bare fragment as an anchor.
+ */
 static void
 register_id(FmsCompiler *compiler, FmsNode *node, const char *id, const FmsDialect *dialect,
 			uint32 own)

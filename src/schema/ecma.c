@@ -8,8 +8,8 @@
  * only PCRE2 knows is refused, so that no pattern means something else than its
  * author meant.  What published schemas use although the "u" flag forbids it is
  * taken as the web does (ECMA-262 annex B): a backslash before any ASCII
- * punctuation, a brace or bracket that begins nothing, and a class such as
- * [\w-.], in which the hyphen stands for itself.
+ * punctuation, a brace or bracket that begins nothing, a class such as [\w-.], in
+ * which the hyphen stands for itself, and a lookahead that is repeated.
  *
  * One pass, no recursion; groups are kept on a stack of fixed size.  Group
  * names become numbers.
@@ -65,7 +65,7 @@ typedef struct Translator
 	const char *error;			/* what is wrong, once something is */
 	bool		atom;			/* what came last can be repeated */
 	int			depth;			/* of open groups */
-	bool		assertion[MAX_DEPTH];	/* the open group is one */
+	bool		once[MAX_DEPTH];	/* the open group is a lookbehind, not to be repeated */
 	int			groups;			/* that capture, in all; -1: not counted yet */
 	GroupName  *names;			/* of them, palloc'd once needed */
 	int			named;			/* length of names */
@@ -193,7 +193,7 @@ take_name(Translator *t, int *bearers, int *number)
 static bool
 open_group(Translator *t)
 {
-	bool		assertion = false;
+	bool		once = false;
 	int			bearers;
 	int			number;
 
@@ -201,15 +201,15 @@ open_group(Translator *t)
 		emit(t, "(");
 	else if (take(t, ':'))
 		emit(t, "(?:");
-	else if ((assertion = take(t, '=')))
+	else if (take(t, '='))
 		emit(t, "(?=");
-	else if ((assertion = take(t, '!')))
+	else if (take(t, '!'))
 		emit(t, "(?!");
 	else if (!take(t, '<'))
 		return fail(t, "invalid group");
-	else if ((assertion = take(t, '=')))
+	else if ((once = take(t, '=')))
 		emit(t, "(?<=");
-	else if ((assertion = take(t, '!')))
+	else if ((once = take(t, '!')))
 		emit(t, "(?<!");
 	else
 	{
@@ -221,7 +221,7 @@ open_group(Translator *t)
 	}
 	if (t->depth == MAX_DEPTH)
 		return fail(t, "groups are nested too deeply");
-	t->assertion[t->depth++] = assertion;
+	t->once[t->depth++] = once;
 	t->atom = false;
 	return true;
 }
@@ -232,7 +232,7 @@ close_group(Translator *t)
 {
 	if (t->depth == 0)
 		return fail(t, "unmatched closing parenthesis");
-	t->atom = !t->assertion[--t->depth];
+	t->atom = !t->once[--t->depth];
 	emit(t, ")");
 	return true;
 }

@@ -82,7 +82,10 @@ fms_seen_make(FmsValue container)
 	return seen;
 }
 
-/* Enter a level of recursion. */
+/*
+ * Enter a level of recursion: an ERROR if there are too many, and the place
+ * where a query cancel is seen.
+ */
 static inline void
 enter(FmsEvaluation *evaluation)
 {
@@ -97,7 +100,7 @@ enter(FmsEvaluation *evaluation)
 				 errdetail("More than %d levels of schemas and values.", FMS_MAX_DEPTH)));
 }
 
-/* Whether a string is among sorted ones. */
+/* Whether a string is among sorted ones; a few are looked at one by one. */
 static bool
 find_string(const FmsValue *strings, uint32 count, FmsValue value)
 {
@@ -174,11 +177,19 @@ number_ok(const FmsNumberRules *rules, FmsValue value)
 		return false;
 	if (rules->no_point && number.scale != 0)
 		return false;
-	return fms_bound_holds(&rules->minimum, &number, 1, rules->low_exclusive) &&
-		fms_bound_holds(&rules->maximum, &number, -1, rules->high_exclusive) &&
-		fms_bound_holds(&rules->exclusive_minimum, &number, 1, true) &&
-		fms_bound_holds(&rules->exclusive_maximum, &number, -1, true) &&
-		(rules->divisor.data == NULL || fms_decimal_multiple(value, rules->divisor));
+	if (rules->minimum.present &&
+		!fms_bound_holds(&rules->minimum, &number, 1, rules->low_exclusive))
+		return false;
+	if (rules->maximum.present &&
+		!fms_bound_holds(&rules->maximum, &number, -1, rules->high_exclusive))
+		return false;
+	if (rules->exclusive_minimum.present &&
+		!fms_bound_holds(&rules->exclusive_minimum, &number, 1, true))
+		return false;
+	if (rules->exclusive_maximum.present &&
+		!fms_bound_holds(&rules->exclusive_maximum, &number, -1, true))
+		return false;
+	return rules->divisor.data == NULL || fms_decimal_multiple(value, rules->divisor);
 }
 
 /* Code points of a string. */
@@ -300,7 +311,7 @@ fms_all_different(FmsValue array, uint32 *first, uint32 *second)
 	return different_by_hash(array, count, first, second);
 }
 
-/* Every element against its schema. */
+/* Every element against its schema; those that have none are not looked at. */
 static bool
 items_ok(FmsEvaluation *evaluation, const FmsArrayRules *rules, FmsValue array, FmsSeen *seen)
 {
@@ -320,7 +331,10 @@ items_ok(FmsEvaluation *evaluation, const FmsArrayRules *rules, FmsValue array, 
 	return true;
 }
 
-/* contains, with its limits. */
+/*
+ * contains, with its limits.  It may stop early, unless it has to mark all that
+ * it matches.
+ */
 static bool
 contains_ok(FmsEvaluation *evaluation, const FmsArrayRules *rules, FmsValue array, FmsSeen *seen)
 {
@@ -367,7 +381,7 @@ array_ok(FmsEvaluation *evaluation, const FmsArrayRules *rules, FmsValue array, 
  * Most lengths have few names, so words are compared one by one; where there
  * are many, the order of bytes tells when to stop.
  */
-static inline const FmsProperty *
+static pg_attribute_always_inline const FmsProperty *
 find_property(const FmsProperties *properties, FmsValue name, uint32 *next)
 {
 	FmsNameWords words;
@@ -498,7 +512,7 @@ members_ok(FmsEvaluation *evaluation, const FmsObjectRules *rules, FmsValue obje
 	return true;
 }
 
-/* What the presence of members demands. */
+/* What the presence of members demands: other members, or a schema for the whole. */
 static bool
 dependencies_ok(FmsEvaluation *evaluation, const FmsObjectRules *rules, FmsValue object,
 				FmsSeen *seen)
@@ -656,7 +670,7 @@ one_ok(FmsEvaluation *evaluation, const FmsNodeList *list, FmsValue value, FmsSe
 	return found;
 }
 
-/* if, then and else. */
+/* if, then and else; what "if" marks counts only if it holds. */
 static bool
 condition_ok(FmsEvaluation *evaluation, const FmsGeneralRules *rules, FmsValue value,
 			 FmsSeen *seen)
@@ -693,7 +707,10 @@ fms_dynamic_target(const FmsEvaluation *evaluation, const FmsGeneralRules *rules
 	return target;
 }
 
-/* The rules for any value. */
+/*
+ * The rules for any value, applicators that look at the same value again.  Those
+ * that cannot fail the whole by themselves mark in a set of their own.
+ */
 static bool
 general_ok(FmsEvaluation *evaluation, const FmsGeneralRules *rules, FmsValue value, FmsSeen *seen)
 {

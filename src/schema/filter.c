@@ -68,7 +68,11 @@ choices_of(const FmsNode *node)
 	return NULL;
 }
 
-/* Gather what the properties of an object's rules say. */
+/*
+ * Gather what the properties of an object's rules say: which are required, and
+ * which may only have certain values.  Facts beyond the bound are forgotten, and
+ * the filter is just less strict.
+ */
 static void
 gather_properties(const FmsProperties *properties, Facts *facts)
 {
@@ -91,7 +95,10 @@ gather_properties(const FmsProperties *properties, Facts *facts)
 
 static void gather(const FmsNode *node, Facts *facts);
 
-/* Gather what all branches of a list require alike. */
+/*
+ * Gather what all branches of a list require alike: one of them has to hold, so
+ * this much is demanded in any case.
+ */
 static void
 gather_common(const FmsNodeList *list, Facts *facts)
 {
@@ -206,7 +213,10 @@ fill_branch(FmsFilter *filter, uint32 branch, const Facts *facts)
 		filter->allowed[branch] = facts->choices[tag];
 }
 
-/* Make the filter of a list from the facts of its branches. */
+/*
+ * Make the filter of a list from the facts of its branches.  The tag comes first
+ * into the keys, so that there is room for it.
+ */
 static FmsFilter *
 make_filter(MemoryContext context, const Facts *facts, uint32 count)
 {

@@ -16,6 +16,7 @@
 #include "utils/memutils.h"
 
 #include "schema/compiler.h"
+#include "schema/evaluate.h"
 
 /* The form of a keyword's value. */
 typedef enum Shape
@@ -80,7 +81,11 @@ struct Keyword
 	fms_compile_error((use)->builder->compiler, (use)->builder->node, (use)->keyword->name, \
 					  __VA_ARGS__)
 
-/* The rules of a room, made when first wanted. */
+/*
+ * The rules of a room, made when first wanted, with the limits that mean "no
+ * limit".  They are in the program's context: they are what the program is made
+ * of.
+ */
 static void *
 room_of(FmsBuilder *builder, Room room)
 {
@@ -122,7 +127,7 @@ room_of(FmsBuilder *builder, Room room)
 	}
 }
 
-/* Where the table says that a keyword's value goes. */
+/* Where the table says that a keyword's value goes: a field of a room. */
 static void *
 slot_of(Use *use)
 {
@@ -156,7 +161,7 @@ apply_count(Use *use)
 	*(uint64 *) slot_of(use) = fms_decimal_count(&decimal);
 }
 
-/* The bounds of numbers. */
+/* The bounds of numbers; their digits stay in the schema's jsonb. */
 static void
 apply_bound(Use *use)
 {
@@ -222,7 +227,7 @@ apply_definitions(Use *use)
 	}
 }
 
-/* A schema that is only there to be described. */
+/* contentSchema: described, never applied; but it can be wrong, and have anchors. */
 static void
 apply_content(Use *use)
 {
@@ -253,7 +258,10 @@ apply_additional_items(Use *use)
 	use->builder->additional_items = child(use, use->value, use->place);
 }
 
-/* properties. */
+/*
+ * properties.  The nodes wait in the builder, because "required" of the same
+ * schema goes into the same table.
+ */
 static void
 apply_properties(Use *use)
 {
@@ -281,7 +289,7 @@ apply_required(Use *use)
 	use->builder->required = use->value;
 }
 
-/* Compile a pattern; NULL after an error. */
+/* Compile a pattern into the program's context; NULL after an error. */
 static const FmsPattern *
 pattern_of(Use *use, FmsValue source)
 {
@@ -349,6 +357,8 @@ are_strings(FmsValue value)
 {
 	uint32		count = value.kind == FMS_KIND_ARRAY ? fms_count(value) : 0;
 	FmsCursor	cursor;
+	uint32		first;
+	uint32		second;
 
 	if (value.kind != FMS_KIND_ARRAY)
 		return false;
@@ -358,7 +368,7 @@ are_strings(FmsValue value)
 		if (fms_next(&cursor).kind != FMS_KIND_STRING)
 			return false;
 	}
-	return true;
+	return fms_all_different(value, &first, &second);
 }
 
 /*
@@ -393,7 +403,7 @@ apply_dependencies(Use *use)
 		if (names_only || (combined && value.kind == FMS_KIND_ARRAY))
 		{
 			if (!are_strings(value))
-				complain(use, "member \"%s\" must be an array of strings", fms_value_string(name));
+				complain(use, "member \"%s\" must be an array of different strings", fms_value_string(name));
 			else
 				dependency->required = value;
 		}
@@ -443,6 +453,8 @@ static void
 apply_type(Use *use)
 {
 	uint16		kinds = 0;
+	uint32		first;
+	uint32		second;
 	FmsNumberRules *number;
 
 	if (use->value.kind == FMS_KIND_ARRAY)
@@ -451,6 +463,8 @@ apply_type(Use *use)
 
 		if (fms_count(use->value) == 0)
 			complain(use, "must not be empty");
+		if (!fms_all_different(use->value, &first, &second))
+			complain(use, "has the same type twice");
 		for (uint32 i = 0; i < fms_count(use->value); i++)
 			add_type(use, fms_next(&cursor), &kinds);
 	}
@@ -477,7 +491,10 @@ compare_strings(const void *a, const void *b)
 	return fms_key_compare(left->data, left->length, right->data, right->length);
 }
 
-/* Put a value into a set of choices that has room for it. */
+/*
+ * Put a value into a set of choices that has room for it.  Of null, true and
+ * false it is enough to know that they are in it.
+ */
 static void
 add_choice(FmsChoices *choices, FmsValue value)
 {
@@ -488,7 +505,10 @@ add_choice(FmsChoices *choices, FmsValue value)
 		choices->others[choices->nothers++] = value;
 }
 
-/* Add a set of choices to the node. */
+/*
+ * Add a set of choices to the node: the values of an array, or one constant.  A
+ * node with both enum and const has two sets, which both must allow a value.
+ */
 static void
 add_choices(Use *use, uint32 count, FmsCursor cursor, bool constant)
 {
@@ -631,7 +651,7 @@ static const Keyword keywords[] = {
 	{"unevaluatedProperties", D19, D20, UNEVALUATED, SCHEMA, apply_child, IN_OBJECT(unevaluated)}
 };
 
-/* The table's row for a name, NULL if there is none. */
+/* The table's row for a name, NULL if no draft has such a keyword. */
 static const Keyword *
 find_keyword(FmsValue name)
 {
@@ -679,7 +699,10 @@ is_positive(FmsValue value)
 	return !decimal.negative && decimal.ndigits > 0;
 }
 
-/* What a value must be, NULL if it is. */
+/*
+ * What a value must be, in words, NULL if it is.  Whether a value is a schema is
+ * found out when it is compiled.
+ */
 static const char *
 wrong_shape(Shape shape, FmsValue value)
 {
@@ -701,7 +724,7 @@ wrong_shape(Shape shape, FmsValue value)
 		case SCHEMA_MAP:
 			return value.kind == FMS_KIND_OBJECT ? NULL : "an object";
 		case STRINGS:
-			return are_strings(value) ? NULL : "an array of strings";
+			return are_strings(value) ? NULL : "an array of different strings";
 		case SCHEMAS:
 			return value.kind == FMS_KIND_ARRAY && fms_count(value) > 0 ? NULL :
 				"an array of schemas, not empty";

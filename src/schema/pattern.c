@@ -15,6 +15,9 @@
  * items: there steps are counted for the whole match and a query cancel is
  * seen.  It is several times slower, and is compiled when first needed.
  *
+ * A pattern that is a text at the start of the subject, "^x-" or "^\\$ref$", is
+ * compared: names of members are mostly matched against such ones.
+ *
  * The first searches of a pattern are interpreted; machine code is made for
  * one that is used more often, for it takes as long as many searches.
  *
@@ -26,6 +29,8 @@
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
+
+#include <ctype.h>
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
@@ -60,6 +65,9 @@ struct FmsPattern
 	size_t		translated_bytes;
 	char	   *shown;			/* the source, clipped, for messages */
 	size_t		code_bytes;		/* of quick */
+	char	   *literal;		/* the pattern is this text, at the start; NULL: it is not */
+	size_t		literal_bytes;
+	bool		literal_ends;	/* and nothing behind it */
 	bool		anchored;
 	bool		jit;			/* quick has machine code */
 	uint32		searches;		/* so far, up to JIT_AFTER */
@@ -160,6 +168,41 @@ count_characters(const char *utf8, size_t bytes)
 	return count;
 }
 
+/*
+ * Find out whether a pattern, which is a valid one, is just a text after "^".
+ */
+static void
+find_literal(FmsPattern *pattern, const char *utf8, size_t bytes)
+{
+	char	   *literal;
+	size_t		length = 0;
+
+	if (bytes == 0 || utf8[0] != '^')
+		return;
+	literal = palloc(bytes);
+	for (size_t i = 1; i < bytes; i++)
+	{
+		char		c = utf8[i];
+
+		if (c == '$' && i == bytes - 1)
+		{
+			pattern->literal_ends = true;
+			break;
+		}
+		/* what escapes anything but punctuation is a class or a code */
+		if (c == '\\' && i + 1 < bytes && ispunct((unsigned char) utf8[i + 1]))
+			c = utf8[++i];
+		else if (strchr("^$\\.*+?()[]{}|", c) != NULL)
+		{
+			pfree(literal);
+			return;
+		}
+		literal[length++] = c;
+	}
+	pattern->literal = literal;
+	pattern->literal_bytes = length;
+}
+
 /* See pattern.h. */
 FmsPattern *
 fms_pattern_compile(const char *source, size_t bytes, const char **error)
@@ -191,6 +234,7 @@ fms_pattern_compile(const char *source, size_t bytes, const char **error)
 	if (pattern->quick == NULL)
 		return NULL;
 	inspect(pattern);
+	find_literal(pattern, utf8, utf8_bytes);
 	pattern->callback.func = free_codes;
 	pattern->callback.arg = pattern;
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, &pattern->callback);
@@ -338,8 +382,13 @@ fms_pattern_search(const FmsPattern *pattern, const char *subject, size_t bytes)
 {
 	FmsPattern *own = unconstify(FmsPattern *, pattern);
 	const char *utf8 = fms_utf8(bytes == 0 ? "" : subject, &bytes);
-	int			result = match_quickly(own, utf8, bytes);
+	int			result;
 
+	if (pattern->literal != NULL)
+		return bytes >= pattern->literal_bytes &&
+			(bytes == pattern->literal_bytes || !pattern->literal_ends) &&
+			memcmp(utf8, pattern->literal, pattern->literal_bytes) == 0;
+	result = match_quickly(own, utf8, bytes);
 	/* any limit of the quick way: time, memory, or the stack of machine code */
 	if (result < PCRE2_ERROR_NOMATCH)
 	{

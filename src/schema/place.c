@@ -32,7 +32,10 @@ append_step(StringInfo out, FmsValue container, uint32 index)
 	fms_pointer_append(out, name.data, name.length);
 }
 
-/* Append the JSON pointer from a document's root to a place in it. */
+/*
+ * Append the JSON pointer from a document's root to a place in it; nothing if it
+ * is the root, or not in this document.
+ */
 void
 fms_place_pointer(StringInfo out, const FmsDocument *document, const void *place)
 {
@@ -41,6 +44,7 @@ fms_place_pointer(StringInfo out, const FmsDocument *document, const void *place
 
 	if (place == document->place)
 		return;
+	/* one level each time round: is it an entry of this container, or deeper? */
 	for (;;)
 	{
 		uint32		count = fms_count(container);

@@ -54,7 +54,10 @@ typedef struct Spot
 
 static void report(Reporter *reporter, const Spot *spot);
 
-/* Append a value as JSON text, cut if it is long. */
+/*
+ * Append a value as JSON text, cut at a character if it is long.  A container is
+ * written in full first; an error has one such value at most.
+ */
 static void
 append_value(StringInfo out, FmsValue value)
 {
@@ -87,7 +90,7 @@ append_string(StringInfo out, const char *data, uint32 length)
 	append_value(out, value);
 }
 
-/* The value of a keyword in a node's schema. */
+/* The value of a keyword in a node's schema; false if it is not there. */
 static bool
 keyword_value(const FmsNode *node, const char *keyword, FmsValue *value)
 {
@@ -249,7 +252,10 @@ descend_child(Reporter *reporter, const Spot *spot, const FmsNode *node, FmsValu
 	report(reporter, &next);
 }
 
-/* A node that holds for nothing: its keyword, as its holder has it, failed. */
+/*
+ * A node that holds for nothing ("additionalProperties": false): the keyword that
+ * applied it is what failed, so the error is told in terms of its holder.
+ */
 static void
 report_false(Reporter *reporter, const Spot *spot)
 {
@@ -279,7 +285,10 @@ report_false(Reporter *reporter, const Spot *spot)
 	MemoryContextReset(reporter->scratch);
 }
 
-/* type. */
+/*
+ * type.  The node may let fewer kinds pass than "type" does, because of what else
+ * it applies; what "type" itself says is kept for this message.
+ */
 static void
 report_type(Reporter *reporter, const Spot *spot)
 {
@@ -321,7 +330,7 @@ report_type(Reporter *reporter, const Spot *spot)
 	pfree(expected.data);
 }
 
-/* enum and const. */
+/* enum and const, each by itself; the list of values is cut if it is long. */
 static void
 report_choices(Reporter *reporter, const Spot *spot)
 {
@@ -450,7 +459,7 @@ report_items(Reporter *reporter, const Spot *spot, const FmsArrayRules *rules)
 	}
 }
 
-/* contains. */
+/* contains: without minContains the lower limit is 1, and the keyword its own. */
 static void
 report_contains(Reporter *reporter, const Spot *spot, const FmsArrayRules *rules)
 {
@@ -551,7 +560,10 @@ report_name(Reporter *reporter, const Spot *spot, const FmsNode *names, FmsValue
 	reporter->member = outer;
 }
 
-/* A member against all its schemas. */
+/*
+ * A member against all its schemas: the one of its name, those of the patterns
+ * that its name matches, or else the one for additional members.
+ */
 static void
 report_member(Reporter *reporter, const Spot *spot, const FmsObjectRules *rules, FmsValue name,
 			  FmsValue value)
@@ -665,7 +677,10 @@ report_general(Reporter *reporter, const Spot *spot, const FmsGeneralRules *rule
 		descend_keyword(reporter, spot, rules->otherwise, "else");
 }
 
-/* unevaluatedItems and unevaluatedProperties. */
+/*
+ * unevaluatedItems and unevaluatedProperties.  The evaluator finds out what the
+ * other keywords have evaluated; they all hold, or we would not be here.
+ */
 static void
 report_unevaluated(Reporter *reporter, const Spot *spot)
 {
@@ -709,7 +724,7 @@ report_unevaluated(Reporter *reporter, const Spot *spot)
 	pfree(seen);
 }
 
-/* Report everything about a node and a value. */
+/* Report everything about a node and a value, in the order that the file's head tells. */
 static void
 report_rules(Reporter *reporter, const Spot *spot)
 {

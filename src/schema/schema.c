@@ -61,7 +61,10 @@ read_options(FunctionCallInfo fcinfo, bool registry, FmsSchemaOptions *options)
 	options->registry = registry;
 }
 
-/* The program for a call with options; a constant schema is not looked at twice. */
+/*
+ * The program for a call with options; a constant schema is not looked at twice,
+ * and constant options are read once.
+ */
 static const FmsProgram *
 program_of(FunctionCallInfo fcinfo, bool registry)
 {
@@ -224,7 +227,10 @@ begin_output(JsonbParseState **state, bool valid)
 	pushJsonbValue(state, WJB_KEY, &value);
 }
 
-/* The result of a validation in the standard's "basic" form. */
+/*
+ * The result of a validation in the standard's "basic" form.  jsonb sorts members
+ * by length, so "valid" comes before "errors".
+ */
 static Jsonb *
 validate(FunctionCallInfo fcinfo, bool registry)
 {

@@ -106,6 +106,8 @@ read_definition(Jsonb *definition, Tool *tool)
 	if (!fms_member(object, "name", 4, &value, NULL) || value.kind != FMS_KIND_STRING ||
 		value.length == 0)
 		bad_definition("it has no name");
+	if (value.length > MAX_NAME)
+		bad_definition("its name is too long");
 	tool->name = pnstrdup(value.data, value.length);
 	if (!first_member(object, inputs, lengthof(inputs), &value))
 		bad_definition("it has no schema");

@@ -27,7 +27,10 @@ typedef struct UriParts
 	int			fragment_length;
 } UriParts;
 
-/* Take a URI reference apart. */
+/*
+ * Take a URI reference apart, as the regular expression of RFC 3986, appendix B
+ * does; nothing is refused, for every text is some reference.
+ */
 static void
 split(const char *uri, UriParts *parts)
 {
@@ -64,7 +67,10 @@ split(const char *uri, UriParts *parts)
 	}
 }
 
-/* Drop the last segment that was written after position "floor". */
+/*
+ * Drop the last segment that was written after position "floor", with the slash
+ * in front of it: the meaning of "..".
+ */
 static void
 drop_segment(StringInfo out, int floor)
 {
@@ -73,7 +79,10 @@ drop_segment(StringInfo out, int floor)
 	out->data[out->len] = '\0';
 }
 
-/* Append a path without its "." and ".." segments. */
+/*
+ * Append a path without its "." and ".." segments (RFC 3986, 5.2.4).  A path
+ * that ends in one of them names a folder, so it ends in a slash.
+ */
 static void
 append_without_dots(StringInfo out, const char *path, int length)
 {
@@ -106,7 +115,10 @@ append_without_dots(StringInfo out, const char *path, int length)
 	}
 }
 
-/* Append the path that a relative path means beside a base's. */
+/*
+ * Append the path that a relative path means beside a base's: in place of what
+ * comes behind its last slash.
+ */
 static void
 append_merged(StringInfo out, const UriParts *base, const UriParts *reference)
 {
@@ -135,7 +147,10 @@ append_part(StringInfo out, const char *mark, const char *part, int length)
 	appendBinaryStringInfo(out, part, length);
 }
 
-/* The URI that a reference means where "base" is the base URI. */
+/*
+ * The URI that a reference means where "base" is the base URI, which may itself
+ * be relative or empty: then so is the result.  The fragment is the reference's.
+ */
 char *
 fms_uri_resolve(const char *base, const char *reference)
 {
@@ -199,7 +214,7 @@ hex_value(char c)
 	return -1;
 }
 
-/* A copy with every %XX decoded. */
+/* A copy with every %XX decoded; what is no such code stays as it is. */
 char *
 fms_uri_decode(const char *text)
 {
@@ -220,7 +235,7 @@ fms_uri_decode(const char *text)
 	return copy;
 }
 
-/* Append a step to a JSON pointer. */
+/* Append a step to a JSON pointer: "~" and "/" of a name have codes there. */
 void
 fms_pointer_append(StringInfo out, const char *token, size_t bytes)
 {
@@ -236,7 +251,10 @@ fms_pointer_append(StringInfo out, const char *token, size_t bytes)
 	}
 }
 
-/* Read the next step of a JSON pointer, which starts with a slash. */
+/*
+ * Read the next step of a JSON pointer, which starts with a slash, and move
+ * behind it.  The step is allocated and terminated.
+ */
 char *
 fms_pointer_next(const char **pointer, uint32 *length)
 {

@@ -29,7 +29,7 @@
 #define DIGIT_BASE 10000
 #define INT64_DIGITS 4			/* base 10000 digits that always fit */
 
-/* The value that a jsonb holds. */
+/* The value that a jsonb holds; a scalar is in there as an array of one. */
 FmsValue
 fms_value_of(const Jsonb *jsonb)
 {
@@ -131,7 +131,10 @@ fms_value_type(FmsValue value)
 	return names[value.kind];
 }
 
-/* Read a numeric where it lies. */
+/*
+ * Read a numeric where it lies.  Its parts are fetched by memcpy, because a
+ * numeric with a short header is not aligned.
+ */
 void
 fms_decimal_read(FmsValue number, FmsDecimal *decimal)
 {
@@ -170,7 +173,10 @@ fms_decimal_read(FmsValue number, FmsDecimal *decimal)
 	}
 }
 
-/* Order of two decimals without their signs. */
+/*
+ * Order of two decimals without their signs.  The first digit is not zero, so
+ * the weight decides, then the first digit that differs, then who has more.
+ */
 static int
 compare_magnitude(const FmsDecimal *a, const FmsDecimal *b)
 {
@@ -237,7 +243,10 @@ as_integer(const FmsDecimal *decimal, int zeros, uint64 *integer)
 	return true;
 }
 
-/* The same by the server's arithmetic, for divisors of many digits. */
+/*
+ * The same by the server's arithmetic, for divisors of many digits.  Raises no
+ * error: the divisor is not zero, and a remainder always fits.
+ */
 static bool
 multiple_by_server(FmsValue number, FmsValue divisor)
 {
@@ -302,7 +311,10 @@ numbers_equal(FmsValue a, FmsValue b)
 	return fms_decimal_compare(&left, &right) == 0;
 }
 
-/* Whether two arrays or two objects are equal; names are sorted in both. */
+/*
+ * Whether two arrays or two objects are equal.  Names are sorted in both, and an
+ * object's names and values lie one behind the other, so one walk does for both.
+ */
 static bool
 containers_equal(FmsValue a, FmsValue b)
 {
