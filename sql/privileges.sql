@@ -114,6 +114,21 @@ SELECT count(*) FROM flowmaestro.query_spans(span_type => 'agent_run', entity_id
 SELECT count(*) FROM flowmaestro.query_spans(span_types => '{agent_run,x}', error_text => 'e');
 SELECT flowmaestro.query_spans_page(trace_id => :'trace_id') OPERATOR(pg_catalog.->) 'total';
 SELECT count(*) OPERATOR(pg_catalog.>) 0 AS found FROM flowmaestro.list_traces();
+SELECT flowmaestro.load_model_prices('[{"provider": "openai", "model": "gpt-4o", "valid_from": "2001-01-01", "input": 1}]');
+SELECT flowmaestro.create_span('call', 'model_generation', 'e', '{"userId": "u", "provider": "openai", "model": "gpt-4o", "promptTokens": "10"}', span_id => '77777777-7777-4777-8777-000000000005', parent_span_id => '77777777-7777-4777-8777-000000000006',
+    trace_id => '77777777-7777-4777-8777-000000000002', started_at => '2001-01-02 00:00:00+00');
+SELECT flowmaestro.flush();
+SET flowmaestro.write_mode = transactional;
+SELECT flowmaestro.end_span('77777777-7777-4777-8777-000000000005', ended_at => '2001-01-02 00:00:01+00');
+RESET flowmaestro.write_mode;
+SELECT total_tokens, cost FROM flowmaestro.token_usage('{entity,user,session,day}', '-infinity', '2001-01-02 00:30:00+00', '{"user": "u"}');
+SELECT flowmaestro.rebuild_token_usage('[2001-01-01,2001-02-01)');
+SELECT flowmaestro.reprice('[2001-01-01,2001-02-01)') IS NULL AS missing;
+SELECT count(*) FROM flowmaestro.check_token_usage('[2001-01-01,2001-02-01)');
+SELECT total_tokens FROM flowmaestro.get_token_usage('e');
+SELECT total_tokens FROM flowmaestro.trace_token_usage('77777777-7777-4777-8777-000000000002');
+SELECT flowmaestro.set_budget('entity:e', 1);
+SELECT spent FROM flowmaestro.check_budget('entity:e');
 CREATE TABLE hostile.source AS SELECT * FROM flowmaestro.execution_spans;
 SELECT flowmaestro.import_spans('hostile.source');
 RESET search_path;
@@ -187,6 +202,29 @@ INSERT INTO attempts (what) VALUES
     ('SELECT * FROM flowmaestro.query_spans()'),
     ('SELECT flowmaestro.query_spans_page()'),
     ('SELECT * FROM flowmaestro.list_traces()'),
+    ('SELECT * FROM flowmaestro.token_usage(''{agent,day}'')'),
+    ('SELECT * FROM flowmaestro.get_token_usage(''e'')'),
+    ('SELECT * FROM flowmaestro.trace_token_usage(''77777777-7777-4777-8777-000000000012'')'),
+    ('SELECT flowmaestro.token_usage_agg(attributes) FROM flowmaestro.execution_spans'),
+    ('SELECT * FROM flowmaestro.check_token_usage()'),
+    ('SELECT * FROM flowmaestro.check_budget(''entity:e'', 0.1)'),
+    ('SELECT flowmaestro.release_budget(''x'')'),
+    ('SELECT flowmaestro.set_budget(''entity:e'', 1000)'),
+    ('SELECT flowmaestro.load_model_prices(''[]'')'),
+    ('SELECT flowmaestro.reprice()'),
+    ('SELECT flowmaestro.rebuild_token_usage()'),
+    ('SELECT flowmaestro.lock_token_usage()'),
+    ('SELECT * FROM flowmaestro.pending_usage()'),
+    ('SELECT * FROM flowmaestro.pending_sums()'),
+    ('SELECT FROM flowmaestro.span_usage, flowmaestro.token_usage_hourly, flowmaestro.token_usage_daily, flowmaestro.model_prices, flowmaestro.repricings, flowmaestro.budgets, flowmaestro.budget_reservations'),
+    ('DELETE FROM flowmaestro.span_usage'),
+    ('DELETE FROM flowmaestro.token_usage_hourly'),
+    ('DELETE FROM flowmaestro.token_usage_daily'),
+    ('UPDATE flowmaestro.model_prices SET input_price = 0'),
+    ('DELETE FROM flowmaestro.repricings'),
+    ('UPDATE flowmaestro.budgets SET amount = 1000'),
+    ('DELETE FROM flowmaestro.budget_reservations'),
+    ('CREATE TRIGGER t BEFORE INSERT ON flowmaestro.span_usage FOR EACH ROW EXECUTE FUNCTION pg_catalog.suppress_redundant_updates_trigger()'),
     ('SELECT flowmaestro.make_partition(''2001-01-01'')'),
     ('SELECT flowmaestro.apply_retention()'),
     ('SELECT flowmaestro.retry_rejected_spans()'),

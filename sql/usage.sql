@@ -149,7 +149,22 @@ BEGIN ISOLATION LEVEL SERIALIZABLE;
 SELECT flowmaestro.set_span_attributes(id(30), '{"promptTokens": 4}');
 COMMIT;
 SELECT * FROM counted WHERE span LIKE '3%';
+-- in two phases: counted with the next batch; where the server cannot, it is the same
+SELECT current_setting('max_prepared_transactions')::int > 0 AS can_prepare \gset
+BEGIN;
+SELECT FROM flowmaestro.create_span('prepared', 'model_generation', attributes => '{"promptTokens": 5}', trace_id => id(3), span_id => id(39), started_at => '2026-01-06');
+\if :can_prepare
+PREPARE TRANSACTION 'flowmaestro_regress_usage';
+COMMIT PREPARED 'flowmaestro_regress_usage';
+\else
+COMMIT;
+\endif
 RESET flowmaestro.write_mode;
+SELECT FROM flowmaestro.create_span('a batch', 'agent_run');
+SELECT flowmaestro.flush();
+SELECT total FROM counted WHERE span = '39';
+SELECT count(*) FROM flowmaestro.uncounted_spans;
+SELECT * FROM flowmaestro.check_token_usage();
 -- a row that the table refuses is not counted, its neighbours are; put right, it is
 SELECT FROM flowmaestro.create_span('before', 'model_generation', 'poison', attributes => '{"promptTokens": 1}', trace_id => id(4), span_id => id(40), started_at => '2026-01-07');
 SELECT FROM flowmaestro.create_span('poison', 'model_generation', 'poison', jsonb_build_object('promptTokens', 2, 'userId', (SELECT string_agg(md5(i::text), '' ORDER BY i) FROM generate_series(1, 188) AS i)), trace_id => id(4), span_id => id(41), started_at => '2026-01-07');

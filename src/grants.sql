@@ -76,8 +76,8 @@ BEGIN
         flowmaestro.token_usage_sources(bool, bool, bool, timestamptz, timestamptz, text),
         flowmaestro.token_usage(text[], timestamptz, timestamptz, jsonb),
         flowmaestro.get_token_usage(text, timestamptz, timestamptz), flowmaestro.trace_token_usage(uuid),
-        flowmaestro.recount_usage(tstzrange), flowmaestro.kept_spans(), flowmaestro.check_token_usage(tstzrange),
-        flowmaestro.check_budget(text, numeric, interval) TO %s', role);
+        flowmaestro.recount_usage(tstzrange), flowmaestro.kept_spans(), flowmaestro.check_token_usage(tstzrange)
+        TO %s', role);
 END
 $$;
 COMMENT ON FUNCTION @extschema@.grant_reader(pg_catalog.regrole) IS

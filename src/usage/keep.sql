@@ -121,7 +121,7 @@ BEGIN
         SELECT m.trace_id FROM missing AS m JOIN flowmaestro.span_usage AS u ON u.trace_id = m.trace_id AND u.span_id = m.call_id
         WHERE u.carries AND u.waits_for IS DISTINCT FROM m.span_id
     )
-    SELECT c.trace_id, c.span_id, c.parent_span_id, CASE WHEN v.torn THEN v.waits_for ELSE m.span_id END, c.started_at, c.span_type, c.entity_id,
+    SELECT c.trace_id, c.span_id, c.parent_span_id, CASE WHEN t.trace_id IS NOT NULL THEN u.waits_for ELSE m.span_id END, c.started_at, c.span_type, c.entity_id,
            coalesce(c.user_id, ''), coalesce(c.session_id, ''), coalesce(c.workflow, ''), coalesce(c.provider, ''),
            coalesce(c.model, ''), coalesce(c.request_model, ''),
            CASE WHEN c.cost IS NOT NULL THEN 'USD' ELSE coalesce(p.currency, '') END,
@@ -132,12 +132,10 @@ BEGIN
            c.reasoning_tokens, c.audio_input_tokens, c.audio_output_tokens, c.ignored,
            coalesce(c.cost, p.cost), CASE WHEN c.cost IS NULL THEN p.price_id END
     FROM calls AS c
-    CROSS JOIN LATERAL (
-        SELECT EXISTS (SELECT FROM covered AS x WHERE x.trace_id = c.trace_id AND x.span_id = c.span_id)
-                OR coalesce(bool_or(u.covered), false) AS covered,
-            count(*) > 0 AS torn, (array_agg(u.waits_for))[1] AS waits_for
-        FROM torn AS t LEFT JOIN flowmaestro.span_usage AS u ON u.trace_id = t.trace_id AND u.span_id = c.span_id
-        WHERE t.trace_id = c.trace_id) AS v
+    LEFT JOIN covered AS x ON x.trace_id = c.trace_id AND x.span_id = c.span_id
+    LEFT JOIN torn AS t ON t.trace_id = c.trace_id
+    LEFT JOIN flowmaestro.span_usage AS u ON u.trace_id = t.trace_id AND u.span_id = c.span_id
+    CROSS JOIN LATERAL (SELECT x.trace_id IS NOT NULL OR coalesce(u.covered, false) AS covered) AS v
     LEFT JOIN missing AS m ON m.trace_id = c.trace_id AND m.call_id = c.span_id
     LEFT JOIN LATERAL flowmaestro.span_cost(c.provider, c.model, c.request_model, c.started_at,
         ARRAY[c.input_tokens, c.output_tokens, c.total_tokens, c.cache_read_tokens, c.cache_write_tokens,

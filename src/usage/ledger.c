@@ -34,7 +34,8 @@
  * the entries that wait for its rows, and the rows that its entries lead to.
  * A session's lock lasts from there to its commit, never while an application
  * thinks.  The writer, whose transaction is its own, does the work with each
- * batch that it applies.
+ * batch that it applies; it also counts what was left to it, by a transaction
+ * that was prepared, or could not count (uncounted_spans).
  *
  * A call that carried usage and no longer does (a later attribute replaced a
  * number by something else) may uncover others: all of its trace walk anew.
@@ -660,13 +661,13 @@ compare_keys(const void *a, const void *b)
 }
 
 /*
- * Count what the transaction wrote, as its rows are now: what a subtransaction
- * rolled back is not among them.
+ * Count spans as their rows are now; what a subtransaction rolled back is not
+ * among them.  Of what is given, the ids and starts matter.
  */
 static void
-post_written(void)
+post_as_now(const FmsSpanState *given, int given_count)
 {
-	FmsSpanKey *keys = palloc(sizeof(FmsSpanKey) * written_count);
+	FmsSpanKey *keys = palloc(sizeof(FmsSpanKey) * given_count);
 	TimestampTz from = DT_NOEND;
 	TimestampTz until = DT_NOBEGIN;
 	FmsStoreScope scope;
@@ -674,15 +675,15 @@ post_written(void)
 	int			count = 0;
 	int			found;
 
-	fms_store_lock_traces(written, written_count);
-	for (int i = 0; i < written_count; i++)
+	fms_store_lock_traces(given, given_count);
+	for (int i = 0; i < given_count; i++)
 	{
-		keys[i] = (FmsSpanKey) {written[i].trace_id, written[i].span_id};
-		from = Min(from, written[i].started_at);
-		until = Max(until, written[i].started_at);
+		keys[i] = (FmsSpanKey) {given[i].trace_id, given[i].span_id};
+		from = Min(from, given[i].started_at);
+		until = Max(until, given[i].started_at);
 	}
-	qsort(keys, written_count, sizeof(FmsSpanKey), compare_keys);
-	for (int i = 0; i < written_count; i++)
+	qsort(keys, given_count, sizeof(FmsSpanKey), compare_keys);
+	for (int i = 0; i < given_count; i++)
 	{
 		if (count == 0 || compare_keys(&keys[i], &keys[count - 1]) != 0)
 			keys[count++] = keys[i];
@@ -694,25 +695,59 @@ post_written(void)
 		post(spans, found);
 }
 
-/*
- * The same in a subtransaction.  An error that is not the caller's must not
- * take the caller's work along: it is told, and what it leaves uncounted is put
- * right by rebuild_token_usage().
- */
+/* Count what the transaction wrote. */
 static void
-post_before_commit(void)
+post_written(void)
+{
+	post_as_now(written, written_count);
+}
+
+/* Leave what the transaction wrote to the writer's next batch. */
+static void
+defer_written(void)
+{
+	FmsStoreScope scope;
+
+	fms_store_enter(&scope);
+	fms_store_defer(written, written_count);
+	fms_store_leave(&scope);
+}
+
+/* Count what transactions left to the writer. */
+static void
+post_deferred(void)
+{
+	FmsStoreScope scope;
+	FmsSpanState *spans;
+	int			count;
+
+	fms_store_enter(&scope);
+	spans = fms_store_take_deferred(&count);
+	fms_store_leave(&scope);
+	if (count > 0)
+		post_as_now(spans, count);
+}
+
+/*
+ * Do some of this in a subtransaction.  An error that is not the caller's must
+ * not take the caller's work along: it is told, and false returned.
+ */
+static bool
+attempt(void (*work) (void))
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
 	int			isolation = XactIsoLevel;
+	volatile bool done = false;
 
 	BeginInternalSubTransaction(NULL);
 	PushActiveSnapshot(GetTransactionSnapshot());
 	PG_TRY();
 	{
-		post_written();
+		work();
 		PopActiveSnapshot();
 		ReleaseCurrentSubTransaction();
+		done = true;
 	}
 	PG_CATCH();
 	{
@@ -728,12 +763,19 @@ post_before_commit(void)
 		RollbackAndReleaseCurrentSubTransaction();
 		ereport(WARNING,
 				(errcode(error->sqlerrcode),
-				 errmsg("usage of tokens was not counted: %s", error->message),
-				 errhint("Call flowmaestro.rebuild_token_usage() for the time of these spans.")));
+				 errmsg("usage of tokens is not counted yet: %s", error->message)));
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
+	return done;
+}
+
+/* Count what transactions left to the writer; in its transaction. */
+void
+fms_ledger_count_deferred(void)
+{
+	(void) attempt(post_deferred);
 }
 
 /* Follow the end of transactions. */
@@ -743,9 +785,13 @@ at_transaction_end(XactEvent event, void *arg)
 	switch (event)
 	{
 		case XACT_EVENT_PRE_COMMIT:
+			if (written_count > 0 && !attempt(post_written))
+				(void) attempt(defer_written);
+			break;
 		case XACT_EVENT_PRE_PREPARE:
+			/* it may stay prepared for days: it must not hold locks on sums */
 			if (written_count > 0)
-				post_before_commit();
+				(void) attempt(defer_written);
 			break;
 		case XACT_EVENT_COMMIT:
 		case XACT_EVENT_ABORT:

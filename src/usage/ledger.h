@@ -83,6 +83,7 @@ typedef struct FmsPosting
 } FmsPosting;
 
 extern void fms_ledger_written(const FmsSpanState *spans, int count);
+extern void fms_ledger_count_deferred(void);
 extern void fms_ledger_watch(void);
 
 /* rollup.c, for ledger.c: connected to SPI as the owner of the tables */

@@ -59,11 +59,10 @@ DECLARE
         reasoning_tokens, audio_input_tokens, audio_output_tokens, coalesce(cost, 0) AS cost, duration_us,
         CASE WHEN ended THEN flowmaestro.usage_durations_of(duration_us) ELSE ''{}'' END AS durations
         FROM flowmaestro.span_usage WHERE counted AND started_at >= %L AND started_at < %L' || replace(condition, '%', '%%');
-    hours CONSTANT text := 'SELECT hour, entity_id, user_id, NULL, NULL, provider, model, currency, ' || sums ||
+    hours CONSTANT text := 'SELECT hour AS at, entity_id, user_id, NULL::text AS session_id, NULL::text AS workflow, provider, model, currency, ' || sums ||
         ' FROM flowmaestro.token_usage_hourly WHERE hour >= %L AND hour < %L' || replace(condition, '%', '%%');
-    days CONSTANT text := 'SELECT day, entity_id, NULL, NULL, NULL, provider, model, currency, ' || sums ||
+    days CONSTANT text := 'SELECT day AS at, entity_id, NULL::text AS user_id, NULL::text AS session_id, NULL::text AS workflow, provider, model, currency, ' || sums ||
         ' FROM flowmaestro.token_usage_daily WHERE day >= %L AND day < %L' || replace(condition, '%', '%%');
-    result text;
 BEGIN
     -- a day or hour of the caller's can begin within an hour of UTC
     IF by_time AND EXISTS (SELECT FROM generate_series(date_trunc('day', greatest("start", '2000-01-01 UTC'), 'UTC'),
@@ -74,12 +73,15 @@ BEGIN
     IF by_span OR h0 >= h1 THEN
         RETURN format(spans, "start", "end");
     END IF;
-    result := format(spans, "start", h0) || ' UNION ALL ' || format(spans, h1, "end");
     IF by_user OR by_time OR d0 >= d1 THEN
-        RETURN result || ' UNION ALL ' || format(hours, h0, h1);
+        d0 := h1;
+        d1 := h1;
     END IF;
-    RETURN result || ' UNION ALL ' || format(hours, h0, d0) || ' UNION ALL ' || format(hours, d1, h1)
-        || ' UNION ALL ' || format(days, d0, d1);
+    -- an empty part still costs its planning
+    RETURN concat_ws(' UNION ALL ',
+        CASE WHEN "start" < h0 THEN format(spans, "start", h0) END, CASE WHEN h1 < "end" THEN format(spans, h1, "end") END,
+        CASE WHEN h0 < d0 THEN format(hours, h0, d0) END, CASE WHEN d1 < h1 THEN format(hours, d1, h1) END,
+        CASE WHEN d0 < d1 THEN format(days, d0, d1) END);
 END
 $$;
 COMMENT ON FUNCTION @extschema@.token_usage_sources(pg_catalog.bool, pg_catalog.bool, pg_catalog.bool, pg_catalog.timestamptz, pg_catalog.timestamptz, pg_catalog.text) IS

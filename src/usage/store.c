@@ -97,6 +97,14 @@ static const char *const update_entries =
 	"FROM flowmaestro.pending_usage() AS p WHERE u.trace_id OPERATOR(pg_catalog.=) p.trace_id "
 	"AND u.span_id OPERATOR(pg_catalog.=) p.span_id";
 
+static const char *const defer_spans =
+	"INSERT INTO flowmaestro.uncounted_spans (trace_id, span_id, started_at) "
+	"SELECT k.t, k.s, k.at FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), "
+	"pg_catalog.unnest($3)) AS k (t, s, at)";
+
+static const char *const take_deferred =
+	"DELETE FROM flowmaestro.uncounted_spans AS d RETURNING d.trace_id, d.span_id, d.started_at";
+
 static const char *const settle_reservations =
 	"DELETE FROM flowmaestro.budget_reservations AS r "
 	"WHERE r.reservation_id OPERATOR(pg_catalog.=) ANY ($1)";
@@ -512,6 +520,52 @@ fms_store_write(FmsEntry **inserted, int n_inserted, FmsEntry **updated, int n_u
 
 	run_pending(&insert_plan, insert_entries, inserted, n_inserted);
 	run_pending(&update_plan, update_entries, updated, n_updated);
+}
+
+/* Leave spans to the writer. */
+void
+fms_store_defer(const FmsSpanState *spans, int count)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[3] = {UUIDARRAYOID, UUIDARRAYOID, TIMESTAMPTZARRAYOID};
+	Datum		values[3];
+	FmsSpanKey *keys = palloc(sizeof(FmsSpanKey) * count);
+	Datum	   *starts = palloc(sizeof(Datum) * count);
+
+	for (int i = 0; i < count; i++)
+	{
+		keys[i] = (FmsSpanKey) {spans[i].trace_id, spans[i].span_id};
+		starts[i] = TimestampTzGetDatum(spans[i].started_at);
+	}
+	key_arrays(keys, count, values);
+	values[2] = PointerGetDatum(construct_array(starts, count, TIMESTAMPTZOID, sizeof(TimestampTz),
+												FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	if (SPI_execute_plan(prepared(&plan, defer_spans, 3, types), values, NULL, false, 0) != SPI_OK_INSERT)
+		elog(ERROR, "could not leave spans to the writer: %s", SPI_result_code_string(SPI_result));
+}
+
+/* Take the spans that were left; ids and starts only. */
+FmsSpanState *
+fms_store_take_deferred(int *count)
+{
+	static SPIPlanPtr plan = NULL;
+	FmsSpanState *spans;
+	bool		isnull;
+
+	if (SPI_execute_plan(prepared(&plan, take_deferred, 0, NULL), NULL, NULL, false, 0) != SPI_OK_DELETE_RETURNING)
+		elog(ERROR, "could not take the spans that were left: %s", SPI_result_code_string(SPI_result));
+	*count = (int) SPI_processed;
+	spans = SPI_palloc(sizeof(FmsSpanState) * Max(*count, 1));
+	for (int i = 0; i < *count; i++)
+	{
+		HeapTuple	tuple = SPI_tuptable->vals[i];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+
+		spans[i].trace_id = *DatumGetUUIDP(SPI_getbinval(tuple, desc, 1, &isnull));
+		spans[i].span_id = *DatumGetUUIDP(SPI_getbinval(tuple, desc, 2, &isnull));
+		spans[i].started_at = DatumGetTimestampTz(SPI_getbinval(tuple, desc, 3, &isnull));
+	}
+	return spans;
 }
 
 /* Spending that was reserved has happened: it is in the ledger now. */

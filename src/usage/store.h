@@ -46,6 +46,8 @@ extern FmsEntry *fms_store_waiting(const FmsSpanKey *keys, int count, int *found
 extern FmsSpanState *fms_store_spans(const FmsSpanKey *keys, int count, TimestampTz from,
 									 TimestampTz until, bool whole, int *found);
 extern void fms_store_write(FmsEntry **inserted, int n_inserted, FmsEntry **updated, int n_updated);
+extern void fms_store_defer(const FmsSpanState *spans, int count);
+extern FmsSpanState *fms_store_take_deferred(int *count);
 extern void fms_store_settle_reservations(Datum *ids, int count);
 
 #endif							/* FMS_USAGE_STORE_H */

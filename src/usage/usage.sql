@@ -116,6 +116,18 @@ CREATE INDEX span_usage_started_at_idx ON @extschema@.span_usage USING brin (sta
 COMMENT ON INDEX @extschema@.span_usage_started_at_idx IS 'serves ranges of time';
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.span_usage', '');
 
+CREATE TABLE @extschema@.uncounted_spans (
+    trace_id pg_catalog.uuid NOT NULL,
+    span_id pg_catalog.uuid NOT NULL,
+    started_at pg_catalog.timestamptz NOT NULL
+);
+COMMENT ON TABLE @extschema@.uncounted_spans IS
+    'spans whose usage the writer counts with its next batch: of prepared transactions';
+COMMENT ON COLUMN @extschema@.uncounted_spans.trace_id IS 'trace of the span';
+COMMENT ON COLUMN @extschema@.uncounted_spans.span_id IS 'the span';
+COMMENT ON COLUMN @extschema@.uncounted_spans.started_at IS 'start of the span';
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.uncounted_spans', '');
+
 CREATE TABLE @extschema@.token_usage_hourly (
     entity_id pg_catalog.text COLLATE pg_catalog."C" NOT NULL,
     hour pg_catalog.timestamptz NOT NULL,

@@ -32,6 +32,7 @@
 #include "compat.h"
 #include "buffer/buffer.h"
 #include "buffer/tracked.h"
+#include "usage/ledger.h"
 #include "writer/flush.h"
 #include "writer/reject.h"
 #include "writer/table.h"
@@ -314,6 +315,7 @@ fms_flush_batch(void)
 		MemoryContextSwitchTo(context);
 		read_batch(&batch, table);
 		fms_reject_apply(batch.fold.rows, batch.fold.count, &applied);
+		fms_ledger_count_deferred();
 		save_end(table, batch.end);
 		MemoryContextSetParent(context, TopMemoryContext);
 		outcome = FMS_FLUSH_DONE;

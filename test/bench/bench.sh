@@ -216,7 +216,8 @@ compare_mix() {
 	awk -v a="$without" -v b="$counted" -v goal="$4" 'BEGIN { printf "    part of the writer that is upkeep = %.1f %% %s\n", (b - a) / b * 100, goal }'
 }
 
-# Tokens and cost: upkeep, and questions about a month of 5 million spans.
+# Tokens and cost: upkeep, and questions about a month of 5 million spans, or
+# about less with DAYS.
 bench_usage() {
 	progress "usage: CPU us of the writer a span of 1 KB"
 	sql -c "SELECT flowmaestro.load_model_prices(flowmaestro.starter_model_prices())" >/dev/null
@@ -224,7 +225,7 @@ bench_usage() {
 	compare_mix "four in five, each with a user of its own" 4 1000000 ""
 	progress "usage: 5 million spans are written first, which takes minutes"
 	sql -c "TRUNCATE flowmaestro.execution_spans, flowmaestro.span_usage, flowmaestro.token_usage_hourly, flowmaestro.token_usage_daily"
-	sql -f test/bench/usage_setup.sql >/dev/null
+	sql -v days="${DAYS:-30}" -f test/bench/usage_setup.sql >/dev/null
 	sql -c "CREATE TABLE original.calls AS SELECT attributes FROM flowmaestro.execution_spans WHERE span_type = 'model_generation' LIMIT 1000000" -c "VACUUM ANALYZE original.calls"
 	sql -c "SELECT 'rows: ' || count(*) || ' entries, ' || (SELECT count(*) FROM flowmaestro.token_usage_hourly) || ' hourly, ' || (SELECT count(*) FROM flowmaestro.token_usage_daily) || ' daily'
 		FROM flowmaestro.span_usage" | sed 's/^/    /'

@@ -23,7 +23,7 @@ BEGIN
         times := '{}';
         FOR run IN 0 .. current_setting('bench.runs')::int LOOP
             begun := clock_timestamp();
-            EXECUTE 'SELECT count(*) FROM (' || questions[q] || ' OFFSET 0) AS x' USING month;
+            EXECUTE questions[q] USING month;
             -- the first one warms up
             IF run > 0 THEN
                 times := times || extract(epoch FROM clock_timestamp() - begun)::float8 * 1000;
@@ -34,5 +34,6 @@ BEGIN
     END LOOP;
     RAISE INFO '%', format('SUM / token_usage, by entity = %s (goal >= 200)', round((medians[1] / medians[2])::numeric));
     RAISE INFO '%', format('three SUMs / token_usage_agg = %s (goal >= 3)', round((medians[6] / medians[7])::numeric, 2));
+    RAISE INFO '%', format('the same without what reading the rows takes = %s', round(((medians[6] - medians[8]) / (medians[7] - medians[8]))::numeric, 2));
 END
 $$;

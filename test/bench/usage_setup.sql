@@ -1,4 +1,4 @@
--- 5 million spans of a month, one in five a model call, of 50 agents with 20
+-- Of each of :days days 166,667 spans: 5 million in a month, one in five a model call, of 50 agents with 20
 -- users each; their usage is counted from the rows.
 CREATE FUNCTION original.fill_usage(day timestamptz, spans integer) RETURNS void LANGUAGE sql AS $$
 INSERT INTO flowmaestro.execution_spans (trace_id, span_id, parent_span_id, name, span_type, entity_id,
@@ -17,11 +17,11 @@ LATERAL (SELECT (lpad(to_hex((extract(epoch FROM day + interval '1 day' * (k - k
     || '7' || substr(md5((k / 5)::text), 1, 3) || 'a' || substr(md5((k / 5)::text), 4, 15))::uuid AS id) AS t
 $$;
 SELECT flowmaestro.load_model_prices(flowmaestro.starter_model_prices());
-SELECT flowmaestro.make_partition(date_trunc('day', now(), 'UTC') - i * interval '1 day') FROM generate_series(1, 30) AS i;
-SELECT original.fill_usage(date_trunc('day', now(), 'UTC') - i * interval '1 day', 166667) FROM generate_series(1, 30) AS i;
+SELECT flowmaestro.make_partition(date_trunc('day', now(), 'UTC') - i * interval '1 day') FROM generate_series(1, :days) AS i;
+SELECT original.fill_usage(date_trunc('day', now(), 'UTC') - i * interval '1 day', 166667) FROM generate_series(1, :days) AS i;
 ANALYZE flowmaestro.execution_spans;
 SELECT sum(flowmaestro.rebuild_token_usage(tstzrange(d, d + interval '1 day')))
-FROM generate_series(1, 30) AS i, LATERAL (SELECT date_trunc('day', now(), 'UTC') - i * interval '1 day' AS d) AS d;
+FROM generate_series(1, :days) AS i, LATERAL (SELECT date_trunc('day', now(), 'UTC') - i * interval '1 day' AS d) AS d;
 VACUUM ANALYZE flowmaestro.span_usage;
 VACUUM ANALYZE flowmaestro.token_usage_hourly;
 VACUUM ANALYZE flowmaestro.token_usage_daily;

@@ -34,6 +34,11 @@ SELECT count(flowmaestro.end_span_with_error(span_id, 'no'))
 FROM (SELECT span_id FROM flowmaestro.execution_spans WHERE entity_id LIKE '%2') AS s;
 SELECT count(flowmaestro.add_span_event(span_id, 'retry', '{"n": 1}'))
 FROM (SELECT span_id FROM flowmaestro.execution_spans WHERE entity_id LIKE '%3') AS s;
+SELECT flowmaestro.load_model_prices(flowmaestro.starter_model_prices());
+SELECT flowmaestro.set_budget('all', 100, 'total');
+SELECT count(flowmaestro.end_span((flowmaestro.create_span('call', 'model_generation', 'entity' || n % 7, jsonb_build_object('provider', 'openai',
+	'model', 'gpt-4o', 'userId', 'u' || n, 'promptTokens', n * 100), started_at => '2026-03-01')).span_id)) FROM generate_series(1, 50) AS n;
+SELECT flowmaestro.flush();
 SELECT flowmaestro.create_span('poison', 'agent_run', attributes => jsonb_build_object('userId',
 	(SELECT string_agg(md5(random()::text || i), '') FROM generate_series(1, 188) AS i)));
 SELECT flowmaestro.flush();
@@ -55,6 +60,8 @@ my %told = (
 	'spans' => q(SELECT count(*), md5(string_agg(s::text, E'\n' ORDER BY span_id)) FROM flowmaestro.execution_spans AS s),
 	'spans of each partition' => q(SELECT tableoid::regclass, count(*) FROM flowmaestro.execution_spans GROUP BY tableoid ORDER BY tableoid::regclass::text),
 	'rejected spans' => q(SELECT count(*), md5(string_agg(r::text, '')) FROM flowmaestro.rejected_spans AS r),
+	'usage of spans' => q(SELECT (SELECT md5(string_agg(u::text, ',' ORDER BY span_id)) FROM flowmaestro.span_usage AS u), (SELECT sum(cost) FROM flowmaestro.token_usage_hourly),
+		(SELECT md5(string_agg(p::text, ',' ORDER BY price_id)) FROM flowmaestro.model_prices AS p), (SELECT sum(total_tokens) FROM flowmaestro.token_usage('{}')), (SELECT string_agg(b::text, ',') FROM flowmaestro.budgets AS b)),
 	'indexes and keys' => q(SELECT tablename, regexp_replace(indexdef, 'INDEX \S+ ON', 'INDEX ON')
 		FROM pg_indexes WHERE schemaname = 'flowmaestro' AND tablename ~ '^execution_spans_' ORDER BY 1, 2),
 	'partitions, their options and owners' => q(SELECT c.relname, pg_get_expr(c.relpartbound, c.oid), c.reloptions, c.relowner::regrole
@@ -67,8 +74,9 @@ my %told = (
 my %source = map { $_ => $node->safe_psql('source', $told{$_}) } keys %told;
 my @structure = grep { !/spans|rows/ } keys %told;
 
-like($source{'spans'}, qr/^300\|/, 'there are spans');
+like($source{'spans'}, qr/^350\|/, 'there are spans');
 cmp_ok(scalar(split /\n/, $source{'spans of each partition'}), '>=', 3, 'in three days');
+like($source{'usage of spans'}, qr/0\.31875\|.*\|127500\|/, 'and usage');
 like($source{'rejected spans'}, qr/^1\|/, 'and a rejected one');
 like($source{'rights'}, qr/fms_reader/, 'and rights');
 
@@ -96,6 +104,8 @@ sub check_recording
 	record($node, $database, 10, 'new');
 	$node->safe_psql($database, 'SELECT flowmaestro.flush()');
 	is(spans($node, $database, 'new'), '10', 'it records at once');
+	is($node->safe_psql($database, q(SELECT flowmaestro.load_model_prices('[{"provider": "p", "model": "m", "valid_from": "2026-01-01", "input": 1}]'))), '1', 'it takes prices');
+	is($node->safe_psql($database, 'SELECT count(*) FROM flowmaestro.check_token_usage()'), '0', 'ledger and sums agree');
 	return;
 }
 
@@ -177,7 +187,7 @@ subtest 'binary upgrade mode' => sub {
 	is( $node->safe_psql('postgres',
 			"SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'flowmaestro%'"),
 		'0', 'none of our workers runs');
-	is(spans($node, 'source'), '300', 'the table can be read');
+	is(spans($node, 'source'), '350', 'the table can be read');
 	$node->safe_psql('postgres', 'DROP DATABASE source');
 	pass('a database can be dropped, as pg_upgrade does');
 	command_ok([ 'pg_ctl', '-w', '-D', $node->data_dir, '-m', 'fast', 'stop' ], 'it stops');
