@@ -102,7 +102,7 @@ static void gather(const FmsNode *node, Facts *facts);
 static void
 gather_common(const FmsNodeList *list, Facts *facts)
 {
-	Facts		common;
+	Facts		common = {0};
 
 	if (list->count == 0 || facts->visits >= MAX_VISITS)
 		return;

@@ -364,6 +364,7 @@ get_value(JsonbContainer *object, int i, char *data, Numeric *number, FmsPart *t
 
 	*number = NULL;
 	text->data = NULL;
+	text->length = 0;
 	if (JBE_ISNUMERIC(entry))
 		*number = (Numeric) (data + INTALIGN(offset));
 	else if (JBE_ISSTRING(entry))
