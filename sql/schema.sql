@@ -277,6 +277,10 @@ SELECT flowmaestro.jsonschema_is_valid('{"type": "string"}'), flowmaestro.jsonsc
 SELECT flowmaestro.jsonschema_validation_errors('{"maxLength": 3}', '"abcd"'), flowmaestro.jsonschema_validation_errors('{"maxLength": 3}', '"abc"'),
        flowmaestro.jsonschema_validation_errors('{"properties": {"a": {"type": "string"}}, "required": ["b"]}', '{"a": 1}');
 SELECT flowmaestro.json_matches_schema('{"type": "strin"}', '1');
+-- which assert formats up to draft 7
+SELECT flowmaestro.jsonb_matches_schema('{"$schema": "http://json-schema.org/draft-07/schema#", "format": "date"}', '"x"') AS draft7,
+       flowmaestro.jsonb_matches_schema('{"format": "date"}', '"x"') AS draft2020,
+       flowmaestro.jsonschema_is_valid('{"$schema": "http://json-schema.org/draft-07/schema#", "format": "date"}', '"x"') AS ours;
 
 --
 -- The cache: bounded, and forgetful without harm

@@ -212,7 +212,8 @@ acquire(Jsonb *schema, const FmsSchemaOptions *options)
 		initialize();
 	key.length = VARSIZE(schema);
 	key.hash = hash_bytes_extended((unsigned char *) VARDATA(schema), key.length - VARHDRSZ, 0);
-	key.options = (options->draft << 2) | (options->formats << 1) | options->registry;
+	key.options = (options->draft << 3) | (options->formats << 2) | (options->old_formats << 1) |
+		options->registry;
 	entry = hash_search(table, &key, HASH_FIND, NULL);
 	if (entry != NULL && made_from(entry->cached->program, schema))
 	{

@@ -129,7 +129,8 @@ add(FmsCompiler *compiler, const char *uri, FmsDraft draft)
 	dialect->uri = pstrdup(uri);
 	dialect->draft = draft;
 	dialect->vocabularies = FMS_VOCABULARIES_ALL;
-	dialect->formats = compiler->options.formats;
+	dialect->formats = compiler->options.formats ||
+		(compiler->options.old_formats && draft <= FMS_DRAFT_7);
 	compiler->dialects = lappend(compiler->dialects, dialect);
 	MemoryContextSwitchTo(old);
 	return dialect;

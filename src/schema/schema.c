@@ -58,6 +58,7 @@ read_options(FunctionCallInfo fcinfo, bool registry, FmsSchemaOptions *options)
 {
 	options->draft = draft_of(PG_GETARG_TEXT_PP(DRAFT_ARGUMENT));
 	options->formats = PG_GETARG_BOOL(FORMATS_ARGUMENT);
+	options->old_formats = false;
 	options->registry = registry;
 }
 
@@ -86,11 +87,14 @@ program_of(FunctionCallInfo fcinfo, bool registry)
 								 &options);
 }
 
-/* The program for a call whose schema is json and that has no options. */
+/*
+ * The program for a call of one of pg_jsonschema's functions, whose schema is
+ * json and which assert formats up to draft 7.
+ */
 static const FmsProgram *
 program_of_json(FunctionCallInfo fcinfo)
 {
-	static const FmsSchemaOptions options = {.draft = FMS_DRAFT_2020_12};
+	static const FmsSchemaOptions options = {.draft = FMS_DRAFT_2020_12, .old_formats = true};
 	FmsCallSite *site = fcinfo->flinfo->fn_extra;
 	const FmsProgram *program = fms_call_site_constant(site);
 

@@ -34,6 +34,7 @@ typedef struct FmsSchemaOptions
 {
 	FmsDraft	draft;			/* of a schema without $schema */
 	bool		formats;		/* "format" is an assertion, whatever the draft says */
+	bool		old_formats;	/* it is one up to draft 7 */
 	bool		registry;		/* flowmaestro.json_schemas may be read */
 } FmsSchemaOptions;
 
