@@ -80,6 +80,10 @@ RETURNS SETOF @extschema@.span_usage
 LANGUAGE plpgsql STABLE STRICT PARALLEL RESTRICTED
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    -- what an index or a partition's bounds can be held against
+    earliest CONSTANT timestamptz := coalesce(lower(during), '-infinity');
+    latest CONSTANT timestamptz := coalesce(upper(during), 'infinity');
 BEGIN
     RETURN QUERY
     WITH RECURSIVE calls AS MATERIALIZED (
@@ -92,8 +96,8 @@ BEGIN
         WHERE s.span_type IN ('model_generation', 'embedding_generation') AND s.name <> ''
           AND s.trace_id IN (
               SELECT c.trace_id FROM flowmaestro.execution_spans AS c
-              WHERE c.span_type IN ('model_generation', 'embedding_generation') AND c.started_at <@ during
-              UNION ALL SELECT l.trace_id FROM flowmaestro.span_usage AS l WHERE l.started_at <@ during)
+              WHERE c.span_type IN ('model_generation', 'embedding_generation') AND c.started_at BETWEEN earliest AND latest AND c.started_at <@ during
+              UNION ALL SELECT l.trace_id FROM flowmaestro.span_usage AS l WHERE l.started_at BETWEEN earliest AND latest AND l.started_at <@ during)
     ),
     -- the spans above each call that carries usage
     above (trace_id, call_id, span_id) AS (
@@ -168,6 +172,9 @@ LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    -- what an index or a partition's bounds can be held against
+    earliest CONSTANT timestamptz := coalesce(lower(during), '-infinity');
+    latest CONSTANT timestamptz := coalesce(upper(during), 'infinity');
     kept tstzmultirange;
     prices jsonb;
     low timestamptz;
@@ -188,15 +195,15 @@ BEGIN
     FROM (SELECT r.started_at FROM pg_temp.recounted AS r
           UNION ALL
           SELECT u.started_at FROM flowmaestro.span_usage AS u
-          WHERE u.started_at <@ during OR u.trace_id IN (SELECT r.trace_id FROM pg_temp.recounted AS r)) AS x;
+          WHERE (u.started_at BETWEEN earliest AND latest AND u.started_at <@ during) OR u.trace_id IN (SELECT r.trace_id FROM pg_temp.recounted AS r)) AS x;
     DELETE FROM flowmaestro.span_usage AS u
-    WHERE (u.started_at <@ during OR u.trace_id IN (SELECT r.trace_id FROM pg_temp.recounted AS r)) AND u.started_at <@ kept;
+    WHERE ((u.started_at BETWEEN earliest AND latest AND u.started_at <@ during) OR u.trace_id IN (SELECT r.trace_id FROM pg_temp.recounted AS r)) AND u.started_at <@ kept;
     INSERT INTO flowmaestro.span_usage SELECT r.* FROM pg_temp.recounted AS r;
     GET DIAGNOSTICS n = ROW_COUNT;
     DROP TABLE pg_temp.recounted;
     -- sums of calls that are gone from the ledger
     SELECT least(low, min(h.hour)), greatest(high, max(h.hour)) INTO low, high
-    FROM flowmaestro.token_usage_hourly AS h WHERE h.hour <@ during;
+    FROM flowmaestro.token_usage_hourly AS h WHERE h.hour BETWEEN earliest AND latest AND h.hour <@ during;
     IF low IS NOT NULL THEN
         PERFORM flowmaestro.rebuild_rollups(low, high);
     END IF;
@@ -271,6 +278,9 @@ LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    -- what an index or a partition's bounds can be held against
+    earliest CONSTANT timestamptz := coalesce(lower(during), '-infinity');
+    latest CONSTANT timestamptz := coalesce(upper(during), 'infinity');
     costs CONSTANT text := 'SELECT coalesce(jsonb_object_agg(c.currency, trim_scale(c.cost)), ''{}'') FROM (
         SELECT u.currency, sum(u.cost) AS cost FROM flowmaestro.span_usage AS u
         WHERE u.counted AND u.cost IS NOT NULL AND u.started_at <@ $1 GROUP BY u.currency) AS c';
@@ -290,7 +300,7 @@ BEGIN
             ARRAY[u.input_tokens, u.output_tokens, u.total_tokens, u.cache_read_tokens, u.cache_write_tokens,
                   u.reasoning_tokens, u.audio_input_tokens, u.audio_output_tokens]) AS p ON true
         -- a cost that was given is not ours to change
-        WHERE u.started_at <@ during AND u.carries AND (u.price_id IS NOT NULL OR u.cost IS NULL)
+        WHERE u.started_at BETWEEN earliest AND latest AND u.started_at <@ during AND u.carries AND (u.price_id IS NOT NULL OR u.cost IS NULL)
     ), changed AS (
         UPDATE flowmaestro.span_usage AS u SET cost = p.cost, currency = p.currency, price_id = p.price_id
         FROM priced AS p
