@@ -86,7 +86,7 @@ typedef struct CallNode
 /* a call on its way up */
 typedef struct Walk
 {
-	CallNode	   *from;
+	CallNode   *from;
 	pg_uuid_t	next;
 } Walk;
 
@@ -112,7 +112,7 @@ node_of(Batch *batch, const pg_uuid_t *trace_id, const pg_uuid_t *span_id)
 {
 	FmsSpanKey	key = {*trace_id, *span_id};
 	bool		found;
-	CallNode	   *node = hash_search(batch->nodes, &key, HASH_ENTER, &found);
+	CallNode   *node = hash_search(batch->nodes, &key, HASH_ENTER, &found);
 
 	if (!found)
 		memset((char *) node + sizeof(FmsSpanKey), 0, sizeof(CallNode) - sizeof(FmsSpanKey));
@@ -243,7 +243,7 @@ fetch_entries(Batch *batch, List *nodes)
 
 	foreach(cell, nodes)
 	{
-		CallNode	   *node = lfirst(cell);
+		CallNode   *node = lfirst(cell);
 
 		if (!node->old_known)
 			keys[count++] = node->key;
@@ -254,7 +254,7 @@ fetch_entries(Batch *batch, List *nodes)
 	entries = fms_store_entries(keys, count, &found);
 	for (int i = 0; i < found; i++)
 	{
-		CallNode	   *node = node_of(batch, &entries[i].trace_id, &entries[i].span_id);
+		CallNode   *node = node_of(batch, &entries[i].trace_id, &entries[i].span_id);
 
 		node->old = &entries[i];
 		if (node->entry == NULL)
@@ -326,7 +326,7 @@ take_spans(Batch *batch, const FmsSpanState *spans, int count)
 
 	for (int n = 0; n < count; n++)
 	{
-		CallNode	   *node = node_of(batch, &spans[n].trace_id, &spans[n].span_id);
+		CallNode   *node = node_of(batch, &spans[n].trace_id, &spans[n].span_id);
 
 		note_span(node, &spans[n]);
 		node->old_known |= spans[n].fresh;
@@ -369,7 +369,7 @@ restart_traces(Batch *batch)
 	entries = fms_store_trace_entries(keys, list_length(batch->lost), &found);
 	for (int i = 0; i < found; i++)
 	{
-		CallNode	   *node = node_of(batch, &entries[i].trace_id, &entries[i].span_id);
+		CallNode   *node = node_of(batch, &entries[i].trace_id, &entries[i].span_id);
 
 		if (node->old == NULL)
 		{
@@ -404,7 +404,7 @@ wake_waiting(Batch *batch, const FmsSpanState *spans, int count)
 	entries = fms_store_waiting(keys, arrived, &found);
 	for (int i = 0; i < found; i++)
 	{
-		CallNode	   *node = node_of(batch, &entries[i].trace_id, &entries[i].span_id);
+		CallNode   *node = node_of(batch, &entries[i].trace_id, &entries[i].span_id);
 
 		if (node->old == NULL)
 		{
@@ -444,7 +444,7 @@ look_ahead(Batch *batch)
 	foreach(cell, batch->walks)
 	{
 		Walk	   *walk = lfirst(cell);
-		CallNode	   *node = node_of(batch, &walk->from->key.trace_id, &walk->next);
+		CallNode   *node = node_of(batch, &walk->from->key.trace_id, &walk->next);
 
 		if (!node->asked)
 			keys[count++] = node->key;
@@ -471,7 +471,7 @@ look_ahead_entries(Batch *batch)
 	foreach(cell, batch->walks)
 	{
 		Walk	   *walk = lfirst(cell);
-		CallNode	   *node = node_of(batch, &walk->from->key.trace_id, &walk->next);
+		CallNode   *node = node_of(batch, &walk->from->key.trace_id, &walk->next);
 
 		if (node->present && node->model_call && !node->old_known)
 			calls = lappend(calls, node);
@@ -483,7 +483,7 @@ look_ahead_entries(Batch *batch)
 static bool
 step(Batch *batch, Walk *walk)
 {
-	CallNode	   *node = node_of(batch, &walk->from->key.trace_id, &walk->next);
+	CallNode   *node = node_of(batch, &walk->from->key.trace_id, &walk->next);
 
 	if (!node->present)
 	{
@@ -544,7 +544,7 @@ write_changes(Batch *batch)
 
 	foreach(cell, batch->changed)
 	{
-		CallNode	   *node = lfirst(cell);
+		CallNode   *node = lfirst(cell);
 
 		if (node->old != NULL)
 			updated[n_updated++] = node->entry;
