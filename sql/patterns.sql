@@ -58,8 +58,9 @@ SELECT pattern, pg_temp.refused(pattern) FROM unnest(ARRAY[
     '(a)\2', '\k<a>', '\k', '(?<a>b)\k<b>', '(?<a>b)(?<a>c)', '(?<1a>b)', '(?<a', '(?<>a)',
     '(?i)a', '(?i:a)', '(?P<a>b)', '(?P=a)', '(?#a)', '(?>a)', '(?|a)', '(?R)', '(*FAIL)', '(?&a)', '(?(1)a)',
     '\p', '\pL', '\p{}', '\p{l}', '\p{Greek}', '\p{L&}', '\p{Script=}', '\p{Script=greek}', '\p{Script=Klingon}', '\p{^L}', '\p{Alphabetic=Y}', '[\p{Xan}]']) AS pattern;
--- limits of PCRE2, told as such
-SELECT pg_temp.refused('a{1,65536}'), pg_temp.refused('((a{100}){100}){100}'), pg_temp.refused('(?<=a+)b');
+-- limits of PCRE2, told as such; the words for the last one depend on its version
+SELECT pg_temp.refused('a{1,65536}'), pg_temp.refused('((a{100}){100}){100}');
+SELECT pg_temp.refused('(?<=a+)b') LIKE 'is not a regular expression: %lookbehind%' AS refused;
 SELECT pg_temp.refused(repeat('(', 251) || repeat(')', 251)), pg_temp.refused(repeat('a', 300000));
 
 -- no pattern hangs a backend: a clear error, or a cancel that is heard
