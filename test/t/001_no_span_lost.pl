@@ -51,23 +51,27 @@ sub children
 		'SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid()');
 }
 
-# Send a signal to the process of a client or the writer.
+# Kill the process of a client or the writer, and wait until the postmaster has
+# taken notice: until then it lets others in, whom it then throws out.
 sub kill_process
 {
-	my ($signal, $where) = @_;
+	my ($where) = @_;
+	my $log = log_size($node);
 	my $pid = $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE $where");
 
 	like($pid, qr/^\d+$/, "there is a process with $where");
-	is(kill($signal, $pid), 1, 'it got the signal');
+	is(kill('KILL', $pid), 1, 'it got the signal');
+	ok(wait_until(sub { scalar(log_lines($node, qr/all server processes terminated/, $log)) }, 60),
+		'all others had to go too');
 	return;
 }
 
 # What can happen.  Afterwards the server is up, or on its way up.
 my @accidents = (
-	[ 'kill -9 of a backend', sub { kill_process('KILL', "application_name = 'client1'") } ],
+	[ 'kill -9 of a backend', sub { kill_process("application_name = 'client1'") } ],
 	[
 		'kill -9 of the writer',
-		sub { kill_process('KILL', "backend_type = 'flowmaestro_spans writer'") }
+		sub { kill_process("backend_type = 'flowmaestro_spans writer'") }
 	],
 	[
 		'kill -9 of the postmaster',
@@ -75,7 +79,8 @@ my @accidents = (
 			my @pids = children();
 			$node->kill9;
 			ok(wait_until(sub { !grep { kill(0, $_) } @pids }, 60), 'its children are gone');
-			$node->start;
+			# the backend that told their pids may still be on its way out
+			ok(wait_until(sub { $node->start(fail_ok => 1) }, 60), 'a new one starts');
 		}
 	],
 	[ 'immediate stop', sub { $node->stop('immediate'); $node->start } ],
