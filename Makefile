@@ -34,6 +34,7 @@ OBJS = \
 	src/writer/writer.o \
 	src/writer/launcher.o \
 	src/writer/database.o \
+	src/usage/names.o \
 	src/usage/tokens.o \
 	src/usage/prices.o \
 	src/usage/store.o \

@@ -25,7 +25,13 @@ INSERT INTO said (vocabulary, attributes) VALUES
 ('mastra over otel', '{"gen_ai.provider.name": "anthropic", "gen_ai.request.model": "claude-sonnet-4-5", "gen_ai.usage.input_tokens": 100, "gen_ai.usage.output_tokens": 50, "gen_ai.usage.cache_creation.5m_input_tokens": 3, "gen_ai.usage.cache_creation.1h_input_tokens": 2, "gen_ai.usage.audio_input_tokens": 3, "gen_ai.usage.audio_output_tokens": 2}'),
 ('flowmaestro', '{"provider": "openai", "model": "gpt-4o", "promptTokens": 100, "completionTokens": 50, "totalTokens": 150, "userId": "u", "sessionId": "s", "workflowId": "w", "agentId": "a", "totalCost": 0.5}'),
 ('flowmaestro, modelId', '{"provider": "openai", "modelId": "gpt-4o", "promptTokens": 100, "completionTokens": 50, "inputCost": 0.2, "outputCost": 0.3}'),
-('langfuse', '{"langfuse.observation.model.name": "gpt-4o", "langfuse.observation.usage_details": {"input": 100, "output": 50, "total": 150, "input_cached_tokens": 20, "input_cache_creation_5m": 5, "output_reasoning_tokens": 10}, "langfuse.observation.cost_details": {"total": 0.5}, "langfuse.user.id": "u"}');
+('langfuse', '{"langfuse.observation.model.name": "gpt-4o", "langfuse.observation.usage_details": {"input": 100, "output": 50, "total": 150, "input_cached_tokens": 20, "input_cache_creation_5m": 5, "output_reasoning_tokens": 10}, "langfuse.observation.cost_details": {"total": 0.5}, "langfuse.user.id": "u"}'),
+-- objects as JSON text: OpenTelemetry has no objects as attributes
+('langfuse over otel', '{"langfuse.observation.usage_details": "{\"input\": 100, \"output\": 50, \"input_cached_tokens\": 20}", "langfuse.observation.cost_details": "{\"total\": 0.5}"}'),
+('vercel, openai', '{"ai.model.provider": "openai.responses", "ai.model.id": "gpt-5", "ai.usage.promptTokens": 100, "ai.usage.completionTokens": 50, "ai.response.providerMetadata": "{\"openai\":{\"responseId\":\"r\",\"cachedPromptTokens\":20,\"reasoningTokens\":10}}"}'),
+('vercel, anthropic', '{"ai.model.provider": "anthropic.messages", "ai.model.id": "claude-sonnet-4-5", "ai.usage.promptTokens": 100, "ai.usage.completionTokens": 50, "ai.response.providerMetadata": "{\"anthropic\":{\"usage\":{\"input_tokens\":100,\"cache_creation_input_tokens\":5,\"cache_read_input_tokens\":20,\"cache_creation\":{\"ephemeral_5m_input_tokens\":3,\"ephemeral_1h_input_tokens\":2},\"output_tokens\":50,\"service_tier\":\"standard\"},\"cacheCreationInputTokens\":5}}"}'),
+('vercel 6, anthropic', '{"ai.model.provider": "anthropic.messages", "ai.model.id": "claude-sonnet-4-5", "ai.usage.inputTokens": 125, "ai.usage.outputTokens": 50, "ai.response.providerMetadata": "{\"anthropic\":{\"usage\":{\"input_tokens\":100,\"cache_read_input_tokens\":20,\"cache_creation\":{\"ephemeral_5m_input_tokens\":3,\"ephemeral_1h_input_tokens\":2}}}}"}'),
+('vercel, bedrock', '{"ai.model.provider": "amazon-bedrock", "ai.model.id": "anthropic.claude-sonnet-4-5", "ai.usage.promptTokens": 100, "ai.usage.completionTokens": 50, "ai.response.providerMetadata": "{\"bedrock\":{\"usage\":{\"cacheReadInputTokens\":20,\"cacheWriteInputTokens\":5}}}"}');
 SELECT s.vocabulary, u.provider, u.response_model, u.request_model, u.entity_id AS entity, u.user_id AS user, u.session_id AS session, u.workflow
 FROM said AS s, flowmaestro.usage_of(s.attributes) AS u ORDER BY n;
 SELECT s.vocabulary, u.carries, u.input_tokens AS input, u.output_tokens AS output, u.total_tokens AS total, u.cache_read_tokens AS read, u.cache_write_tokens AS write,
@@ -50,6 +56,29 @@ SELECT carries, total_tokens, ignored FROM flowmaestro.usage_of('"promptTokens"'
 SELECT carries, total_tokens, ignored FROM flowmaestro.usage_of('{}');
 SELECT carries, input_tokens FROM flowmaestro.usage_of('{"usage": {"usage": {"inputTokens": 7}}, "inputDetails": {"cacheRead": 3}}');
 SELECT length(user_id), octet_length(user_id) FROM flowmaestro.usage_of(jsonb_build_object('userId', repeat('ä', 500)));
+
+-- the AI SDK's own numbers win over the provider's; text that is no JSON, or was cut off, is never an error: what is whole is taken
+SELECT cache_read_tokens, reasoning_tokens FROM flowmaestro.usage_of('{"ai.usage.cachedInputTokens": 1, "ai.response.providerMetadata": "{\"openai\":{\"cachedPromptTokens\":2,\"reasoningTokens\":3}}"}');
+SELECT v.value, u.cache_read_tokens AS read, u.cache_write_tokens AS write, u.reasoning_tokens AS reasoning, u.ignored
+FROM unnest(ARRAY['{"openai":{"cachedPromptTokens":2,"reasoningTokens":3}}', ' { "openai" : { "cachedPromptTokens" : "2" , "reasoningTokens" : 3 } } ', '{"openai":{"x":[{"cachedPromptTokens":9},"]}",null],"y":{"a":{"b":[]}},"cachedPromptTokens":2}}',
+    '{"openai":{"s":"\"}{\\","cachedPromptTokens":2}}', '{"openai":{"cachedPromptTokens":true,"reasoningTokens":"many"}}', '{"openai":{"cachedPromptTokens":-2,"reasoningTokens":1e3}}', '{"openai":{"cachedPromptTokens":[2],"reasoningTokens":{"a":3}}}',
+    '{"openai":{"reasoningTokens":3,"cachedPromptTokens":20', '{"openai":{"reasoningTokens":3,"cachedPromptTokens":20}', '{"openai":{"reasoningTokens":3,"cachedPromptTok', '{"openai":{"reasoningTokens":3,,}}', '{"openai":{"reasoningTokens" 3}}', '{"openai":{"a":]}}', '{"openai":{"a":"\', '{"openai":{"a":[[[', '{', '{}', '{"openai":3}', '{"openai":[]}', '[{"openai":{"reasoningTokens":3}}]', 'none', '', '""',
+    '{"openai":{"reasoningTokens":3}} and more', '{"usage":{"cacheReadInputTokens":3}}', '{"bedrock":{"usage":{"cacheReadInputTokens":3,"cacheWriteInputTokens":4}},"anthropic":{"cacheReadInputTokens":5}}']) AS v (value),
+    flowmaestro.usage_of(jsonb_build_object('ai.response.providerMetadata', v.value)) AS u;
+SELECT reasoning_tokens, ignored FROM flowmaestro.usage_of(jsonb_build_object('ai.response.providerMetadata', '{"openai":{"a":' || repeat('[', 200000) || repeat(']', 200000) || ',"reasoningTokens":3}}'));
+SELECT reasoning_tokens, ignored FROM flowmaestro.usage_of(jsonb_build_object('ai.response.providerMetadata', repeat('{"openai":', 200000)));
+-- no beginning of such a text is an error
+SELECT count(*), bool_and(u.cache_read_tokens IN (0, 20) AND u.reasoning_tokens IN (0, 10)) AS whole, count(DISTINCT u.ignored) AS ignored
+FROM (SELECT attributes, attributes ->> 'ai.response.providerMetadata' AS t FROM said WHERE vocabulary = 'vercel, openai') AS s, generate_series(0, length(s.t)) AS n,
+    flowmaestro.usage_of(jsonb_build_object('ai.response.providerMetadata', left(s.t, n))) AS u;
+
+-- objects of many keys, of the same keys in turn, and of keys as long as another's
+SELECT n, u.input_tokens, u.output_tokens, u.user_id
+FROM unnest('{1,31,32,33,63,64,65,200}'::int[]) AS n, generate_series(1, 2) AS again,
+    LATERAL (SELECT jsonb_object_agg('key ' || i, i) || jsonb_build_object('promptTokens', n, 'completionTokens', 2 * n, 'userId', 'u' || n) AS attributes FROM generate_series(1, n) AS i) AS a,
+    flowmaestro.usage_of(a.attributes) AS u ORDER BY n, again;
+SELECT u.input_tokens, u.output_tokens, u.total_tokens FROM generate_series(1, 3),
+    unnest('{"{\"promptTokens\": 1, \"totalTokens\": 7}","{\"promptTokenz\": 1, \"totalTokens\": 7}","{\"promptTokens\": 2, \"totalTokenz\": 7}"}'::jsonb[]) AS a, flowmaestro.usage_of(a) AS u;
 
 -- parts lie inside their totals; cached tokens beside the input are recognised
 SELECT input_tokens, output_tokens, total_tokens FROM flowmaestro.usage_of('{"gen_ai.usage.input_tokens": 100, "gen_ai.usage.output_tokens": 50, "gen_ai.usage.cache_read.input_tokens": 100, "gen_ai.usage.reasoning.output_tokens": 50}');
@@ -174,6 +203,51 @@ SELECT (flowmaestro.get_token_usage('poison')).total_tokens;
 UPDATE flowmaestro.rejected_spans SET attributes = attributes || '{"userId": "u"}';
 SELECT flowmaestro.retry_rejected_spans();
 SELECT (flowmaestro.get_token_usage('poison')).total_tokens;
+SELECT * FROM flowmaestro.check_token_usage();
+
+--
+-- Traces as the SDKs send them: the same usage on several spans, each call counted once,
+-- whether children or parents come first
+--
+CREATE TABLE sent (sdk text, n int, parent int, span_type text, attributes jsonb);
+INSERT INTO sent VALUES
+-- AI SDK 6: ai.usage on the root and on each step, gen_ai.usage on the steps; a tool that calls a model
+('ai sdk 6', 1, NULL, 'model_generation', '{"operation.name": "ai.generateText", "ai.model.provider": "openai.chat", "ai.model.id": "gpt-4o", "ai.usage.inputTokens": 300, "ai.usage.outputTokens": 30, "ai.usage.totalTokens": 330}'),
+('ai sdk 6', 2, 1, 'model_generation', '{"operation.name": "ai.generateText.doGenerate", "ai.model.provider": "openai.chat", "ai.model.id": "gpt-4o", "gen_ai.request.model": "gpt-4o", "ai.usage.inputTokens": 100, "ai.usage.outputTokens": 10, "gen_ai.usage.input_tokens": 100, "gen_ai.usage.output_tokens": 10}'),
+('ai sdk 6', 3, 1, 'model_generation', '{"operation.name": "ai.generateText.doGenerate", "ai.model.provider": "openai.chat", "ai.model.id": "gpt-4o", "gen_ai.request.model": "gpt-4o", "ai.usage.inputTokens": 200, "ai.usage.outputTokens": 20, "gen_ai.usage.input_tokens": 200, "gen_ai.usage.output_tokens": 20}'),
+('ai sdk 6', 4, 1, 'tool_execution', '{"operation.name": "ai.toolCall", "ai.toolCall.name": "ask"}'),
+('ai sdk 6', 5, 4, 'model_generation', '{"operation.name": "ai.generateText", "ai.model.id": "gpt-4o-mini", "ai.usage.inputTokens": 7, "ai.usage.outputTokens": 1}'),
+('ai sdk 6', 6, 5, 'model_generation', '{"operation.name": "ai.generateText.doGenerate", "ai.model.id": "gpt-4o-mini", "gen_ai.usage.input_tokens": 7, "gen_ai.usage.output_tokens": 1}'),
+-- AI SDK 7: the run has the sum again; an embedding comes as two spans, one in the other, with equal usage
+('ai sdk 7', 1, NULL, 'agent_run', '{"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "a", "gen_ai.usage.input_tokens": 300, "gen_ai.usage.output_tokens": 30}'),
+('ai sdk 7', 2, 1, 'agent_iteration', '{"gen_ai.operation.name": "agent_step", "gen_ai.usage.input_tokens": 100, "gen_ai.usage.output_tokens": 10}'),
+('ai sdk 7', 3, 2, 'model_generation', '{"gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai", "gen_ai.request.model": "gpt-5", "gen_ai.usage.input_tokens": 100, "gen_ai.usage.output_tokens": 10}'),
+('ai sdk 7', 4, 1, 'agent_iteration', '{"gen_ai.operation.name": "agent_step", "gen_ai.usage.input_tokens": 200, "gen_ai.usage.output_tokens": 20}'),
+('ai sdk 7', 5, 4, 'model_generation', '{"gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai", "gen_ai.request.model": "gpt-5", "gen_ai.usage.input_tokens": 200, "gen_ai.usage.output_tokens": 20}'),
+('ai sdk 7', 6, 1, 'embedding_generation', '{"gen_ai.operation.name": "embeddings", "gen_ai.request.model": "text-embedding-3-small", "gen_ai.usage.input_tokens": 7}'),
+('ai sdk 7', 7, 6, 'embedding_generation', '{"gen_ai.operation.name": "embeddings", "gen_ai.request.model": "text-embedding-3-small", "gen_ai.usage.input_tokens": 7}'),
+-- Mastra: on the generation, on its steps, and on the inference in each step, all of them generations
+('mastra', 1, NULL, 'agent_run', '{"entityId": "a"}'),
+('mastra', 2, 1, 'model_generation', '{"model": "gpt-4o", "provider": "openai", "usage": {"inputTokens": 300, "outputTokens": 30, "inputDetails": {"cacheRead": 60}}}'),
+('mastra', 3, 2, 'model_generation', '{"mastra.span.type": "model_step", "usage": {"inputTokens": 100, "outputTokens": 10}}'),
+('mastra', 4, 3, 'model_generation', '{"mastra.span.type": "model_inference", "model": "gpt-4o", "provider": "openai", "usage": {"inputTokens": 100, "outputTokens": 10}}'),
+('mastra', 5, 2, 'model_generation', '{"mastra.span.type": "model_step", "usage": {"inputTokens": 200, "outputTokens": 20, "inputDetails": {"cacheRead": 60}}}'),
+('mastra', 6, 5, 'model_generation', '{"mastra.span.type": "model_inference", "model": "gpt-4o", "provider": "openai", "usage": {"inputTokens": 200, "outputTokens": 20, "inputDetails": {"cacheRead": 60}}}'),
+('mastra', 7, 6, 'model_generation', '{"mastra.span.type": "model_chunk"}'),
+-- OpenInference: chains and agents above, tokens on the call alone
+('openinference', 1, NULL, 'agent_run', '{"openinference.span.kind": "AGENT"}'),
+('openinference', 2, 1, 'workflow_run', '{"openinference.span.kind": "CHAIN", "llm.token_count.prompt": 300, "llm.token_count.completion": 30}'),
+('openinference', 3, 2, 'model_generation', '{"openinference.span.kind": "LLM", "llm.model_name": "gpt-4o", "llm.token_count.prompt": 300, "llm.token_count.completion": 30, "llm.token_count.total": 330}');
+CREATE FUNCTION sent_id(sdk text, way text, n int) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT md5(sdk || way || n)::uuid $$;
+SELECT count(c.span_id) FROM (SELECT * FROM sent, unnest('{parents first,children first}'::text[]) AS way ORDER BY way, CASE way WHEN 'parents first' THEN n ELSE -n END) AS s,
+    LATERAL flowmaestro.create_span(s.span_type, s.span_type, 'sdk', s.attributes, trace_id => sent_id(s.sdk, s.way, 0), parent_span_id => sent_id(s.sdk, s.way, s.parent),
+        span_id => sent_id(s.sdk, s.way, s.n), started_at => '2026-01-08') AS c;
+SELECT flowmaestro.flush();
+-- a chunk that tells nothing does not count while it runs; ended, it is a call without tokens
+SELECT s.sdk, way, u.calls, u.prompt_tokens, u.completion_tokens, u.total_tokens, u.cache_read_tokens
+FROM (SELECT DISTINCT sdk FROM sent) AS s, unnest('{parents first,children first}'::text[]) AS way, flowmaestro.trace_token_usage(sent_id(s.sdk, way, 0)) AS u ORDER BY s.sdk COLLATE "C", way;
+SELECT string_agg(n::text, ',' ORDER BY n) AS counted, way, sdk FROM sent, unnest('{parents first,children first}'::text[]) AS way
+JOIN flowmaestro.span_usage AS u ON u.counted WHERE u.span_id = sent_id(sdk, way, n) GROUP BY sdk, way ORDER BY sdk COLLATE "C", way;
 SELECT * FROM flowmaestro.check_token_usage();
 
 --
@@ -307,5 +381,5 @@ SELECT flowmaestro.check_budget('user:u1');
 ROLLBACK;
 
 DROP VIEW counted, hourly;
-DROP FUNCTION id;
-DROP TABLE said, many, cuts;
+DROP FUNCTION id, sent_id;
+DROP TABLE said, many, cuts, sent;

@@ -44,7 +44,11 @@ INSERT INTO names (vocabulary, field, path) VALUES
     (7, 'read', '{usage,inputDetails,cacheRead}'), (7, 'write', '{usage,inputDetails,cacheWrite}'), (7, 'reasoning', '{usage,outputDetails,reasoning}'), (7, 'user', '{userId}'),
     (8, 'provider', '{provider}'), (8, 'request', '{model}'), (8, 'input', '{promptTokens}'), (8, 'output', '{completionTokens}'), (8, 'total', '{totalTokens}'),
     (8, 'user', '{userId}'), (8, 'cost', '{totalCost}'),
-    (9, 'provider', '{provider}'), (9, 'request', '{modelId}'), (9, 'input', '{promptTokens}'), (9, 'output', '{completionTokens}'), (9, 'user', '{userId}'), (9, 'cost', '{flowmaestro.cost.total}');
+    (9, 'provider', '{provider}'), (9, 'request', '{modelId}'), (9, 'input', '{promptTokens}'), (9, 'output', '{completionTokens}'), (9, 'user', '{userId}'), (9, 'cost', '{flowmaestro.cost.total}'),
+    -- an object that arrives as JSON text
+    (10, 'provider', '{ai.model.provider}'), (10, 'request', '{ai.model.id}'), (10, 'input', '{ai.usage.promptTokens}'), (10, 'output', '{ai.usage.completionTokens}'),
+    (10, 'read', '{ai.response.providerMetadata,openai,cachedPromptTokens}'), (10, 'reasoning', '{ai.response.providerMetadata,openai,reasoningTokens}'),
+    (10, 'write', '{ai.response.providerMetadata,anthropic,usage,cache_creation_input_tokens}');
 CREATE TABLE ranks AS SELECT field, path, min(rank) AS rank FROM names GROUP BY field, path;
 
 CREATE FUNCTION number(value text) RETURNS numeric LANGUAGE sql IMMUTABLE AS $$
@@ -62,9 +66,13 @@ $$;
 -- spans that were dropped with their partition
 CREATE TABLE dropped (LIKE flowmaestro.execution_spans);
 
+CREATE FUNCTION parsed(attributes jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE WHEN attributes ? 'ai.response.providerMetadata'
+        THEN attributes || jsonb_build_object('ai.response.providerMetadata', (attributes ->> 'ai.response.providerMetadata')::jsonb) ELSE attributes END
+$$;
 CREATE VIEW spans AS
-SELECT trace_id, span_id, parent_span_id, name, span_type, entity_id, started_at, ended_at, status, attributes FROM flowmaestro.execution_spans WHERE name <> ''
-UNION ALL SELECT trace_id, span_id, parent_span_id, name, span_type, entity_id, started_at, ended_at, status, attributes FROM dropped WHERE name <> '';
+SELECT trace_id, span_id, parent_span_id, name, span_type, entity_id, started_at, ended_at, status, parsed(attributes) AS attributes FROM flowmaestro.execution_spans WHERE name <> ''
+UNION ALL SELECT trace_id, span_id, parent_span_id, name, span_type, entity_id, started_at, ended_at, status, parsed(attributes) FROM dropped WHERE name <> '';
 
 CREATE VIEW recount AS
 WITH RECURSIVE calls AS MATERIALIZED (
@@ -145,15 +153,21 @@ END
 $$;
 CREATE FUNCTION random_attributes() RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
-    v int := 1 + floor(random() * 9);
+    v int := 1 + floor(random() * 10);
     n names;
-    result jsonb := CASE WHEN v = 7 THEN '{"usage": {"inputDetails": {}, "outputDetails": {}}}' ELSE '{}' END;
+    result jsonb := CASE v WHEN 7 THEN '{"usage": {"inputDetails": {}, "outputDetails": {}}}'
+        WHEN 10 THEN '{"ai.response.providerMetadata": {"openai": {}, "anthropic": {"usage": {}}}}' ELSE '{}' END;
+    told jsonb;
 BEGIN
     FOR n IN SELECT * FROM names WHERE vocabulary = v ORDER BY rank LOOP
         IF random() < (CASE n.field WHEN 'cost' THEN 0.15 WHEN 'input' THEN 0.8 WHEN 'output' THEN 0.8 ELSE 0.5 END) THEN
             result := jsonb_set(result, n.path, random_value(n.field));
         END IF;
     END LOOP;
+    told := result -> 'ai.response.providerMetadata';
+    IF told IS NOT NULL THEN
+        result := result || jsonb_build_object('ai.response.providerMetadata', CASE WHEN random() < 0.5 THEN told::text ELSE jsonb_pretty(told) END);
+    END IF;
     RETURN result;
 END
 $$;
@@ -260,5 +274,5 @@ SELECT * FROM flowmaestro.check_token_usage();
 
 DROP PROCEDURE play;
 DROP VIEW differences, rolled, recount, spans;
-DROP FUNCTION random_attributes, random_value, number_of, text_of, number;
+DROP FUNCTION random_attributes, random_value, number_of, text_of, number, parsed;
 DROP TABLE names, ranks, dropped, plan, events;

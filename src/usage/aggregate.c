@@ -4,8 +4,13 @@
  *	  Usage from the attributes of spans, in queries.
  *
  * The state of the aggregate is an int8[] of fixed length, calls first, then
- * the tokens by kind: a type that travels between processes and servers, and
- * that is changed in place while it stays in one.
+ * the tokens by kind: a type that travels between processes and servers, which
+ * an internal state could only with functions to serialise it, and that is
+ * changed in place while it stays in one.  A server that sits before others can
+ * have each of them make a state and combine the states.
+ *
+ * Sums overflow only with counts that are garbage; that is an error, as for
+ * sum(bigint) cast back to bigint, rather than a wrong number.
  *
  *-------------------------------------------------------------------------
  */
@@ -71,7 +76,11 @@ numbers_of(ArrayType *state)
 	return (int64 *) ARR_DATA_PTR(state);
 }
 
-/* The first argument as a state that can be changed. */
+/*
+ * The first argument as a state that can be changed.  In an aggregate it is
+ * ours and lives in the aggregate's context; called as a plain function, it may
+ * be a constant of the query or lie in a page, and is copied.
+ */
 static ArrayType *
 own_state(FunctionCallInfo fcinfo)
 {
@@ -80,7 +89,7 @@ own_state(FunctionCallInfo fcinfo)
 	return PG_GETARG_ARRAYTYPE_P_COPY(0);
 }
 
-/* Add to a number of a state. */
+/* Add to a number of a state; what does not fit is an error. */
 static inline void
 add(int64 *sum, int64 value)
 {
@@ -90,22 +99,28 @@ add(int64 *sum, int64 value)
 				 errmsg("bigint out of range")));
 }
 
-/* token_usage_step(bigint[], attributes jsonb) returns bigint[] */
+/*
+ * token_usage_step(bigint[], attributes jsonb) returns bigint[]
+ *
+ * Runs once for each row of a query, so it reads the counts alone.
+ */
 Datum
 fms_token_usage_step(PG_FUNCTION_ARGS)
 {
 	ArrayType  *state = own_state(fcinfo);
 	int64	   *numbers = numbers_of(state);
-	FmsTokens	tokens;
+	int64		count[FMS_TOKEN_KINDS];
 
-	fms_tokens_read(PG_GETARG_JSONB_P(1), &tokens);
 	add(&numbers[0], 1);
-	for (int i = 0; tokens.has_tokens && i < FMS_TOKEN_KINDS; i++)
-		add(&numbers[1 + i], tokens.count[i]);
+	if (fms_tokens_count(PG_GETARG_JSONB_P(1), count))
+	{
+		for (int i = 0; i < FMS_TOKEN_KINDS; i++)
+			add(&numbers[1 + i], count[i]);
+	}
 	PG_RETURN_ARRAYTYPE_P(state);
 }
 
-/* token_usage_combine(bigint[], bigint[]) returns bigint[] */
+/* token_usage_combine(bigint[], bigint[]) returns bigint[]: the first one, added to. */
 Datum
 fms_token_usage_combine(PG_FUNCTION_ARGS)
 {
@@ -118,7 +133,7 @@ fms_token_usage_combine(PG_FUNCTION_ARGS)
 	PG_RETURN_ARRAYTYPE_P(state);
 }
 
-/* token_usage_final(bigint[]) returns token_counts */
+/* token_usage_final(bigint[]) returns token_counts; the state is not changed. */
 Datum
 fms_token_usage_final(PG_FUNCTION_ARGS)
 {

@@ -106,7 +106,7 @@ static FmsSpanState *written = NULL;
 static int	written_count = 0;
 static int	written_room = 0;
 
-/* The node of a span, made if it is new. */
+/* The node of a span, made if it is new; it stays where it is as long as the batch. */
 static CallNode *
 node_of(Batch *batch, const pg_uuid_t *trace_id, const pg_uuid_t *span_id)
 {
@@ -119,7 +119,7 @@ node_of(Batch *batch, const pg_uuid_t *trace_id, const pg_uuid_t *span_id)
 	return node;
 }
 
-/* Take over what a span's row says. */
+/* Take over what a span's row says; the table need not be asked for it. */
 static void
 note_span(CallNode *node, const FmsSpanState *span)
 {
@@ -138,7 +138,11 @@ or_empty(FmsPart text)
 	return text.data == NULL ? (FmsPart) {"", 0} : text;
 }
 
-/* Give an entry its cost: the one that was given, else by the price list. */
+/*
+ * Give an entry its cost: the one that was given, in dollars since no
+ * vocabulary has a currency, else by the price list as of the call's start.
+ * An entry without either has none, which is not the same as a cost of 0.
+ */
 static void
 set_cost(FmsEntry *entry, const FmsTokens *tokens)
 {
@@ -163,7 +167,10 @@ set_cost(FmsEntry *entry, const FmsTokens *tokens)
 	entry->price_id = price->id;
 }
 
-/* Set the texts that a call's usage is counted under. */
+/*
+ * Set the texts that a call's usage is counted under.  They point into the
+ * span; the column entity_id comes before an agent that attributes name.
+ */
 static void
 set_texts(FmsEntry *entry, const FmsSpanState *span, const FmsTokens *tokens)
 {
@@ -183,7 +190,10 @@ set_texts(FmsEntry *entry, const FmsSpanState *span, const FmsTokens *tokens)
 	entry->text[FMS_LEDGER_REQUEST_MODEL] = or_empty(request);
 }
 
-/* The entry of a model call as its row is now. */
+/*
+ * The entry of a model call as its row is now, in the current memory context.
+ * A clock that was set back between start and end makes no negative duration.
+ */
 static FmsEntry *
 make_entry(const FmsSpanState *span, const FmsTokens *tokens)
 {
@@ -206,7 +216,11 @@ make_entry(const FmsSpanState *span, const FmsTokens *tokens)
 	return entry;
 }
 
-/* The entry of a call that carries nothing, for that it is covered. */
+/*
+ * The entry of a call that carries nothing and has not ended, for that it is
+ * covered: what it tells later must not count, and a walk that comes by again
+ * must see that this one was here.
+ */
 static FmsEntry *
 make_covered_entry(const CallNode *node)
 {
@@ -231,7 +245,11 @@ mark_changed(Batch *batch, CallNode *node)
 	node->changed = true;
 }
 
-/* Ask the ledger for the entries of nodes that may have one. */
+/*
+ * Ask the ledger for the entries of nodes that may have one, all at once.  The
+ * old form is kept beside a copy that can be changed: the difference between
+ * the two is what is posted.
+ */
 static void
 fetch_entries(Batch *batch, List *nodes)
 {
@@ -265,7 +283,7 @@ fetch_entries(Batch *batch, List *nodes)
 	}
 }
 
-/* A call begins its walk, or goes on with it. */
+/* A call begins its walk, or goes on with it at the span that it waited for. */
 static void
 begin_walk(Batch *batch, CallNode *from, const pg_uuid_t *next)
 {
@@ -278,7 +296,7 @@ begin_walk(Batch *batch, CallNode *from, const pg_uuid_t *next)
 	batch->walks = lappend(batch->walks, walk);
 }
 
-/* Whether two entries have the same parent. */
+/* Whether two entries have the same parent; a stub that gets its start may not. */
 static bool
 same_parent(const FmsEntry *a, const FmsEntry *b)
 {
@@ -316,7 +334,11 @@ renew_entry(Batch *batch, CallNode *node, FmsEntry *entry)
 		begin_walk(batch, node, &entry->parent_span_id);
 }
 
-/* Take the spans of a batch in, and bring the entries of its model calls in line. */
+/*
+ * Take the spans of a batch in, and bring the entries of its model calls in
+ * line.  First all nodes, so that the ledger is asked once; spans that are new
+ * need no question at all, which most are.
+ */
 static void
 take_spans(Batch *batch, const FmsSpanState *spans, int count)
 {
@@ -356,7 +378,12 @@ take_spans(Batch *batch, const FmsSpanState *spans, int count)
 	}
 }
 
-/* Have all calls of the traces walk anew in which one no longer carries usage. */
+/*
+ * Have all calls of the traces walk anew in which one no longer carries usage.
+ * Which others it had covered is not recorded, and may be covered by a second
+ * call as well; so all cover of these traces goes and is made again.  This is
+ * rare: a number has to be replaced by something that is none.
+ */
 static void
 restart_traces(Batch *batch)
 {
@@ -385,7 +412,10 @@ restart_traces(Batch *batch)
 	}
 }
 
-/* Let the walks go on that wait for spans that have arrived. */
+/*
+ * Let the walks go on that wait for spans that have arrived.  Only a start can
+ * be waited for: what ends or changes a span leaves its parent as it is.
+ */
 static void
 wake_waiting(Batch *batch, const FmsSpanState *spans, int count)
 {
@@ -421,7 +451,10 @@ wake_waiting(Batch *batch, const FmsSpanState *spans, int count)
 	}
 }
 
-/* Ask the table for spans, between two times. */
+/*
+ * Ask the table for spans that started between two times, both included; the
+ * narrower the times, the fewer partitions are looked into.
+ */
 static void
 fetch_spans(Batch *batch, const FmsSpanKey *keys, int count, TimestampTz from, TimestampTz until)
 {
@@ -432,7 +465,10 @@ fetch_spans(Batch *batch, const FmsSpanKey *keys, int count, TimestampTz from, T
 		note_span(node_of(batch, &spans[i].trace_id, &spans[i].span_id), &spans[i]);
 }
 
-/* Find out about the spans that the walks come to next: near the batch first. */
+/*
+ * Find out about the spans that the walks come to next, all in one question:
+ * near the batch first, where nearly all parents are, then anywhere.
+ */
 static void
 look_ahead(Batch *batch)
 {
@@ -479,7 +515,10 @@ look_ahead_entries(Batch *batch)
 	fetch_entries(batch, calls);
 }
 
-/* Do one step of a walk; false at its end. */
+/*
+ * Do one step of a walk, to the span above; false at its end.  The batch knows
+ * all about that span by now: look_ahead has asked.
+ */
 static bool
 step(Batch *batch, Walk *walk)
 {
@@ -507,7 +546,11 @@ step(Batch *batch, Walk *walk)
 	return node->has_parent;
 }
 
-/* Walk all walks to their ends, one step of each at a time. */
+/*
+ * Walk all walks to their ends, one step of each at a time: so there are as
+ * many questions as the deepest chain has spans, not as there are walks.  It
+ * ends, since each span is passed once (see step).
+ */
 static void
 walk_up(Batch *batch)
 {
@@ -529,7 +572,11 @@ walk_up(Batch *batch)
 	}
 }
 
-/* Write the entries that changed, and post the differences to the rollups. */
+/*
+ * Write the entries that changed, and post the differences to the rollups: the
+ * old form is taken out, the new one put in, each if it counts.  Where both
+ * are equal the rollup finds that nothing changes.
+ */
 static void
 write_changes(Batch *batch)
 {
@@ -559,7 +606,7 @@ write_changes(Batch *batch)
 	fms_rollup_post(postings, n_postings);
 }
 
-/* Settle the reservations of the batch's calls. */
+/* Settle the reservations of the batch's calls, in the transaction that counts them. */
 static void
 settle_reservations(Batch *batch)
 {
@@ -572,7 +619,7 @@ settle_reservations(Batch *batch)
 	fms_store_settle_reservations(ids, count);
 }
 
-/* Make an empty batch in the current memory context. */
+/* Make an empty batch in the current memory context, which must outlive it. */
 static void
 begin_batch(Batch *batch, int count)
 {
@@ -591,6 +638,10 @@ begin_batch(Batch *batch, int count)
 /*
  * Bring ledger and rollups in line with spans that were written.  Their traces
  * stay locked until the end of the transaction.
+ *
+ * The locks come first, before anything is read: what is decided holds only if
+ * nobody else decides about the same trace.  All memory is the batch's own and
+ * goes at the end; after an error it goes with the caller's context.
  */
 static void
 post(const FmsSpanState *spans, int count)
@@ -618,7 +669,11 @@ post(const FmsSpanState *spans, int count)
 	MemoryContextDelete(context);
 }
 
-/* Remember spans until the end of the transaction. */
+/*
+ * Remember spans until the end of the transaction.  Texts and attributes are
+ * not copied and are not looked at again: rows are read anew then, since a
+ * subtransaction may have been rolled back by that time.
+ */
 static void
 remember(const FmsSpanState *spans, int count)
 {
@@ -702,7 +757,7 @@ post_written(void)
 	post_as_now(written, written_count);
 }
 
-/* Leave what the transaction wrote to the writer's next batch. */
+/* Leave what the transaction wrote to the writer's next batch, if it commits. */
 static void
 defer_written(void)
 {
@@ -713,7 +768,7 @@ defer_written(void)
 	fms_store_leave(&scope);
 }
 
-/* Count what transactions left to the writer. */
+/* Count what transactions left to the writer; all of it, or nothing if it fails. */
 static void
 post_deferred(void)
 {
@@ -778,7 +833,11 @@ fms_ledger_count_deferred(void)
 	(void) attempt(post_deferred);
 }
 
-/* Follow the end of transactions. */
+/*
+ * Follow the end of transactions.  Work is done before the commit, when an
+ * error can still be raised; if usage cannot be counted, the application's own
+ * work is not lost for it, and the writer counts it later.
+ */
 static void
 at_transaction_end(XactEvent event, void *arg)
 {
@@ -806,7 +865,7 @@ at_transaction_end(XactEvent event, void *arg)
 	written_room = 0;
 }
 
-/* Count usage at the end of transactions; called once in a process. */
+/* Count usage at the end of this process's transactions; called once in a process. */
 void
 fms_ledger_watch(void)
 {

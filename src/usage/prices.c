@@ -15,7 +15,12 @@
  * valid yet, there is no price, where a shorter name's would be another
  * model's.
  *
- * All arithmetic is numeric, and so exact.
+ * All arithmetic is numeric, and so exact: prices are per million tokens, and
+ * the only division is by a power of ten, at the end.
+ *
+ * The cache holds what the table holds, some hundred rows as a rule, in one
+ * context that is emptied before each reading.  Prices that are handed out stay
+ * valid until the next fms_prices_refresh; who keeps anything copies it.
  *
  *-------------------------------------------------------------------------
  */
@@ -64,7 +69,11 @@ static Oid	prices_table = InvalidOid;
 PG_FUNCTION_INFO_V1(fms_prices_changed);
 PG_FUNCTION_INFO_V1(fms_span_cost);
 
-/* A text in lower case, as far as it is ASCII; false if it is too long. */
+/*
+ * A text in lower case, with a final zero; false if it is too long.  Names of
+ * models and providers are ASCII; other bytes are compared as they are, so no
+ * locale has a say in what a call costs.
+ */
 static bool
 lower_case(const FmsPart *text, char *copy)
 {
@@ -76,7 +85,11 @@ lower_case(const FmsPart *text, char *copy)
 	return true;
 }
 
-/* The table's prices, or its definition, changed. */
+/*
+ * The table's prices, or its definition, changed; without a relation, anything
+ * may have.  Called wherever invalidations are taken in, so it does no more
+ * than mark: the memory may be in use further up, and is freed by the reader.
+ */
 static void
 forget_prices(Datum arg, Oid relation)
 {
@@ -84,7 +97,7 @@ forget_prices(Datum arg, Oid relation)
 		models = NULL;
 }
 
-/* A text column in lower case. */
+/* A text column in lower case, in the context of the prices; NULL if it is too long. */
 static char *
 lower_column(int row, int column)
 {
@@ -95,7 +108,11 @@ lower_column(int row, int column)
 	return lower_case(&part, copy) ? MemoryContextStrdup(context, copy) : NULL;
 }
 
-/* Add the price of one row of read_prices, newer than those before. */
+/*
+ * Add the price of one row of read_prices.  Rows come in the order of their
+ * validity, so each new one goes to the head of its model's list: a search
+ * comes to the latest first.
+ */
 static void
 add_price(int row)
 {
@@ -131,7 +148,10 @@ add_price(int row)
 	entry->newest = price;
 }
 
-/* Make the empty set of prices. */
+/*
+ * Make the empty set of prices.  The context lives as long as the process; what
+ * was in it goes, so readings do not add up.
+ */
 static void
 begin_prices(void)
 {
@@ -155,7 +175,13 @@ begin_prices(void)
 	MemoryContextSwitchTo(old);
 }
 
-/* Make sure that the prices in memory are the table's; in a transaction. */
+/*
+ * Make sure that the prices in memory are the table's.  To be called in a
+ * transaction, before prices are looked up: the lock on the table is what has
+ * this process take in the invalidations that others sent.  The lock is held to
+ * the end of the transaction and conflicts with nothing but changes of the
+ * table's definition.
+ */
 void
 fms_prices_refresh(void)
 {
@@ -233,7 +259,11 @@ find_exactly(const char *name, const char *provider, TimestampTz at, bool *decid
 	return best;
 }
 
-/* Whether a name can be cut before its byte number i. */
+/*
+ * Whether a name can be cut before its byte number i, which is not its first.
+ * "gpt-4.1" is not a kind of "gpt-4", but "claude-3-5-haiku.v2" can be one of
+ * "claude-3-5-haiku".
+ */
 static bool
 is_border(const char *name, int i)
 {
@@ -242,7 +272,11 @@ is_border(const char *name, int i)
 	return strchr("-:@/", name[i]) != NULL;
 }
 
-/* The price of the longest beginning of a name; the name is cut. */
+/*
+ * The price of the longest beginning of a name; the name is cut on the way.
+ * Each beginning is one look-up in a hash table, where a search by pattern in
+ * the table would have to read all of it.
+ */
 static const FmsPrice *
 find_longest(char *name, const char *provider, TimestampTz at)
 {
@@ -262,7 +296,11 @@ find_longest(char *name, const char *provider, TimestampTz at)
 	return NULL;
 }
 
-/* The price of a model, which can be the last part of a path; NULL if there is none. */
+/*
+ * The price of a model; NULL if there is none.  Gateways put a path before the
+ * name ("openai/gpt-4o", "models/gemini-2.5-pro"): the whole is tried first,
+ * since a path can be priced itself, then what follows the last slash.
+ */
 static const FmsPrice *
 find_model(const FmsPart *model, const char *provider, TimestampTz at)
 {
@@ -301,7 +339,11 @@ fms_prices_find(const FmsPart *provider, const FmsPart *response_model,
 	return price != NULL ? price : find_model(request_model, name, at);
 }
 
-/* Add what some tokens cost to a sum, which can be NULL, in millionths. */
+/*
+ * Add what some tokens cost to a sum, which can be NULL, in millionths of the
+ * currency.  A part that is larger than its whole, which garbage can be, leaves
+ * less than nothing of it: that costs nothing rather than giving money back.
+ */
 static Numeric
 add_cost(Numeric sum, int64 tokens, Numeric price)
 {
@@ -316,7 +358,7 @@ add_cost(Numeric sum, int64 tokens, Numeric price)
 	return DatumGetNumeric(DirectFunctionCall2(numeric_add, NumericGetDatum(sum), cost));
 }
 
-/* A price of a kind, else that of the kind that it is part of. */
+/* A price of a kind, else that of the kind that it is part of; the latter is never NULL. */
 static Numeric
 price_of(const FmsPrice *price, FmsPriceKind kind, FmsPriceKind whole)
 {
@@ -355,7 +397,10 @@ fms_prices_cost(const FmsPrice *price, const int64 *count)
 																   NumericGetDatum(millionth))));
 }
 
-/* prices_changed() returns trigger: have every process read the prices again. */
+/*
+ * prices_changed() returns trigger: have every process read the prices again,
+ * once this transaction has committed; this one does after the statement.
+ */
 Datum
 fms_prices_changed(PG_FUNCTION_ARGS)
 {
@@ -367,7 +412,7 @@ fms_prices_changed(PG_FUNCTION_ARGS)
 	PG_RETURN_POINTER(NULL);
 }
 
-/* An argument as a part; a null is empty. */
+/* An argument as a part, which points into it; a null is empty. */
 static FmsPart
 text_argument(FunctionCallInfo fcinfo, int n)
 {

@@ -17,6 +17,12 @@
  * its lower bound the number of the first one.  A percentile read from it is
  * at most an eighth off.
  *
+ * Sums go to the statement through pending_sums() instead of as parameters: a
+ * batch has any number of rows, and one statement for all of them is planned
+ * once in a session.  Sorting and adding up in memory first means that a row
+ * that a thousand calls of a batch belong to is updated once, not a thousand
+ * times; that is what makes upkeep affordable.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -36,8 +42,8 @@
 #include "usage/ledger.h"
 #include "writer/table.h"
 
-#define BUCKETS 80
-#define GROWTH 1.25
+#define BUCKETS 80				/* the last one begins after ten hours */
+#define GROWTH 1.25				/* of bounds from one bucket to the next */
 
 #define SUMS \
 	"calls, failures, input_tokens, output_tokens, total_tokens, cache_read_tokens, " \
@@ -56,7 +62,11 @@
 #define EQUAL(column) \
 	"r." column " OPERATOR(pg_catalog.=) g." column
 
-/* the two rollups, and what differs between them */
+/*
+ * The two rollups, and what differs between them.  A row that is there is added
+ * to, one that is not is inserted; the row that is locked is the one that other
+ * sessions' sums go to, and its own value is read under the lock.
+ */
 typedef struct Rollup
 {
 	TimestampTz interval;
@@ -92,7 +102,7 @@ static Rollup rollups[] = {
 	},
 };
 
-/* what is added to a row of a rollup */
+/* what is added to a row of a rollup; anything can be negative */
 typedef struct Sums
 {
 	const FmsEntry *example;	/* an entry of the row: it has the key */
@@ -116,7 +126,7 @@ PG_FUNCTION_INFO_V1(fms_usage_durations_add);
 PG_FUNCTION_INFO_V1(fms_usage_durations_of);
 PG_FUNCTION_INFO_V1(fms_usage_percentile);
 
-/* The bucket of a duration. */
+/* The bucket of a duration, which is not negative; the last one takes all that is longer. */
 static int
 bucket_of(int64 duration_us)
 {
@@ -125,7 +135,11 @@ bucket_of(int64 duration_us)
 	return Min(BUCKETS - 1, 1 + (int) floor(log(duration_us / 1000.0) / log(GROWTH)));
 }
 
-/* Buckets as an array of those in use. */
+/*
+ * Buckets as an array of those in use, in the current memory context.  Most
+ * rows have calls of similar length: a few elements instead of all.  Buckets
+ * can be negative, in a difference that is still to be added.
+ */
 static ArrayType *
 durations_array(const int32 *buckets)
 {
@@ -146,7 +160,12 @@ durations_array(const int32 *buckets)
 	return construct_md_array(elements, NULL, 1, &length, &first, INT4OID, 4, true, TYPALIGN_INT);
 }
 
-/* Add an array to buckets; what is no histogram of ours is an error. */
+/*
+ * Add an array to buckets; what is no histogram of ours is an error, since the
+ * functions can be called with anything.  Counts stop at the bounds of int4
+ * instead of failing: a percentile can bear that, a writer's batch could not
+ * bear the error.
+ */
 static void
 add_durations(int32 *buckets, ArrayType *array)
 {
@@ -168,7 +187,10 @@ add_durations(int32 *buckets, ArrayType *array)
 										 PG_INT32_MAX);
 }
 
-/* usage_durations_add(int4[], int4[]) returns int4[]: two histograms as one. */
+/*
+ * usage_durations_add(int4[], int4[]) returns int4[]: two histograms as one.
+ * The order does not matter, so sums of sums are what a recount gives.
+ */
 Datum
 fms_usage_durations_add(PG_FUNCTION_ARGS)
 {
@@ -192,7 +214,8 @@ fms_usage_durations_of(PG_FUNCTION_ARGS)
 /*
  * usage_percentile(durations int4[], fraction float8) returns float8: in
  * milliseconds, the middle of the bucket that the percentile lies in; NULL for
- * an empty histogram.
+ * an empty histogram.  The rank is that of percentile_disc.  Buckets below zero,
+ * which only hand-made histograms have, count as empty.
  */
 Datum
 fms_usage_percentile(PG_FUNCTION_ARGS)
@@ -220,7 +243,11 @@ fms_usage_percentile(PG_FUNCTION_ARGS)
 	PG_RETURN_FLOAT8((pow(GROWTH, b - 1) + pow(GROWTH, b)) / 2);
 }
 
-/* The beginning of the interval of a rollup that an entry lies in, in UTC. */
+/*
+ * The beginning of the interval of a rollup that an entry lies in, in UTC.
+ * Times are microseconds since the beginning of a day, so hours and days are
+ * whole multiples; before that day they are negative, and rounded down as well.
+ */
 static TimestampTz
 interval_of(const Rollup *rollup, const FmsEntry *entry)
 {
@@ -229,7 +256,7 @@ interval_of(const Rollup *rollup, const FmsEntry *entry)
 	return entry->started_at - (past < 0 ? past + rollup->interval : past);
 }
 
-/* Order texts as COLLATE "C" does. */
+/* Order texts as COLLATE "C" does, which the keys of the rollups have. */
 static int
 compare_texts(const FmsPart *a, const FmsPart *b)
 {
@@ -240,7 +267,11 @@ compare_texts(const FmsPart *a, const FmsPart *b)
 	return a->length == b->length ? 0 : a->length < b->length ? -1 : 1;
 }
 
-/* Order postings by the keys of the pending rollup. */
+/*
+ * Order postings by the keys of the pending rollup, which is the order that
+ * its rows are locked in.  All writers must have the same, and it must not
+ * depend on anything that differs between sessions, such as a collation.
+ */
 static int
 compare_postings(const void *a, const void *b)
 {
@@ -262,7 +293,10 @@ compare_postings(const void *a, const void *b)
 	return order;
 }
 
-/* Add a posting to the sums of its row. */
+/*
+ * Add a posting to the sums of its row.  No overflow: a count is at most
+ * FMS_MAX_TOKENS, and a batch has room for 2^20 times as many.
+ */
 static void
 add_posting(Sums *sums, const FmsPosting *posting)
 {
@@ -287,7 +321,10 @@ add_posting(Sums *sums, const FmsPosting *posting)
 	}
 }
 
-/* Whether adding sums would change nothing. */
+/*
+ * Whether adding sums would change nothing.  That is common: a call whose
+ * attributes changed, but not its usage, is taken out and put in again.
+ */
 static bool
 is_zero(const Sums *sums)
 {
@@ -302,7 +339,7 @@ is_zero(const Sums *sums)
 										  NumericGetDatum(int64_to_numeric(0)))));
 }
 
-/* Put the sums of a row into the result of pending_sums(). */
+/* Put the sums of a row into the result of pending_sums(), in the order of its columns. */
 static void
 put_sums(ReturnSetInfo *result, const Sums *sums)
 {
@@ -330,7 +367,8 @@ put_sums(ReturnSetInfo *result, const Sums *sums)
 
 /*
  * pending_sums() returns setof record: what is added to the rows of the
- * rollup that is being written, in the order of their keys.
+ * rollup that is being written, in the order of their keys.  Called by anybody
+ * else it is an error.  Sums of costs are made and thrown away row by row.
  */
 Datum
 fms_pending_sums(PG_FUNCTION_ARGS)
@@ -365,7 +403,7 @@ fms_pending_sums(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* Run a statement of a rollup, prepared once in a session. */
+/* Run a statement of a rollup, prepared once in a session; connected to SPI. */
 static void
 run(SPIPlanPtr *plan, const char *sql)
 {
@@ -385,6 +423,10 @@ run(SPIPlanPtr *plan, const char *sql)
 /*
  * Add postings to both rollups; the array gets sorted.  The caller is
  * connected to SPI as the owner of the tables.
+ *
+ * Rows stay locked until the transaction ends, hourly ones taken before daily
+ * ones by everybody.  Only if something was taken out can a row have become
+ * empty; a second statement deletes such rows, and finds them by their keys.
  */
 void
 fms_rollup_post(FmsPosting *postings, int count)

@@ -11,7 +11,14 @@
  * Who changes what counts in a trace holds a lock for it until the end of the
  * transaction.  Traces share LOCKS locks, so that a batch of thousands takes
  * only so many; they are taken in order, and held by a session only while it
- * commits.
+ * commits.  Two traces with the same lock wait for each other without need,
+ * which costs a session that commits now and then nothing that can be seen; a
+ * lock for each trace could fill the server's table of locks.
+ *
+ * All functions but the locks expect the caller to be between fms_store_enter
+ * and fms_store_leave: connected to SPI, as the owner of the tables.  What they
+ * return lies in the memory context that was current at fms_store_enter.
+ * Plans are kept for the life of the session.
  *
  *-------------------------------------------------------------------------
  */
@@ -37,7 +44,7 @@
 #include "usage/store.h"
 #include "writer/apply.h"
 
-#define LOCKS 64
+#define LOCKS 64				/* that all traces share */
 #define LOCK_TRIES 40			/* of a writer, LOCK_PAUSE_US apart */
 #define LOCK_PAUSE_US 5000
 
@@ -49,7 +56,7 @@
 	"cost, price_id"
 #define ENTRY_COLUMN_COUNT 31
 
-/* places of columns in ENTRY_COLUMNS */
+/* places of columns in ENTRY_COLUMNS, which are those of the table */
 enum
 {
 	TRACE_ID, SPAN_ID, PARENT_SPAN_ID, WAITS_FOR, STARTED_AT, FIRST_TEXT,
@@ -57,11 +64,16 @@ enum
 	FIRST_COUNT, IGNORED = FIRST_COUNT + FMS_TOKEN_KINDS, COST, PRICE_ID
 };
 
+/*
+ * The statements.  Operators are named with their schema: the search path is
+ * the caller's.
+ */
 static const char *const find_entries =
 	"SELECT u.* FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS k (t, s) "
 	"JOIN flowmaestro.span_usage AS u ON u.trace_id OPERATOR(pg_catalog.=) k.t "
 	"AND u.span_id OPERATOR(pg_catalog.=) k.s";
 
+/* a trace of which several spans are given is looked up once */
 static const char *const find_trace_entries =
 	"SELECT u.* FROM (SELECT DISTINCT k.t FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS k (t, s)) AS k "
 	"JOIN flowmaestro.span_usage AS u ON u.trace_id OPERATOR(pg_catalog.=) k.t";
@@ -71,11 +83,13 @@ static const char *const any_waits =
 	"SELECT FROM flowmaestro.span_usage AS u WHERE u.waits_for OPERATOR(pg_catalog.>=) $1 "
 	"AND u.waits_for OPERATOR(pg_catalog.<=) $2 LIMIT 1";
 
+/* through the index on waits_for, which has the few entries that wait */
 static const char *const find_waiting =
 	"SELECT u.* FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS k (t, s) "
 	"JOIN flowmaestro.span_usage AS u ON u.waits_for OPERATOR(pg_catalog.=) k.s "
 	"AND u.trace_id OPERATOR(pg_catalog.=) k.t";
 
+/* the times let the planner's partitions be left out; a span without a name is a stub */
 static const char *const find_spans =
 	"SELECT " FMS_STORE_SPAN("$5 AND ") " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS k (t, s) "
 	"JOIN flowmaestro.execution_spans AS s ON s.trace_id OPERATOR(pg_catalog.=) k.t "
@@ -87,6 +101,7 @@ static const char *const insert_entries =
 	"INSERT INTO flowmaestro.span_usage (" ENTRY_COLUMNS ") "
 	"SELECT " ENTRY_COLUMNS " FROM flowmaestro.pending_usage()";
 
+/* whole rows: most of an entry changes when its call ends */
 static const char *const update_entries =
 	"UPDATE flowmaestro.span_usage AS u SET (" ENTRY_COLUMNS ") = "
 	"ROW (p.trace_id, p.span_id, p.parent_span_id, p.waits_for, p.started_at, p.span_type, p.entity_id, "
@@ -97,11 +112,13 @@ static const char *const update_entries =
 	"FROM flowmaestro.pending_usage() AS p WHERE u.trace_id OPERATOR(pg_catalog.=) p.trace_id "
 	"AND u.span_id OPERATOR(pg_catalog.=) p.span_id";
 
+/* by transactions that cannot count themselves */
 static const char *const defer_spans =
 	"INSERT INTO flowmaestro.uncounted_spans (trace_id, span_id, started_at) "
 	"SELECT k.t, k.s, k.at FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), "
 	"pg_catalog.unnest($3)) AS k (t, s, at)";
 
+/* by the writer, in the transaction that counts them */
 static const char *const take_deferred =
 	"DELETE FROM flowmaestro.uncounted_spans AS d RETURNING d.trace_id, d.span_id, d.started_at";
 
@@ -116,7 +133,10 @@ static int	pending_count = 0;
 PG_FUNCTION_INFO_V1(fms_pending_usage);
 PG_FUNCTION_INFO_V1(fms_lock_token_usage);
 
-/* Settings under which the statements are planned; undone with the scope. */
+/*
+ * Settings under which the statements are planned; undone with the scope, also
+ * after an error, as the server does with settings of functions.
+ */
 static const char *const planning[][2] = {
 	{"enable_seqscan", "off"},
 	{"enable_hashjoin", "off"},
@@ -127,7 +147,7 @@ static const char *const planning[][2] = {
 };
 
 /*
- * Become the owner of the tables.  Whatever isolation the transaction has, the
+ * Become the owner of the tables, connected to SPI.  Whatever isolation the transaction has, the
  * statements see what is committed when they begin: the locks on traces, not a
  * snapshot, keep others away.
  */
@@ -152,7 +172,7 @@ fms_store_leave(FmsStoreScope *scope)
 	MemoryContextSwitchTo(scope->context);
 }
 
-/* The table of the ledger. */
+/* The table of the ledger, in the schema of the buffer's. */
 static Oid
 ledger_table(void)
 {
@@ -160,8 +180,11 @@ ledger_table(void)
 }
 
 /*
- * Take one of the locks.  A writer does not wait for long: its batch is tried
- * again later, as a whole.
+ * Take one of the locks, until the end of the transaction.  A session waits as
+ * long as it has to, and the server finds deadlocks.  A writer does not wait
+ * for long: it serves everybody, and its batch is tried again later, as a
+ * whole.  The locks are advisory in nature, but in a class of their own, so
+ * that no application's advisory lock can be in the way.
  */
 static void
 take_lock(Oid table, int n)
@@ -185,7 +208,11 @@ take_lock(Oid table, int n)
 	}
 }
 
-/* Lock the traces of some spans until the end of the transaction. */
+/*
+ * Lock the traces of some spans until the end of the transaction.  Locks are
+ * taken in the order of their numbers, by everybody, so nobody waits in a
+ * circle.
+ */
 void
 fms_store_lock_traces(const FmsSpanState *spans, int count)
 {
@@ -201,7 +228,10 @@ fms_store_lock_traces(const FmsSpanState *spans, int count)
 	}
 }
 
-/* Lock all traces until the end of the transaction. */
+/*
+ * Lock all traces until the end of the transaction: nobody counts meanwhile.
+ * For work on the whole ledger, such as making it again.
+ */
 void
 fms_store_lock_all(void)
 {
@@ -211,7 +241,7 @@ fms_store_lock_all(void)
 		take_lock(table, n);
 }
 
-/* lock_token_usage() returns void */
+/* lock_token_usage() returns void: fms_store_lock_all for functions in SQL. */
 Datum
 fms_lock_token_usage(PG_FUNCTION_ARGS)
 {
@@ -219,7 +249,7 @@ fms_lock_token_usage(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* A statement that is prepared once in a session. */
+/* A statement that is prepared once in a session; *plan is where it is kept. */
 static SPIPlanPtr
 prepared(SPIPlanPtr *plan, const char *sql, int nargs, Oid *types)
 {
@@ -235,7 +265,10 @@ prepared(SPIPlanPtr *plan, const char *sql, int nargs, Oid *types)
 	return *plan;
 }
 
-/* Keys as two arrays, of traces and of spans. */
+/*
+ * Keys as two arrays, of traces and of spans, in the current memory context.
+ * Arrays pass any number of keys to a statement that is prepared once.
+ */
 static void
 key_arrays(const FmsSpanKey *keys, int count, Datum *arrays)
 {
@@ -251,7 +284,7 @@ key_arrays(const FmsSpanKey *keys, int count, Datum *arrays)
 	arrays[1] = PointerGetDatum(construct_array(spans, count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
 }
 
-/* A text column, copied; data is never NULL. */
+/* A text column, copied to the current memory context; data is never NULL. */
 static FmsPart
 text_of(Datum value, bool isnull)
 {
@@ -265,7 +298,10 @@ text_of(Datum value, bool isnull)
 	return part;
 }
 
-/* An entry from a row of span_usage, copied to the current memory context. */
+/*
+ * An entry from a row of span_usage, copied to the current memory context.
+ * "counted" is not read: it follows from the rest (fms_entry_counts).
+ */
 static void
 read_entry(HeapTuple tuple, TupleDesc desc, FmsEntry *entry)
 {
@@ -299,7 +335,10 @@ read_entry(HeapTuple tuple, TupleDesc desc, FmsEntry *entry)
 	entry->price_id = entry->has_price ? DatumGetInt64(values[PRICE_ID]) : 0;
 }
 
-/* Run a look-up of entries by keys. */
+/*
+ * Run a look-up of entries by keys.  The entries outlive SPI's memory: they are
+ * copied, with all that they point to, to the context of the caller.
+ */
 static FmsEntry *
 look_up_entries(SPIPlanPtr *plan, const char *sql, const FmsSpanKey *keys, int count, int *found)
 {
@@ -321,7 +360,7 @@ look_up_entries(SPIPlanPtr *plan, const char *sql, const FmsSpanKey *keys, int c
 	return entries;
 }
 
-/* The entries of some spans. */
+/* The entries of some spans; those that have none are left out, the order is any. */
 FmsEntry *
 fms_store_entries(const FmsSpanKey *keys, int count, int *found)
 {
@@ -330,7 +369,7 @@ fms_store_entries(const FmsSpanKey *keys, int count, int *found)
 	return look_up_entries(&plan, find_entries, keys, count, found);
 }
 
-/* The entries of the traces of some spans. */
+/* All entries of the traces of some spans, whose own are among them. */
 FmsEntry *
 fms_store_trace_entries(const FmsSpanKey *keys, int count, int *found)
 {
@@ -339,7 +378,10 @@ fms_store_trace_entries(const FmsSpanKey *keys, int count, int *found)
 	return look_up_entries(&plan, find_trace_entries, keys, count, found);
 }
 
-/* Whether an entry waits for a span between the least and the greatest of some. */
+/*
+ * Whether an entry waits for a span between the least and the greatest of some,
+ * of which there is at least one.  Asked of every batch, and mostly no.
+ */
 static bool
 anybody_waits(const FmsSpanKey *keys, int count)
 {
@@ -363,7 +405,10 @@ anybody_waits(const FmsSpanKey *keys, int count)
 	return SPI_processed > 0;
 }
 
-/* The entries that wait for some spans, of which there is at least one. */
+/*
+ * The entries that wait for some spans, of which there is at least one; NULL if
+ * there are none.  *found tells how many.
+ */
 FmsEntry *
 fms_store_waiting(const FmsSpanKey *keys, int count, int *found)
 {
@@ -375,7 +420,11 @@ fms_store_waiting(const FmsSpanKey *keys, int count, int *found)
 	return look_up_entries(&plan, find_waiting, keys, count, found);
 }
 
-/* A span from a row of FMS_STORE_SPAN, copied to the current memory context. */
+/*
+ * A span from a row of FMS_STORE_SPAN, copied to the current memory context.
+ * Attributes are NULL if the statement left them out, which it does for spans
+ * that are no model calls: they can be large, and nobody reads them.
+ */
 void
 fms_store_read_span(HeapTuple tuple, TupleDesc desc, FmsSpanState *span)
 {
@@ -430,7 +479,7 @@ fms_store_spans(const FmsSpanKey *keys, int count, TimestampTz from, TimestampTz
 	return spans;
 }
 
-/* Put an entry into the result of pending_usage(). */
+/* Put an entry into the result of pending_usage(), in the order of ENTRY_COLUMNS. */
 static void
 put_entry(ReturnSetInfo *result, const FmsEntry *entry)
 {
@@ -462,7 +511,11 @@ put_entry(ReturnSetInfo *result, const FmsEntry *entry)
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
-/* pending_usage() returns setof span_usage: the entries that are being written. */
+/*
+ * pending_usage() returns setof span_usage: the entries that are being written.
+ * Called by anybody else it is an error.  Datums of a row are made in memory
+ * that is emptied after it.
+ */
 Datum
 fms_pending_usage(PG_FUNCTION_ARGS)
 {
@@ -487,7 +540,11 @@ fms_pending_usage(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* Run a statement that reads pending_usage(). */
+/*
+ * Run a statement that reads pending_usage(), and hold the number of rows that
+ * it wrote against what was to be written: an update that misses a row means
+ * that somebody changed the ledger without the lock, and sums would drift.
+ */
 static void
 run_pending(SPIPlanPtr *plan, const char *sql, FmsEntry **entries, int count)
 {
@@ -511,7 +568,7 @@ run_pending(SPIPlanPtr *plan, const char *sql, FmsEntry **entries, int count)
 			 (unsigned long long) SPI_processed, count);
 }
 
-/* Write entries, new ones and changed ones. */
+/* Write entries, new ones and changed ones; their traces are locked. */
 void
 fms_store_write(FmsEntry **inserted, int n_inserted, FmsEntry **updated, int n_updated)
 {
@@ -522,7 +579,10 @@ fms_store_write(FmsEntry **inserted, int n_inserted, FmsEntry **updated, int n_u
 	run_pending(&update_plan, update_entries, updated, n_updated);
 }
 
-/* Leave spans to the writer. */
+/*
+ * Leave spans to the writer: ids and starts, since by the time that it comes to
+ * them their rows may have changed.
+ */
 void
 fms_store_defer(const FmsSpanState *spans, int count)
 {
@@ -544,7 +604,10 @@ fms_store_defer(const FmsSpanState *spans, int count)
 		elog(ERROR, "could not leave spans to the writer: %s", SPI_result_code_string(SPI_result));
 }
 
-/* Take the spans that were left; ids and starts only. */
+/*
+ * Take the spans that were left; ids and starts only are set.  If the
+ * transaction fails they are still there for the next one.
+ */
 FmsSpanState *
 fms_store_take_deferred(int *count)
 {
@@ -568,7 +631,10 @@ fms_store_take_deferred(int *count)
 	return spans;
 }
 
-/* Spending that was reserved has happened: it is in the ledger now. */
+/*
+ * Spending that was reserved has happened: it is in the ledger now, by the same
+ * transaction.  A reservation that lapsed or never was is no error.
+ */
 void
 fms_store_settle_reservations(Datum *ids, int count)
 {

@@ -3,249 +3,86 @@
  * tokens.c
  *	  What a span's attributes say about a model call: tokens, models, cost.
  *
- * Every instrumentation has names of its own for the same thing.  They are
- * all in one list here; of the names of one field the first in the list wins.
- * The keys of a jsonb object are ordered by length, and so is the list: one
- * pass over the keys finds all, and a key whose length no name has costs one
- * comparison.
+ * One pass over the attributes finds every name of names.c; of the names of
+ * one field the first in that list wins that has a value of the right kind.
+ * The stored form of jsonb is read in place: going through the server's
+ * iterator, or asking for one field at a time, costs several times as much,
+ * and this is done for every model call that is written.
  *
  * Counts come as numbers or as numbers in strings.  What is neither, is
  * negative or above FMS_MAX_TOKENS, is ignored and counted, never an error,
- * and the next name of the field has its turn.
+ * and the next name of the field has its turn: what a program says of itself
+ * must not stop the span that says it.
+ *
+ * OpenTelemetry has no objects as attributes, so some instrumentations send an
+ * object as JSON text.  That is read by a scanner of our own, which needs no
+ * memory, cannot fail, and gets on with texts that were cut off: what comes
+ * before the cut is taken, except a number that the cut may have shortened.
+ * The server's parser raises errors for such texts, or makes values of all
+ * that is in them.
  *
  * Cached, reasoning and audio tokens lie inside input and output and are never
- * added to them.  One provider reports cached tokens beside the input instead:
- * where they exceed it, the input is completed with them.
+ * added to them.  One provider reports cached tokens beside the input instead,
+ * and some instrumentations pass that on: where it can be told, the input is
+ * completed with them.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "mb/pg_wchar.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 
 #include "compat.h"
+#include "usage/names.h"
 #include "usage/tokens.h"
 
 #define LONGEST_NUMBER 40		/* bytes of a number in a string */
 #define COST_SCALE 18			/* digits of a given cost after the point */
-#define LONGEST_NAME 63
 #define LONGEST_TEXT 256		/* bytes of a text: the keys of the rollups have room for it */
-#define MAX_COST 1e12
+#define MAX_COST 1e12			/* a cost above this is taken for garbage */
 
-/* what a name can stand for: the kinds of tokens, texts, and these */
-enum
-{
-	CACHE_WRITE_5M = FMS_TOKEN_KINDS,
-	CACHE_WRITE_1H,
-	COUNTS,
-	COST_TOTAL = COUNTS,
-	COST_INPUT,
-	COST_OUTPUT,
-	TEXTS,
-	FIELDS = TEXTS + FMS_USAGE_TEXTS
-};
-
-#define TEXT(which) (TEXTS + (which))
-
-typedef struct KnownName
-{
-	const char *name;
-	uint8		field;
-	uint8		length;
-	uint8		rank;			/* place in the list; the lowest wins */
-} KnownName;
-
-/* in the order of precedence; sorted by length when first used */
-static KnownName names[] = {
-	{"gen_ai.usage.input_tokens", FMS_TOKENS_INPUT},
-	{"gen_ai.usage.prompt_tokens", FMS_TOKENS_INPUT},
-	{"llm.token_count.prompt", FMS_TOKENS_INPUT},
-	{"ai.usage.inputTokens", FMS_TOKENS_INPUT},
-	{"ai.usage.promptTokens", FMS_TOKENS_INPUT},
-	{"ai.usage.tokens", FMS_TOKENS_INPUT},
-	{"usage.inputTokens", FMS_TOKENS_INPUT},
-	{"promptTokens", FMS_TOKENS_INPUT},
-	{"langfuse.observation.usage_details.input", FMS_TOKENS_INPUT},
-
-	{"gen_ai.usage.output_tokens", FMS_TOKENS_OUTPUT},
-	{"gen_ai.usage.completion_tokens", FMS_TOKENS_OUTPUT},
-	{"llm.token_count.completion", FMS_TOKENS_OUTPUT},
-	{"ai.usage.outputTokens", FMS_TOKENS_OUTPUT},
-	{"ai.usage.completionTokens", FMS_TOKENS_OUTPUT},
-	{"usage.outputTokens", FMS_TOKENS_OUTPUT},
-	{"completionTokens", FMS_TOKENS_OUTPUT},
-	{"langfuse.observation.usage_details.output", FMS_TOKENS_OUTPUT},
-
-	{"gen_ai.usage.total_tokens", FMS_TOKENS_TOTAL},
-	{"llm.token_count.total", FMS_TOKENS_TOTAL},
-	{"ai.usage.totalTokens", FMS_TOKENS_TOTAL},
-	{"llm.usage.total_tokens", FMS_TOKENS_TOTAL},
-	{"totalTokens", FMS_TOKENS_TOTAL},
-	{"langfuse.observation.usage_details.total", FMS_TOKENS_TOTAL},
-
-	{"gen_ai.usage.cache_read.input_tokens", FMS_TOKENS_CACHE_READ},
-	{"gen_ai.usage.cache_read_input_tokens", FMS_TOKENS_CACHE_READ},
-	{"llm.token_count.prompt_details.cache_read", FMS_TOKENS_CACHE_READ},
-	{"ai.usage.inputTokenDetails.cacheReadTokens", FMS_TOKENS_CACHE_READ},
-	{"ai.usage.cachedInputTokens", FMS_TOKENS_CACHE_READ},
-	{"usage.inputDetails.cacheRead", FMS_TOKENS_CACHE_READ},
-	{"langfuse.observation.usage_details.cache_read_tokens", FMS_TOKENS_CACHE_READ},
-	{"langfuse.observation.usage_details.input_cached_tokens", FMS_TOKENS_CACHE_READ},
-
-	{"gen_ai.usage.cache_write.input_tokens", FMS_TOKENS_CACHE_WRITE},
-	{"gen_ai.usage.cache_creation.input_tokens", FMS_TOKENS_CACHE_WRITE},
-	{"llm.token_count.prompt_details.cache_write", FMS_TOKENS_CACHE_WRITE},
-	{"ai.usage.inputTokenDetails.cacheWriteTokens", FMS_TOKENS_CACHE_WRITE},
-	{"gen_ai.usage.cache_creation_input_tokens", FMS_TOKENS_CACHE_WRITE},
-	{"usage.inputDetails.cacheWrite", FMS_TOKENS_CACHE_WRITE},
-	{"langfuse.observation.usage_details.cache_write_tokens", FMS_TOKENS_CACHE_WRITE},
-	{"langfuse.observation.usage_details.input_cache_creation", FMS_TOKENS_CACHE_WRITE},
-
-	{"gen_ai.usage.cache_creation.5m_input_tokens", CACHE_WRITE_5M},
-	{"langfuse.observation.usage_details.input_cache_creation_5m", CACHE_WRITE_5M},
-	{"gen_ai.usage.cache_creation.1h_input_tokens", CACHE_WRITE_1H},
-	{"langfuse.observation.usage_details.input_cache_creation_1h", CACHE_WRITE_1H},
-
-	{"gen_ai.usage.reasoning.output_tokens", FMS_TOKENS_REASONING},
-	{"llm.token_count.completion_details.reasoning", FMS_TOKENS_REASONING},
-	{"ai.usage.outputTokenDetails.reasoningTokens", FMS_TOKENS_REASONING},
-	{"ai.usage.reasoningTokens", FMS_TOKENS_REASONING},
-	{"gen_ai.usage.reasoning_tokens", FMS_TOKENS_REASONING},
-	{"llm.usage.reasoning_tokens", FMS_TOKENS_REASONING},
-	{"usage.outputDetails.reasoning", FMS_TOKENS_REASONING},
-	{"langfuse.observation.usage_details.output_reasoning_tokens", FMS_TOKENS_REASONING},
-
-	{"gen_ai.usage.audio.input_tokens", FMS_TOKENS_AUDIO_INPUT},
-	{"llm.token_count.prompt_details.audio", FMS_TOKENS_AUDIO_INPUT},
-	{"gen_ai.usage.audio_input_tokens", FMS_TOKENS_AUDIO_INPUT},
-
-	{"gen_ai.usage.audio.output_tokens", FMS_TOKENS_AUDIO_OUTPUT},
-	{"llm.token_count.completion_details.audio", FMS_TOKENS_AUDIO_OUTPUT},
-	{"gen_ai.usage.audio_output_tokens", FMS_TOKENS_AUDIO_OUTPUT},
-
-	{"gen_ai.usage.cost.amount", COST_TOTAL},
-	{"gen_ai.usage.cost", COST_TOTAL},
-	{"llm.cost.total", COST_TOTAL},
-	{"totalCost", COST_TOTAL},
-	{"flowmaestro.cost.total", COST_TOTAL},
-	{"langfuse.observation.cost_details.total", COST_TOTAL},
-	{"llm.cost.prompt", COST_INPUT},
-	{"inputCost", COST_INPUT},
-	{"flowmaestro.cost.input", COST_INPUT},
-	{"langfuse.observation.cost_details.input", COST_INPUT},
-	{"llm.cost.completion", COST_OUTPUT},
-	{"outputCost", COST_OUTPUT},
-	{"flowmaestro.cost.output", COST_OUTPUT},
-	{"langfuse.observation.cost_details.output", COST_OUTPUT},
-
-	{"gen_ai.provider.name", TEXT(FMS_USAGE_PROVIDER)},
-	{"gen_ai.system", TEXT(FMS_USAGE_PROVIDER)},
-	{"llm.provider", TEXT(FMS_USAGE_PROVIDER)},
-	{"llm.system", TEXT(FMS_USAGE_PROVIDER)},
-	{"ai.model.provider", TEXT(FMS_USAGE_PROVIDER)},
-	{"provider", TEXT(FMS_USAGE_PROVIDER)},
-
-	{"gen_ai.response.model", TEXT(FMS_USAGE_RESPONSE_MODEL)},
-	{"llm.response.model_name", TEXT(FMS_USAGE_RESPONSE_MODEL)},
-	{"llm.model_name", TEXT(FMS_USAGE_RESPONSE_MODEL)},
-	{"ai.response.model", TEXT(FMS_USAGE_RESPONSE_MODEL)},
-	{"responseModel", TEXT(FMS_USAGE_RESPONSE_MODEL)},
-	{"langfuse.observation.model.name", TEXT(FMS_USAGE_RESPONSE_MODEL)},
-
-	{"gen_ai.request.model", TEXT(FMS_USAGE_REQUEST_MODEL)},
-	{"llm.request.model_name", TEXT(FMS_USAGE_REQUEST_MODEL)},
-	{"embedding.model_name", TEXT(FMS_USAGE_REQUEST_MODEL)},
-	{"ai.model.id", TEXT(FMS_USAGE_REQUEST_MODEL)},
-	{"model", TEXT(FMS_USAGE_REQUEST_MODEL)},
-	{"modelId", TEXT(FMS_USAGE_REQUEST_MODEL)},
-	{"llm.response.model", TEXT(FMS_USAGE_REQUEST_MODEL)},
-
-	{"gen_ai.agent.id", TEXT(FMS_USAGE_ENTITY)},
-	{"gen_ai.agent.name", TEXT(FMS_USAGE_ENTITY)},
-	{"agent.name", TEXT(FMS_USAGE_ENTITY)},
-	{"ai.telemetry.functionId", TEXT(FMS_USAGE_ENTITY)},
-	{"entityId", TEXT(FMS_USAGE_ENTITY)},
-	{"agentId", TEXT(FMS_USAGE_ENTITY)},
-	{"flowmaestro.entity_id", TEXT(FMS_USAGE_ENTITY)},
-
-	{"user.id", TEXT(FMS_USAGE_USER)},
-	{"enduser.id", TEXT(FMS_USAGE_USER)},
-	{"ai.telemetry.metadata.userId", TEXT(FMS_USAGE_USER)},
-	{"traceloop.association.properties.user_id", TEXT(FMS_USAGE_USER)},
-	{"gen_ai.user", TEXT(FMS_USAGE_USER)},
-	{"llm.user", TEXT(FMS_USAGE_USER)},
-	{"userId", TEXT(FMS_USAGE_USER)},
-	{"langfuse.user.id", TEXT(FMS_USAGE_USER)},
-
-	{"gen_ai.conversation.id", TEXT(FMS_USAGE_SESSION)},
-	{"session.id", TEXT(FMS_USAGE_SESSION)},
-	{"ai.telemetry.metadata.sessionId", TEXT(FMS_USAGE_SESSION)},
-	{"traceloop.association.properties.session_id", TEXT(FMS_USAGE_SESSION)},
-	{"threadId", TEXT(FMS_USAGE_SESSION)},
-	{"sessionId", TEXT(FMS_USAGE_SESSION)},
-	{"langfuse.session.id", TEXT(FMS_USAGE_SESSION)},
-
-	{"gen_ai.workflow.name", TEXT(FMS_USAGE_WORKFLOW)},
-	{"traceloop.workflow.name", TEXT(FMS_USAGE_WORKFLOW)},
-	{"workflowId", TEXT(FMS_USAGE_WORKFLOW)},
-
-	{"flowmaestro.reservation", TEXT(FMS_USAGE_RESERVATION)},
-};
-
-/* objects whose keys are read as if their names began with the object's */
-static const char *const nested[] = {
-	"usage.",
-	"usage.inputDetails.",
-	"usage.outputDetails.",
-	"langfuse.observation.usage_details.",
-	"langfuse.observation.cost_details.",
-};
-
-/* the first name of each length, and after the last one */
-static uint8 first_of_length[LONGEST_NAME + 2];
-static bool sorted = false;
-
-StaticAssertDecl(lengthof(names) < 255, "ranks are bytes");
-
-/* what a pass has found so far */
+/* what a pass has found so far; fields are those of names.h */
 typedef struct Reading
 {
-	FmsTokens  *tokens;
-	uint8		rank[FIELDS];	/* of the name that gave the value; 255: none */
-	int64		count[COUNTS];
-	Numeric		cost[TEXTS - COUNTS];
+	uint32		given;			/* a bit for each field */
+	int			ignored;		/* values that were none */
+	uint8		rank[FMS_NAME_FIELDS];	/* of the names that gave the values */
+	int64		count[FMS_NAME_COUNTS];
+	Numeric		cost[FMS_NAME_TEXTS - FMS_NAME_COUNTS];
+	FmsPart    *text;			/* NULL: only counts are wanted */
 } Reading;
 
-/* Order names by length. */
-static int
-compare_names(const void *a, const void *b)
+StaticAssertDecl(FMS_NAME_FIELDS <= 32, "fields are bits of a word");
+
+/* a value under a known name: a number of jsonb, or a text, or neither */
+typedef struct Value
 {
-	return (int) ((const KnownName *) a)->length - (int) ((const KnownName *) b)->length;
-}
+	Numeric		number;			/* NULL if it is none */
+	FmsPart		text;			/* data is NULL if it is none */
+} Value;
 
-/* Sort the names and find where each length begins, once in a process. */
-static void
-sort_names(void)
+/* the value of a key that may hold an object with more names */
+typedef struct Child
 {
-	int			n = 0;
+	int			object;
+	JEntry		entry;
+	const char *data;
+	int			length;
+} Child;
 
-	for (int i = 0; i < lengthof(names); i++)
-	{
-		names[i].length = strlen(names[i].name);
-		names[i].rank = i;
-	}
-	qsort(names, lengthof(names), sizeof(KnownName), compare_names);
-	for (int length = 0; length < lengthof(first_of_length); length++)
-	{
-		while (n < lengthof(names) && names[n].length < length)
-			n++;
-		first_of_length[length] = n;
-	}
-	sorted = true;
-}
+/* a place in JSON text */
+typedef struct Text
+{
+	const char *at;
+	const char *end;
+} Text;
 
-/* Whether spans of a type are calls of a model. */
+/*
+ * Whether spans of a type are calls of a model.  Asked of every span that is
+ * written: two comparisons of lengths for nearly all that are not.
+ */
 bool
 fms_tokens_is_model_call(const char *span_type, int length)
 {
@@ -259,7 +96,11 @@ fms_tokens_is_model_call(const char *span_type, int length)
 	return false;
 }
 
-/* A number in a string, blanks around it allowed; NULL if it is none. */
+/*
+ * A number in a string, blanks around it allowed; NULL if it is none.  What
+ * gets through to numeric_in is a number that it takes: it would raise an
+ * error for anything else, and for an exponent that is too large.
+ */
 static Numeric
 number_in_string(const char *data, int length)
 {
@@ -306,28 +147,46 @@ number_in_string(const char *data, int length)
 static inline bool
 small_count(Numeric number, int64 *count)
 {
-	int			words = (VARSIZE_ANY_EXHDR(number) / sizeof(int16)) - 1;
+	const char *data = VARDATA(number);
 	uint16		header;
-	int16		digits[2] = {0, 0};
+	int16		high = 0;
+	int16		low = 0;
 
-	memcpy(&header, VARDATA_ANY(number), sizeof(header));
+	memcpy(&header, data, sizeof(header));
 	/* short form, positive, nothing after the point, weight 0 or 1 */
-	if ((header & 0xFFFE) != 0x8000 || words < 0 || words > (header & 1) + 1)
+	if ((header & 0xFFFE) != 0x8000)
 		return false;
-	memcpy(digits, VARDATA_ANY(number) + sizeof(header), words * sizeof(int16));
-	*count = (header & 1) ? digits[0] * INT64CONST(10000) + digits[1] : digits[0];
+	/* digits that are zero at the end are not stored */
+	switch ((VARSIZE(number) - VARHDRSZ) / sizeof(int16) + (header & 1) * 4)
+	{
+		case 1:
+			break;
+		case 2:
+			memcpy(&low, data + sizeof(header), sizeof(low));
+			break;
+		case 7:
+			memcpy(&low, data + 2 * sizeof(header), sizeof(low));
+			/* FALLTHROUGH */
+		case 6:
+			memcpy(&high, data + sizeof(header), sizeof(high));
+			break;
+		default:
+			return false;
+	}
+	*count = high * INT64CONST(10000) + low;
 	return true;
 }
 
-/* A number as a count; false if it is none. */
+/*
+ * Any number as a count, rounded; false if it is none.  The range is checked on
+ * an approximation first: the exact conversion raises an error outside of it.
+ */
 static bool
 as_count(Numeric number, int64 *count)
 {
 	bool		too_large = false;
 	double		approximate;
 
-	if (small_count(number, count))
-		return true;
 	*count = numeric_int4_opt_error(number, &too_large);
 	if (!too_large)
 		return *count >= 0;
@@ -339,7 +198,10 @@ as_count(Numeric number, int64 *count)
 	return true;
 }
 
-/* A number as a cost, in the current memory context; NULL if it is none. */
+/*
+ * A number as a cost, in the current memory context; NULL if it is none.  It is
+ * rounded so that no sum of costs can grow to thousands of digits.
+ */
 static Numeric
 as_cost(Numeric number)
 {
@@ -354,50 +216,33 @@ as_cost(Numeric number)
 																   Int32GetDatum(COST_SCALE))));
 }
 
-/* Value number i of an object; numbers and texts only, else false. */
+/*
+ * Take a value for a field; false, and nothing taken, if it does not fit.  A
+ * text that is cut is cut between characters.
+ */
 static bool
-get_value(JsonbContainer *object, int i, char *data, Numeric *number, FmsPart *text)
+take(Reading *reading, int field, const Value *value)
 {
-	int			index = JsonContainerSize(object) + i;
-	JEntry		entry = object->children[index];
-	uint32		offset = getJsonbOffset(object, index);
-
-	*number = NULL;
-	text->data = NULL;
-	text->length = 0;
-	if (JBE_ISNUMERIC(entry))
-		*number = (Numeric) (data + INTALIGN(offset));
-	else if (JBE_ISSTRING(entry))
-	{
-		text->data = data + offset;
-		text->length = getJsonbLength(object, index);
-	}
-	else
-		return false;
-	return true;
-}
-
-/* Take a value for a field; false if it does not fit. */
-static bool
-take(Reading *reading, int field, Numeric number, const FmsPart *text)
-{
-	int64		count;
+	Numeric		number = value->number;
 	Numeric		cost;
+	int64		count;
 
-	if (field >= TEXTS)
+	if (field >= FMS_NAME_TEXTS)
 	{
-		if (text->data == NULL || text->length == 0)
+		FmsPart    *text = &reading->text[field - FMS_NAME_TEXTS];
+
+		if (value->text.data == NULL || value->text.length == 0)
 			return false;
-		reading->tokens->text[field - TEXTS].data = text->data;
-		reading->tokens->text[field - TEXTS].length = text->length <= LONGEST_TEXT ? text->length :
-			pg_mbcliplen(text->data, text->length, LONGEST_TEXT);
+		*text = value->text;
+		if (text->length > LONGEST_TEXT)
+			text->length = pg_mbcliplen(text->data, text->length, LONGEST_TEXT);
 		return true;
 	}
-	if (number == NULL)
-		number = number_in_string(text->data, text->length);
+	if (number == NULL && value->text.data != NULL)
+		number = number_in_string(value->text.data, value->text.length);
 	if (number == NULL)
 		return false;
-	if (field < COUNTS)
+	if (field < FMS_NAME_COUNTS)
 	{
 		if (!as_count(number, &count))
 			return false;
@@ -406,132 +251,296 @@ take(Reading *reading, int field, Numeric number, const FmsPart *text)
 	}
 	cost = as_cost(number);
 	if (cost != NULL)
-		reading->cost[field - COUNTS] = cost;
+		reading->cost[field - FMS_NAME_COUNTS] = cost;
 	return cost != NULL;
 }
 
-/* The name that a key with a prefix is, or NULL. */
-static const KnownName *
-find_name(const char *prefix, int prefix_length, const char *key, int length)
+/* Whether a field was given. */
+static inline bool
+given(const Reading *reading, int field)
 {
-	int			whole = prefix_length + length;
-
-	if (whole > LONGEST_NAME)
-		return NULL;
-	for (int n = first_of_length[whole]; n < first_of_length[whole + 1]; n++)
-	{
-		if (memcmp(names[n].name + prefix_length, key, length) == 0 &&
-			memcmp(names[n].name, prefix, prefix_length) == 0)
-			return &names[n];
-	}
-	return NULL;
-}
-
-static void scan(Reading *reading, JsonbContainer *object, const char *prefix);
-
-/* Read the object under a key, if it is one whose keys are names. */
-static void
-scan_nested(Reading *reading, JsonbContainer *object, int i, char *data, const char *prefix,
-			const char *key, int length)
-{
-	int			index = JsonContainerSize(object) + i;
-	int			prefix_length = strlen(prefix);
-	JsonbContainer *child;
-
-	if (!JBE_ISCONTAINER(object->children[index]))
-		return;
-	child = (JsonbContainer *) (data + INTALIGN(getJsonbOffset(object, index)));
-	if (!JsonContainerIsObject(child))
-		return;
-	for (int n = 0; n < lengthof(nested); n++)
-	{
-		if (strlen(nested[n]) == prefix_length + length + 1 &&
-			memcmp(nested[n], prefix, prefix_length) == 0 &&
-			memcmp(nested[n] + prefix_length, key, length) == 0)
-			scan(reading, child, nested[n]);
-	}
+	return (reading->given & (1U << field)) != 0;
 }
 
 /*
- * Look at every key of an object.  It calls itself at most twice, for the
- * prefixes of "nested".
+ * Take a value under a name, unless a better name has given one.  Texts that
+ * are none are common and no sign of anything; other misfits are counted.
+ */
+static inline void
+offer(Reading *reading, const FmsKeyUse *use, const Value *value)
+{
+	int			field = use->field;
+	bool		taken = false;
+
+	if (field >= FMS_NAME_COUNTS && reading->text == NULL)
+		return;
+	if (given(reading, field) && reading->rank[field] < use->rank)
+		return;
+	/* what nearly every value is, first */
+	if (field < FMS_NAME_COUNTS && value->number != NULL)
+		taken = small_count(value->number, &reading->count[field]);
+	if (taken || take(reading, field, value))
+	{
+		reading->given |= 1U << field;
+		reading->rank[field] = use->rank;
+	}
+	else if (field < FMS_NAME_TEXTS)
+		reading->ignored++;
+}
+
+/* Go to the next byte of JSON text that is no blank; false at the end. */
+static bool
+skip_blanks(Text *text)
+{
+	while (text->at < text->end && strchr(" \t\r\n", *text->at) != NULL && *text->at != '\0')
+		text->at++;
+	return text->at < text->end;
+}
+
+/*
+ * Read a string of JSON text, quotes not included.  Escapes stay as they are:
+ * no name and no number has any.
+ */
+static bool
+read_string(Text *text, FmsPart *content)
+{
+	if (!skip_blanks(text) || *text->at != '"')
+		return false;
+	content->data = ++text->at;
+	for (; text->at < text->end; text->at++)
+	{
+		if (*text->at == '"')
+		{
+			content->length = text->at++ - content->data;
+			return true;
+		}
+		if (*text->at == '\\')
+			text->at++;
+	}
+	text->at = text->end;
+	return false;
+}
+
+/* Read a number or a word of JSON text; false if there is none. */
+static bool
+read_word(Text *text, FmsPart *word)
+{
+	word->data = text->at;
+	while (text->at < text->end && strchr(" \t\r\n,:\"{}[]", *text->at) == NULL)
+		text->at++;
+	word->length = text->at - word->data;
+	return word->length > 0;
+}
+
+/*
+ * Read a value of JSON text; what comes out are the bytes of a string or a
+ * word.  Arrays and objects are passed over by counting brackets, whatever
+ * their depth, and come out as no text.
+ */
+static bool
+read_value(Text *text, FmsPart *content)
+{
+	int			depth = 0;
+
+	do
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (!skip_blanks(text))
+			return false;
+		if (strchr("{[", *text->at) != NULL)
+		{
+			text->at++;
+			depth++;
+		}
+		else if (depth > 0 && strchr("}],:", *text->at) != NULL)
+		{
+			depth -= *text->at == '}' || *text->at == ']';
+			text->at++;
+			content->data = NULL;
+		}
+		else if (*text->at == '"' ? !read_string(text, content) : !read_word(text, content))
+			return false;
+	} while (depth > 0);
+	return true;
+}
+
+/*
+ * Read an object of JSON text that begins here.  False if it is not well
+ * formed up to its end; what comes before the fault has been taken.  It calls
+ * itself only along the objects of names.c, which lie four deep at most.
+ */
+static bool
+read_object(Reading *reading, Text *text, int object)
+{
+	for (text->at++;; text->at++)
+	{
+		FmsPart		key;
+		FmsKeyUse	use;
+		Value		value = {NULL, {NULL, 0}};
+		bool		known;
+
+		CHECK_FOR_INTERRUPTS();
+		if (!skip_blanks(text))
+			return false;
+		if (*text->at == '}')
+			break;
+		if (!read_string(text, &key) || !skip_blanks(text) || *text->at++ != ':' || !skip_blanks(text))
+			return false;
+		known = fms_names_find(object, key.data, key.length, &use);
+		if (known && use.field == FMS_NAME_OBJECT && *text->at == '{')
+		{
+			if (!read_object(reading, text, use.rank))
+				return false;
+		}
+		else if (!read_value(text, &value.text))
+			return false;
+		/* a number at the very end may lack digits */
+		if (!skip_blanks(text))
+			return false;
+		if (known && use.field != FMS_NAME_OBJECT)
+			offer(reading, &use, &value);
+		if (*text->at == '}')
+			break;
+		if (*text->at != ',')
+			return false;
+	}
+	text->at++;
+	return true;
+}
+
+static void scan(Reading *reading, const JsonbContainer *container, int object);
+
+/* Read the value of a key that is an object's, or the object as JSON text. */
+static void
+scan_child(Reading *reading, const Child *child)
+{
+	Text		text = {child->data, child->data + child->length};
+
+	if (JBE_ISCONTAINER(child->entry))
+	{
+		const JsonbContainer *container = (const JsonbContainer *) INTALIGN(child->data);
+
+		if (JsonContainerIsObject(container))
+			scan(reading, container, child->object);
+	}
+	else if (JBE_ISSTRING(child->entry) && skip_blanks(&text) && *text.at == '{' &&
+			 !read_object(reading, &text, child->object))
+		reading->ignored++;
+}
+
+/* A value of jsonb as what fields are taken from; it points into the object. */
+static inline Value
+value_of(JEntry entry, const char *data, int length)
+{
+	Value		value = {NULL, {NULL, 0}};
+
+	if (JBE_ISNUMERIC(entry))
+		value.number = (Numeric) INTALIGN(data);
+	else if (JBE_ISSTRING(entry))
+		value.text = (FmsPart) {data, length};
+	return value;
+}
+
+/*
+ * Read the values of all known names of an object, then the objects in it.
+ * It calls itself only along the objects of names.c.
  */
 static void
-scan(Reading *reading, JsonbContainer *object, const char *prefix)
+scan(Reading *reading, const JsonbContainer *container, int object)
 {
-	int			keys = JsonContainerSize(object);
-	int			prefix_length = strlen(prefix);
-	char	   *data = (char *) &object->children[keys * 2];
-	uint32		offset = 0;
+	FmsKeyUse	room[FMS_MAX_KEY_USES + 1];
+	Child		children[FMS_NAME_OBJECTS];
+	int			uses;
+	int			n_children = 0;
+	uint32		offset;
+	uint32		i = 0;
+	const FmsKeyUse *use = fms_names_uses(object, container, room, &uses, &offset);
+	const JEntry *values = &container->children[JsonContainerSize(container)];
+	const char *data = (const char *) (values + JsonContainerSize(container));
 
-	for (int i = 0; i < keys; i++)
+	for (int u = 0; u < uses; u++)
 	{
-		const char *key = data + offset;
-		int			length;
-		const KnownName *name;
-		Numeric		number;
-		FmsPart		text;
+		uint32		next;
+		Value		value;
 
-		JBE_ADVANCE_OFFSET(offset, object->children[i]);
-		length = data + offset - key;
-		name = find_name(prefix, prefix_length, key, length);
-		if (name == NULL)
-			scan_nested(reading, object, i, data, prefix, key, length);
-		else if (name->rank < reading->rank[name->field])
+		for (; i < use[u].index; i++)
+			JBE_ADVANCE_OFFSET(offset, values[i]);
+		next = offset;
+		JBE_ADVANCE_OFFSET(next, values[i]);
+		if (use[u].field == FMS_NAME_OBJECT)
 		{
-			if (get_value(object, i, data, &number, &text) &&
-				take(reading, name->field, number, &text))
-				reading->rank[name->field] = name->rank;
-			else if (name->field < TEXTS)
-				reading->tokens->ignored++;
+			children[n_children++] = (Child) {use[u].rank, values[i], data + offset, next - offset};
+			continue;
 		}
+		value = value_of(values[i], data + offset, next - offset);
+		offer(reading, &use[u], &value);
 	}
+	/* the uses may be forgotten from here on: the objects in it take their place */
+	for (int c = 0; c < n_children; c++)
+		scan_child(reading, &children[c]);
 }
 
-/* Whether a field was given. */
-static bool
-given(const Reading *reading, int field)
-{
-	return reading->rank[field] != 255;
-}
-
-/* Bring the counts into one form: totals that include their parts. */
+/*
+ * Bring the counts into one form: totals that include their parts.  Cached
+ * tokens lie beside the input where they exceed it, and where the input is
+ * just what the provider told of tokens that were not cached.
+ */
 static void
-normalise(Reading *reading)
+normalise(const Reading *reading, int64 *count)
 {
-	FmsTokens  *tokens = reading->tokens;
-	int64	   *count = tokens->count;
+	int64		bare = reading->count[FMS_NAME_BARE_INPUT];
+	int64		cached;
 
-	for (int field = 0; field < COUNTS; field++)
-		tokens->has_tokens |= given(reading, field);
-	memcpy(count, reading->count, sizeof(tokens->count));
+	memcpy(count, reading->count, sizeof(int64) * FMS_TOKEN_KINDS);
 	if (!given(reading, FMS_TOKENS_CACHE_WRITE))
-		count[FMS_TOKENS_CACHE_WRITE] = reading->count[CACHE_WRITE_5M] +
-			reading->count[CACHE_WRITE_1H];
-	if (count[FMS_TOKENS_CACHE_READ] + count[FMS_TOKENS_CACHE_WRITE] > count[FMS_TOKENS_INPUT])
-		count[FMS_TOKENS_INPUT] += count[FMS_TOKENS_CACHE_READ] + count[FMS_TOKENS_CACHE_WRITE];
+		count[FMS_TOKENS_CACHE_WRITE] = reading->count[FMS_NAME_CACHE_WRITE_5M] +
+			reading->count[FMS_NAME_CACHE_WRITE_1H];
+	if (!given(reading, FMS_TOKENS_INPUT))
+		count[FMS_TOKENS_INPUT] = bare;
+	cached = count[FMS_TOKENS_CACHE_READ] + count[FMS_TOKENS_CACHE_WRITE];
+	if (cached > count[FMS_TOKENS_INPUT] ||
+		(given(reading, FMS_NAME_BARE_INPUT) && count[FMS_TOKENS_INPUT] == bare))
+		count[FMS_TOKENS_INPUT] += cached;
 	count[FMS_TOKENS_TOTAL] = Max(count[FMS_TOKENS_TOTAL],
 								  count[FMS_TOKENS_INPUT] + count[FMS_TOKENS_OUTPUT]);
 }
 
-/* The cost that was given: the total, else the sum of what there is. */
+/* The cost that was given: the total, else the sum of what there is; or NULL. */
 static Numeric
 given_cost(const Reading *reading)
 {
-	Numeric		input = reading->cost[COST_INPUT - COUNTS];
-	Numeric		output = reading->cost[COST_OUTPUT - COUNTS];
+	Numeric		input = reading->cost[FMS_NAME_COST_INPUT - FMS_NAME_COUNTS];
+	Numeric		output = reading->cost[FMS_NAME_COST_OUTPUT - FMS_NAME_COUNTS];
 
-	if (given(reading, COST_TOTAL))
-		return reading->cost[COST_TOTAL - COUNTS];
+	if (given(reading, FMS_NAME_COST_TOTAL))
+		return reading->cost[FMS_NAME_COST_TOTAL - FMS_NAME_COUNTS];
 	if (input == NULL || output == NULL)
 		return input == NULL ? output : input;
 	return DatumGetNumeric(DirectFunctionCall2(numeric_add, NumericGetDatum(input),
 											   NumericGetDatum(output)));
 }
 
+/* Read attributes for the texts, or for counts alone if "text" is NULL. */
+static inline void
+read_attributes(const Jsonb *attributes, Reading *reading, FmsPart *text)
+{
+	memset(reading, 0, sizeof(*reading));
+	reading->text = text;
+	if (attributes != NULL && JB_ROOT_IS_OBJECT(attributes))
+		scan(reading, &attributes->root, FMS_NAME_ROOT);
+}
+
+/* Whether a count was given, of any kind; 0 is one. */
+static inline bool
+has_counts(const Reading *reading)
+{
+	return (reading->given & ((1U << FMS_NAME_COUNTS) - 1)) != 0;
+}
+
 /*
  * Read what the attributes of a span say of its use of a model; attributes
- * that are no object, or NULL, say nothing.
+ * that are no object, or NULL, say nothing.  Texts point into the attributes;
+ * a cost is in the current memory context.
  */
 void
 fms_tokens_read(const Jsonb *attributes, FmsTokens *tokens)
@@ -539,14 +548,25 @@ fms_tokens_read(const Jsonb *attributes, FmsTokens *tokens)
 	Reading		reading;
 
 	memset(tokens, 0, sizeof(*tokens));
-	if (attributes == NULL || !JB_ROOT_IS_OBJECT(attributes))
-		return;
-	if (!sorted)
-		sort_names();
-	memset(&reading, 0, sizeof(reading));
-	memset(reading.rank, 255, sizeof(reading.rank));
-	reading.tokens = tokens;
-	scan(&reading, unconstify(JsonbContainer *, &attributes->root), "");
-	normalise(&reading);
+	read_attributes(attributes, &reading, tokens->text);
+	tokens->has_tokens = has_counts(&reading);
+	tokens->ignored = reading.ignored;
+	normalise(&reading, tokens->count);
 	tokens->cost = given_cost(&reading);
+}
+
+/*
+ * Read the counts alone, FMS_TOKEN_KINDS of them; false, and nothing set, if
+ * none is given.
+ */
+bool
+fms_tokens_count(const Jsonb *attributes, int64 *count)
+{
+	Reading		reading;
+
+	read_attributes(attributes, &reading, NULL);
+	if (!has_counts(&reading))
+		return false;
+	normalise(&reading, count);
+	return true;
 }

@@ -56,6 +56,7 @@ typedef struct FmsTokens
 
 extern bool fms_tokens_is_model_call(const char *span_type, int length);
 extern void fms_tokens_read(const Jsonb *attributes, FmsTokens *tokens);
+extern bool fms_tokens_count(const Jsonb *attributes, int64 *count);
 
 /* Whether a model call says what it used. */
 static inline bool

@@ -226,7 +226,6 @@ bench_usage() {
 	progress "usage: 5 million spans are written first, which takes minutes"
 	sql -c "TRUNCATE flowmaestro.execution_spans, flowmaestro.span_usage, flowmaestro.token_usage_hourly, flowmaestro.token_usage_daily"
 	sql -v days="${DAYS:-30}" -f test/bench/usage_setup.sql >/dev/null
-	sql -c "CREATE TABLE original.calls AS SELECT attributes FROM flowmaestro.execution_spans WHERE span_type = 'model_generation' LIMIT 1000000" -c "VACUUM ANALYZE original.calls"
 	sql -c "SELECT 'rows: ' || count(*) || ' entries, ' || (SELECT count(*) FROM flowmaestro.token_usage_hourly) || ' hourly, ' || (SELECT count(*) FROM flowmaestro.token_usage_daily) || ' daily'
 		FROM flowmaestro.span_usage" | sed 's/^/    /'
 	sql -v runs="$RUNS" -f test/bench/usage.sql 2>&1 | sed -n 's/.*INFO:  /    /p'

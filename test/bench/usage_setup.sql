@@ -17,11 +17,19 @@ LATERAL (SELECT (lpad(to_hex((extract(epoch FROM day + interval '1 day' * (k - k
     || '7' || substr(md5((k / 5)::text), 1, 3) || 'a' || substr(md5((k / 5)::text), 4, 15))::uuid AS id) AS t
 $$;
 SELECT flowmaestro.load_model_prices(flowmaestro.starter_model_prices());
-SELECT flowmaestro.make_partition(date_trunc('day', now(), 'UTC') - i * interval '1 day') FROM generate_series(1, :days) AS i;
-SELECT original.fill_usage(date_trunc('day', now(), 'UTC') - i * interval '1 day', 166667) FROM generate_series(1, :days) AS i;
+-- a day at a time, each in a transaction of its own, as on a table in use
+SELECT format('SELECT flowmaestro.make_partition(%1$L); SELECT original.fill_usage(%1$L, 166667)', date_trunc('day', now(), 'UTC') - i * interval '1 day')
+FROM generate_series(1, :days) AS i \gexec
 ANALYZE flowmaestro.execution_spans;
-SELECT sum(flowmaestro.rebuild_token_usage(tstzrange(d, d + interval '1 day')))
-FROM generate_series(1, :days) AS i, LATERAL (SELECT date_trunc('day', now(), 'UTC') - i * interval '1 day' AS d) AS d;
+SELECT format('SELECT flowmaestro.rebuild_token_usage(tstzrange(%L, %L))', d, d + interval '1 day')
+FROM generate_series(1, :days) AS i, LATERAL (SELECT date_trunc('day', now(), 'UTC') - i * interval '1 day' AS d) AS d \gexec
 VACUUM ANALYZE flowmaestro.span_usage;
 VACUUM ANALYZE flowmaestro.token_usage_hourly;
 VACUUM ANALYZE flowmaestro.token_usage_daily;
+-- attributes alone: few enough to stay in shared memory, and some with messages in them, which are compressed
+CREATE TABLE original.calls AS SELECT attributes FROM flowmaestro.execution_spans WHERE span_type = 'model_generation' LIMIT 500000;
+CREATE TABLE original.long_calls AS
+SELECT attributes || jsonb_build_object('gen_ai.input.messages', (SELECT jsonb_agg(original.payload((n * 10 + i)::int)) FROM generate_series(1, 8) AS i)) AS attributes
+FROM (SELECT attributes, row_number() OVER () AS n FROM original.calls LIMIT 50000) AS c;
+VACUUM ANALYZE original.calls;
+VACUUM ANALYZE original.long_calls;
