@@ -12,10 +12,15 @@ MODULE_big = flowmaestro_spans
 
 OBJS = \
 	src/flowmaestro_spans.o \
+	src/context/w3c.o \
+	src/context/request.o \
+	src/context/context.o \
+	src/context/functions.o \
 	src/span/identity.o \
 	src/span/event.o \
 	src/span/payload.o \
 	src/span/span.o \
+	src/span/enter.o \
 	src/buffer/ring.o \
 	src/buffer/file.o \
 	src/buffer/slot.o \
@@ -28,6 +33,7 @@ OBJS = \
 	src/writer/fold.o \
 	src/writer/apply.o \
 	src/writer/reject.o \
+	src/writer/source.o \
 	src/writer/record.o \
 	src/writer/flush.o \
 	src/writer/transaction.o \
@@ -85,9 +91,12 @@ OBJS = \
 # the rooms' SQL in the order of their dependencies
 SQL_PARTS = \
 	src/header.sql \
+	src/context/context.sql \
 	src/span/span.sql \
+	src/span/enter.sql \
 	src/buffer/buffer.sql \
 	src/writer/writer.sql \
+	src/otlp/otlp.sql \
 	src/usage/usage.sql \
 	src/usage/keep.sql \
 	src/usage/query.sql \
@@ -102,7 +111,7 @@ METASCHEMAS_H = src/schema/metaschema.h
 
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
 
-REGRESS = recording identity transactional temporal errors guc storage usage usage_random \
+REGRESS = recording context identity transactional temporal errors guc storage usage usage_random \
 	trace trace_oracle trace_search trace_text \
 	patterns formats encoding tools tools_doc schema schema_doc schema_hostile privileges catalog
 ISOLATION = end_end end_create create_twice end_before_flush cancel_end transactional_end \

@@ -230,7 +230,7 @@ SELECT flowmaestro.register_tool('weather', '{"type": "array"}', version => '3')
 SELECT flowmaestro.validate_tool_input('weather', '{}') ->> 'message', (SELECT version FROM flowmaestro.tools WHERE name = 'weather');
 
 --
--- A call, as a span of a trace that is given, or if told to
+-- A call, as a span of a trace that is given or current, or if told to
 --
 SELECT flowmaestro.flush();
 TRUNCATE flowmaestro.execution_spans;
@@ -240,6 +240,11 @@ SELECT flowmaestro.validate_tool_call('search_arxiv', '{"query": "a"}', record =
 SELECT flowmaestro.validate_tool_call('search_arxiv', '{"query": "not recorded"}') -> 'data';
 SELECT flowmaestro.validate_tool_call('search_arxiv', '{"query": "a trace of its own"}', record => true) -> 'data';
 SELECT flowmaestro.validate_tool_call('made_up', '{}', record => true);
+BEGIN;
+SET LOCAL flowmaestro.traceparent = '00-99999999999949998999000000000001-0000000000000003-01';
+SELECT flowmaestro.validate_tool_call('search_arxiv', '{"query": "in the current trace"}') -> 'data';
+SELECT flowmaestro.validate_tool_call('search_arxiv', '{"query": "not recorded"}', record => false) -> 'data';
+COMMIT;
 SELECT flowmaestro.flush();
 SELECT name, span_type, entity_id, status, input, attributes, error, output ? 'success' AS ok, parent_span_id,
     trace_id = '99999999-9999-4999-8999-000000000001' AS given FROM flowmaestro.execution_spans ORDER BY created_at, started_at;

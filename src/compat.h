@@ -12,10 +12,13 @@
 #define FMS_COMPAT_H
 
 #include "catalog/pg_database.h"
+#include "common/jsonapi.h"
 #include "fmgr.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "storage/proc.h"
 #include "utils/acl.h"
+#include "utils/guc.h"
 #include "utils/rel.h"
 #include "utils/relcache.h"
 #include "utils/wait_event.h"
@@ -76,6 +79,38 @@ fms_primary_key(Relation relation)
 	return RelationGetPrimaryKeyIndex(relation, false);
 #else
 	return RelationGetPrimaryKeyIndex(relation);
+#endif
+}
+
+/* Memory for the "extra" of a setting; NULL if there is none left. */
+static inline void *
+fms_guc_malloc(size_t size)
+{
+#if PG_VERSION_NUM >= 160000
+	return guc_malloc(LOG, size);
+#else
+	return malloc(size);
+#endif
+}
+
+/* What an action of the JSON parser returns. */
+#if PG_VERSION_NUM >= 160000
+typedef JsonParseErrorType FmsJsonResult;
+#define FMS_JSON_CONTINUE return JSON_SUCCESS
+#else
+typedef void FmsJsonResult;
+#define FMS_JSON_CONTINUE return
+#endif
+
+/* The lexer of a JSON text in the server's encoding, in the current memory context. */
+static inline JsonLexContext *
+fms_json_lexer(const char *json, size_t length)
+{
+#if PG_VERSION_NUM >= 170000
+	return makeJsonLexContextCstringLen(NULL, json, length, GetDatabaseEncoding(), true);
+#else
+	return makeJsonLexContextCstringLen(unconstify(char *, json), (int) length,
+										GetDatabaseEncoding(), true);
 #endif
 }
 

@@ -20,6 +20,7 @@
 #include "compat.h"
 #include "buffer/buffer.h"
 #include "buffer/tracked.h"
+#include "context/context.h"
 #include "schema/cache.h"
 #include "schema/registry.h"
 #include "span/payload.h"
@@ -192,6 +193,7 @@ _PG_init(void)
 	define_recording_settings();
 	define_writer_settings();
 	define_schema_settings();
+	fms_context_define_settings();
 	MarkGUCPrefixReserved("flowmaestro");
 	fms_span_install_recorder(&fms_record_recorder);
 	fms_buffer_watch_table();

@@ -1,6 +1,7 @@
 -- Who may do what. Open to PUBLIC are the functions that check JSON against a
 -- schema and see nothing but their arguments: a table's CHECK calls them as
--- whoever writes to it. Nothing is open that writes or reads data of others; two
+-- whoever writes to it; and those of the request context, which see nothing but
+-- settings of their own session: policies of tables ask them. Nothing is open that writes or reads data of others; two
 -- functions hand out what an application or a reader needs, no more.
 
 CREATE FUNCTION @extschema@.grant_writer(role pg_catalog.regrole)
@@ -14,6 +15,9 @@ BEGIN
         flowmaestro.create_span(text, text, text, jsonb, jsonb, uuid, uuid, uuid, timestamptz),
         flowmaestro.create_child_span(uuid, text, text, text, jsonb, jsonb, uuid, timestamptz),
         flowmaestro.end_span(uuid, jsonb, jsonb, jsonb, text, timestamptz),
+        flowmaestro.enter_span(text, text, text, jsonb, jsonb, uuid, uuid, uuid, timestamptz),
+        flowmaestro.leave_span(jsonb, jsonb, jsonb, text, timestamptz),
+        flowmaestro.traceparent(uuid),
         flowmaestro.end_span_with_error(uuid, text, jsonb, timestamptz),
         flowmaestro.end_span_with_error(uuid, jsonb, jsonb, timestamptz),
         flowmaestro.set_span_attributes(uuid, jsonb),
@@ -111,4 +115,21 @@ GRANT EXECUTE ON FUNCTION
     @extschema@.validate_tool_input(pg_catalog.jsonb, pg_catalog.jsonb),
     @extschema@.validate_tool_output(pg_catalog.jsonb, pg_catalog.jsonb),
     @extschema@.coerce_tool_arguments(pg_catalog.jsonb, pg_catalog.jsonb)
+    TO PUBLIC;
+
+GRANT EXECUTE ON FUNCTION
+    @extschema@.create_request_context(pg_catalog.text, pg_catalog.text, pg_catalog.text, pg_catalog.text, pg_catalog.text, pg_catalog.text, pg_catalog.jsonb),
+    @extschema@.request_context_from_headers(pg_catalog.jsonb),
+    @extschema@.use_request_context(pg_catalog.jsonb, pg_catalog.bool),
+    @extschema@.current_request_context(),
+    @extschema@.serialize_request_context(),
+    @extschema@.deserialize_request_context(pg_catalog.jsonb),
+    @extschema@.child_request_context(pg_catalog.jsonb),
+    @extschema@.response_headers(),
+    @extschema@.request_context_get(pg_catalog.text),
+    @extschema@.request_context_has(pg_catalog.text),
+    @extschema@.request_context_keys(),
+    @extschema@.request_context_set(pg_catalog.text, pg_catalog.jsonb, pg_catalog.bool),
+    @extschema@.request_context_delete(pg_catalog.text, pg_catalog.bool),
+    @extschema@.request_context_clear(pg_catalog.bool)
     TO PUBLIC;

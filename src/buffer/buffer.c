@@ -128,8 +128,9 @@ track_pending(FmsSlot *slot)
 		FmsSpanRef	ref;
 
 		position = fms_ring_read(&my_ring, position, &body, &length);
-		if (body != NULL && fms_event_decode(body, length, &event))
-			(void) fms_tracked_claim(&event, true, &ref);
+		if (body != NULL && fms_event_decode(body, length, &event) &&
+			event.kind < FMS_EVENT_RESOURCE)
+			(void) fms_tracked_claim(&event, event.kind != FMS_EVENT_SPAN, &ref);
 	}
 }
 
@@ -312,9 +313,9 @@ fms_buffer_wait(uint64 moves, TimestampTz *until)
 	return true;
 }
 
-/* Append bytes, waiting for room if there is none. */
+/* Append bytes, waiting for room if there is none and "wait" is set. */
 static bool
-append_patiently(const char *body, uint32 length, uint32 checksum)
+append_patiently(const char *body, uint32 length, uint32 checksum, bool wait)
 {
 	TimestampTz until = 0;
 	uint64		moves;
@@ -324,24 +325,33 @@ append_patiently(const char *body, uint32 length, uint32 checksum)
 		moves = fms_buffer_moves();
 		if (try_append(body, length, checksum))
 			return true;
-	} while (fms_buffer_wait(moves, &until));
+	} while (wait && fms_buffer_wait(moves, &until));
 	return false;
 }
 
 /*
- * Append an event to the ring, waiting for room at most flowmaestro.full_wait.
- * Returns false if it was dropped, which is counted.  The caller must have
- * attached.  Can be interrupted while it waits.
+ * Append an event to the ring, with "wait" waiting for room at most
+ * flowmaestro.full_wait.  Returns false if there was none.  The caller must
+ * have attached.  Can be interrupted while it waits.
  */
 bool
-fms_buffer_append(const FmsEvent *event)
+fms_buffer_try_append(const FmsEvent *event, bool wait)
 {
 	size_t		bytes = fms_event_encoded_size(event);
 	const char *body = encode(event, bytes);
 	bool		appended;
 
-	appended = append_patiently(body, bytes, fms_ring_checksum(body, bytes));
+	appended = append_patiently(body, bytes, fms_ring_checksum(body, bytes), wait);
 	trim_scratch();
+	return appended;
+}
+
+/* Append an event, waiting for room; false if it was dropped, which is counted. */
+bool
+fms_buffer_append(const FmsEvent *event)
+{
+	bool		appended = fms_buffer_try_append(event, true);
+
 	if (!appended)
 		fms_buffer_dropped("the span buffer is full");
 	return appended;

@@ -43,7 +43,7 @@
 #include "buffer/ring.h"
 
 #define MAGIC "FMSRING\n"
-#define VERSION 1
+#define VERSION 2
 #define PADDING PG_UINT32_MAX
 #define AHEAD_BYTES 768
 #define LINE_BYTES 64

@@ -361,21 +361,29 @@ fms_tracked_find(const FmsEvent *event, FmsSpanRef *ref)
 	return entry != NULL;
 }
 
+/* Whether an event ends its span. */
+static bool
+ends(const FmsEvent *event)
+{
+	return event->kind == FMS_EVENT_END ||
+		(event->kind == FMS_EVENT_SPAN && event->status != FMS_STATUS_STARTED);
+}
+
 /* Change an entry as an event wants it; exclusive lock held. */
 static FmsClaim
 claim_entry(Entry *entry, const FmsEvent *event, FmsSpanRef *ref)
 {
 	FmsClaim	claim = FMS_CLAIM_FOUND;
 
-	if (event->kind == FMS_EVENT_END && entry->ended)
+	if (ends(event) && entry->ended && !(event->kind == FMS_EVENT_SPAN && entry->stub))
 		return FMS_CLAIM_ENDED;
-	if (event->kind == FMS_EVENT_START && entry->stub)
+	if ((event->kind == FMS_EVENT_START || event->kind == FMS_EVENT_SPAN) && entry->stub)
 	{
 		set_start(entry, event);
 		claim = FMS_CLAIM_STUB;
 	}
 	tell(entry, ref);
-	if (event->kind == FMS_EVENT_END)
+	if (ends(event))
 		entry->ended = true;
 	return claim;
 }
@@ -423,10 +431,13 @@ fms_tracked_undo(const FmsEvent *event, FmsClaim claim)
 		(event->kind == FMS_EVENT_START || event->flags & FMS_HAS_TRACE ||
 		 entries_of(part)[*link].stub))
 		remove_link(part, link);
-	else if (link != NULL && claim == FMS_CLAIM_STUB)
-		entries_of(part)[*link].stub = true;
-	else if (link != NULL && claim == FMS_CLAIM_FOUND && event->kind == FMS_EVENT_END)
-		entries_of(part)[*link].ended = false;
+	else if (link != NULL && (claim == FMS_CLAIM_FOUND || claim == FMS_CLAIM_STUB))
+	{
+		Entry	   *entry = &entries_of(part)[*link];
+
+		entry->stub = entry->stub || claim == FMS_CLAIM_STUB;
+		entry->ended = entry->ended && !ends(event);
+	}
 	LWLockRelease(tracked->part[part].lock);
 }
 

@@ -137,7 +137,8 @@ BEGIN
             'hint', 'Please retry with one of the available tools');
     END IF;
     -- unless told, record what belongs to a trace, and start none for it
-    IF coalesce(record, trace_id IS NOT NULL OR parent_span_id IS NOT NULL) THEN
+    IF coalesce(record, trace_id IS NOT NULL OR parent_span_id IS NOT NULL
+            OR (flowmaestro.current_request_context()).trace_id IS NOT NULL) THEN
         SELECT s.span_id INTO span FROM flowmaestro.create_span(
             'tool validation: ' || name, 'tool_validation', name,
             jsonb_build_object('toolName', name, 'valid', NOT result ? 'error',
@@ -155,4 +156,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.validate_tool_call(pg_catalog.text, pg_catalog.jsonb, pg_catalog.bool, pg_catalog.uuid, pg_catalog.uuid) IS
-    'validate_tool_input for a model''s call, an unknown tool included; records a tool_validation span in a trace that is given, or if told to';
+    'validate_tool_input for a model''s call, an unknown tool included; records a tool_validation span in a trace that is given or current, or if told to';

@@ -21,7 +21,10 @@ typedef enum FmsEventKind
 	FMS_EVENT_START = 1,
 	FMS_EVENT_END,
 	FMS_EVENT_ATTRIBUTES,
-	FMS_EVENT_EVENT				/* OpenTelemetry's span event */
+	FMS_EVENT_EVENT,			/* OpenTelemetry's span event */
+	FMS_EVENT_SPAN,				/* a whole span: its start and, unless it runs, its end */
+	FMS_EVENT_RESOURCE,			/* what produces spans; of OTLP */
+	FMS_EVENT_SCOPE				/* a library of a resource; of OTLP */
 } FmsEventKind;
 
 typedef enum FmsStatus
@@ -40,7 +43,12 @@ typedef enum FmsStatus
 #define FMS_STUB_ENDED		0x10	/* and whose end is in the table */
 #define FMS_IN_TRANSACTION	0x20	/* a start that its transaction can undo */
 
-/* the variable parts of an event: three texts, then binary jsonb */
+/*
+ * The variable parts of an event: three texts, then binary jsonb.  The context
+ * of a start lies under its attributes, which win.  Links and OTLP's own fields
+ * come with a whole span or a start, and so do the events that it brings, an
+ * array.
+ */
 typedef enum FmsPartIndex
 {
 	FMS_PART_NAME,
@@ -49,10 +57,14 @@ typedef enum FmsPartIndex
 	FMS_PART_ATTRIBUTES,
 	FMS_PART_INPUT,
 	FMS_PART_OUTPUT,
-	FMS_PART_ERROR
+	FMS_PART_ERROR,
+	FMS_PART_CONTEXT,
+	FMS_PART_EVENTS,
+	FMS_PART_LINKS,
+	FMS_PART_OTLP
 } FmsPartIndex;
 
-#define FMS_PARTS 7
+#define FMS_PARTS 11
 
 typedef struct FmsPart
 {
@@ -60,10 +72,15 @@ typedef struct FmsPart
 	uint32		length;			/* bytes; of a jsonb with its varlena header */
 } FmsPart;
 
+/*
+ * A resource has its id as span_id, its attributes and its other fields as
+ * FMS_PART_OTLP.  A scope has its resource's id as parent_span_id as well, its
+ * name and its version as FMS_PART_TYPE.
+ */
 typedef struct FmsEvent
 {
 	uint8		kind;			/* FmsEventKind */
-	uint8		status;			/* FmsStatus; of an end */
+	uint8		status;			/* FmsStatus; of an end or a whole span */
 	uint16		flags;			/* FMS_HAS_PARENT and so on */
 	uint32		table;			/* oid of the execution_spans it was made for */
 	int32		pid;			/* of the process that recorded it */
@@ -72,6 +89,7 @@ typedef struct FmsEvent
 	pg_uuid_t	parent_span_id;
 	TimestampTz at;				/* start, end, or time of the event */
 	TimestampTz started_at;		/* start of the span; with FMS_HAS_TRACE */
+	TimestampTz ended_at;		/* of a whole span, which starts "at" */
 	TimestampTz recorded_at;
 	FmsPart		part[FMS_PARTS];
 } FmsEvent;

@@ -20,6 +20,8 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "context/context.h"
+#include "span/call.h"
 #include "span/identity.h"
 #include "span/payload.h"
 #include "span/span.h"
@@ -40,6 +42,13 @@ void
 fms_span_install_recorder(const FmsSpanRecorder *installed)
 {
 	recorder = installed;
+}
+
+/* Where events go. */
+const FmsSpanRecorder *
+fms_span_recorder(void)
+{
+	return recorder;
 }
 
 /*
@@ -185,8 +194,8 @@ context_descriptor(FunctionCallInfo fcinfo)
 }
 
 /* The span_context of a start that was recorded. */
-static Datum
-context_datum(FunctionCallInfo fcinfo, FmsEvent *event)
+Datum
+fms_span_datum(FunctionCallInfo fcinfo, FmsEvent *event)
 {
 	Datum		values[3];
 	bool		nulls[3] = {false, false, !(event->flags & FMS_HAS_PARENT)};
@@ -198,25 +207,69 @@ context_datum(FunctionCallInfo fcinfo, FmsEvent *event)
 }
 
 /*
- * Give a start its ids: the caller's where there are any; the trace of the
- * parent, if that is known; else new ones.
+ * The parent that the context gives a span of one's own trace, or of the trace
+ * given: the current span, else the parent that the context has for the next.
+ * NULL if there is none.  A span is not made its own parent: it can be the one
+ * that a traceparent tells of.
+ */
+static const pg_uuid_t *
+context_parent(const FmsContext *context, const pg_uuid_t *trace_id, const pg_uuid_t *span_id)
+{
+	if (!context->has_trace ||
+		(trace_id != NULL && memcmp(trace_id, &context->trace_id, UUID_LEN) != 0))
+		return NULL;
+	if (context->has_span &&
+		(span_id == NULL || memcmp(span_id, &context->span_id, UUID_LEN) != 0))
+		return &context->span_id;
+	return context->has_parent ? &context->parent_span_id : NULL;
+}
+
+/*
+ * The trace of a span: the caller's; else that of its parent, if that is known;
+ * else that of the context.  Returns false if there is none of them.
+ */
+static bool
+find_trace(const FmsContext *context, const pg_uuid_t *trace_id, const pg_uuid_t *parent,
+		   pg_uuid_t *trace)
+{
+	FmsSpanRef	ref;
+
+	if (trace_id != NULL)
+		*trace = *trace_id;
+	else if (parent != NULL &&
+			 !(context->has_span && memcmp(parent, &context->span_id, UUID_LEN) == 0) &&
+			 recorder->find(parent, &ref) && !ref.stub)
+		*trace = ref.trace_id;
+	else if (context->has_trace)
+		*trace = context->trace_id;
+	else
+		return false;
+	return true;
+}
+
+/*
+ * Give a start its ids: the caller's where there are any, else those of the
+ * context, else new ones; and what the context adds to its attributes.
  */
 static void
 set_identity(FmsEvent *event, const pg_uuid_t *trace_id, const pg_uuid_t *parent,
 			 const pg_uuid_t *span_id)
 {
-	FmsSpanRef	ref;
+	const FmsContext *context = fms_context_current();
+	Jsonb	   *attributes = fms_context_attributes();
 
+	if (parent == NULL)
+	{
+		parent = context_parent(context, trace_id, span_id);
+		if (trace_id == NULL && context->has_trace)
+			trace_id = &context->trace_id;
+	}
 	if (parent != NULL)
 	{
 		event->parent_span_id = *parent;
 		event->flags |= FMS_HAS_PARENT;
 	}
-	if (trace_id != NULL)
-		event->trace_id = *trace_id;
-	else if (parent != NULL && recorder->find(parent, &ref) && !ref.stub)
-		event->trace_id = ref.trace_id;
-	else
+	if (!find_trace(context, trace_id, parent, &event->trace_id))
 		fms_identity_new_trace(&event->trace_id, event->at);
 	if (span_id != NULL)
 	{
@@ -225,6 +278,11 @@ set_identity(FmsEvent *event, const pg_uuid_t *trace_id, const pg_uuid_t *parent
 	}
 	else
 		fms_identity_new_span(&event->span_id, &event->trace_id);
+	if (attributes != NULL)
+	{
+		event->part[FMS_PART_CONTEXT].data = (const char *) attributes;
+		event->part[FMS_PART_CONTEXT].length = VARSIZE(attributes);
+	}
 }
 
 /*
@@ -246,6 +304,23 @@ begin_start(FunctionCallInfo fcinfo, int first, int time, FmsEvent *event, bool 
 }
 
 /*
+ * Record the start of a span from the arguments of create_span and enter_span.
+ * *event comes back with the ids that the span really has.
+ */
+void
+fms_span_start(FunctionCallInfo fcinfo, FmsEvent *event)
+{
+	bool		truncated = false;
+	const pg_uuid_t *trace_id = optional_id(fcinfo, 5, "trace_id", true);
+	const pg_uuid_t *parent = optional_id(fcinfo, 6, "parent_span_id", false);
+	const pg_uuid_t *span_id = optional_id(fcinfo, 7, "span_id", true);
+
+	begin_start(fcinfo, 0, 8, event, &truncated);
+	set_identity(event, trace_id, parent, span_id);
+	(void) record(event, truncated);
+}
+
+/*
  * create_span(name text, span_type text, entity_id text, attributes jsonb,
  *			   input jsonb, trace_id uuid, parent_span_id uuid, span_id uuid,
  *			   started_at timestamptz) returns span_context
@@ -254,15 +329,9 @@ Datum
 fms_create_span(PG_FUNCTION_ARGS)
 {
 	FmsEvent	event;
-	bool		truncated = false;
-	const pg_uuid_t *trace_id = optional_id(fcinfo, 5, "trace_id", true);
-	const pg_uuid_t *parent = optional_id(fcinfo, 6, "parent_span_id", false);
-	const pg_uuid_t *span_id = optional_id(fcinfo, 7, "span_id", true);
 
-	begin_start(fcinfo, 0, 8, &event, &truncated);
-	set_identity(&event, trace_id, parent, span_id);
-	(void) record(&event, truncated);
-	return context_datum(fcinfo, &event);
+	fms_span_start(fcinfo, &event);
+	return fms_span_datum(fcinfo, &event);
 }
 
 /*
@@ -270,7 +339,8 @@ fms_create_span(PG_FUNCTION_ARGS)
  *					 entity_id text, attributes jsonb, input jsonb,
  *					 span_id uuid, started_at timestamptz) returns span_context
  *
- * A parent that nobody knows yet gives the child a trace of its own.
+ * A child of a parent that nobody knows yet is in the trace of the context, or
+ * else in one of its own.
  */
 Datum
 fms_create_child_span(PG_FUNCTION_ARGS)
@@ -283,7 +353,7 @@ fms_create_child_span(PG_FUNCTION_ARGS)
 	begin_start(fcinfo, 1, 7, &event, &truncated);
 	set_identity(&event, NULL, parent, span_id);
 	(void) record(&event, truncated);
-	return context_datum(fcinfo, &event);
+	return fms_span_datum(fcinfo, &event);
 }
 
 /* The status of an end that names one.  Raises an error for any other text. */
@@ -307,31 +377,41 @@ parse_status(text *status)
 }
 
 /*
- * end_span(span_id uuid, output jsonb, attributes jsonb, error jsonb,
- *			status text, ended_at timestamptz) returns boolean
+ * End a span by the arguments that end_span and leave_span share: output,
+ * attributes, error, status and ended_at, from number "first" on.  False if it
+ * had ended, or if the record was dropped.
  */
-Datum
-fms_end_span(PG_FUNCTION_ARGS)
+bool
+fms_span_end(FunctionCallInfo fcinfo, const pg_uuid_t *span_id, int first)
 {
 	FmsEvent	event;
 	bool		truncated = false;
-	const pg_uuid_t *span_id = required_id(fcinfo, 0, "span_id");
-	Jsonb	   *error = optional_jsonb(fcinfo, 3);
+	Jsonb	   *error = optional_jsonb(fcinfo, first + 2);
 
 	/* a missing error travels as JSON null from most drivers */
 	if (error != NULL)
 		error = is_json_null(error) ? NULL : fms_payload_error_from_jsonb(error);
 	begin_event(&event, FMS_EVENT_END);
 	event.span_id = *span_id;
-	fms_payload_jsonb(&event.part[FMS_PART_OUTPUT], optional_jsonb(fcinfo, 1), &truncated);
-	optional_attributes(fcinfo, 2, &event, &truncated);
+	fms_payload_jsonb(&event.part[FMS_PART_OUTPUT], optional_jsonb(fcinfo, first), &truncated);
+	optional_attributes(fcinfo, first + 1, &event, &truncated);
 	fms_payload_jsonb(&event.part[FMS_PART_ERROR], error, &truncated);
-	if (!PG_ARGISNULL(4))
-		event.status = parse_status(PG_GETARG_TEXT_PP(4));
+	if (!PG_ARGISNULL(first + 3))
+		event.status = parse_status(PG_GETARG_TEXT_PP(first + 3));
 	else
 		event.status = error != NULL ? FMS_STATUS_FAILED : FMS_STATUS_COMPLETED;
-	event.at = optional_time(fcinfo, 5, "ended_at", event.recorded_at);
-	PG_RETURN_BOOL(record(&event, truncated));
+	event.at = optional_time(fcinfo, first + 4, "ended_at", event.recorded_at);
+	return record(&event, truncated);
+}
+
+/*
+ * end_span(span_id uuid, output jsonb, attributes jsonb, error jsonb,
+ *			status text, ended_at timestamptz) returns boolean
+ */
+Datum
+fms_end_span(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(fms_span_end(fcinfo, required_id(fcinfo, 0, "span_id"), 1));
 }
 
 /* End a span as failed: what both forms of end_span_with_error do. */

@@ -13,6 +13,15 @@
 
 #include "span/event.h"
 
+/* what became of a whole span, a resource or a scope */
+typedef enum FmsTaken
+{
+	FMS_TAKEN,
+	FMS_TAKEN_BEFORE,			/* the span has ended: nothing to do */
+	FMS_TAKEN_FULL,				/* no room in the buffer */
+	FMS_TAKEN_REFUSED			/* recording is off, or can't be done here */
+} FmsTaken;
+
 typedef struct FmsSpanRecorder
 {
 	/*
@@ -22,6 +31,12 @@ typedef struct FmsSpanRecorder
 	 * query cancel), or if the extension is not there.
 	 */
 	bool		(*record) (FmsEvent *event);
+
+	/*
+	 * Take a whole span, a resource or a scope.  Without "wait" it does not
+	 * wait for room; nothing is counted as lost if there is none.
+	 */
+	FmsTaken	(*take) (FmsEvent *event, bool wait);
 
 	/* What is known of a span, in memory or in the table; false: nothing. */
 	bool		(*find) (const pg_uuid_t *span_id, FmsSpanRef *ref);
@@ -33,6 +48,7 @@ typedef struct FmsSpanRecorder
 	void		(*truncated) (void);
 } FmsSpanRecorder;
 
+extern const FmsSpanRecorder *fms_span_recorder(void);
 extern void fms_span_install_recorder(const FmsSpanRecorder *recorder);
 
 #endif							/* FMS_SPAN_SPAN_H */

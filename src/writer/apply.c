@@ -70,18 +70,27 @@
 
 static const char *const insert = INSERT_ROWS;
 
-static const char *const upsert =
-	INSERT_ROWS
-	"ON CONFLICT (trace_id, span_id) DO UPDATE SET "
-	FILL("parent_span_id") FILL("name") FILL("span_type") FILL("entity_id") FILL("input")
-	"started_at = CASE WHEN " STUB_FILLED " THEN excluded.started_at ELSE s.started_at END, "
-	"ended_at = CASE WHEN " STUB_FILLED " AND " END_AFTER " OPERATOR(pg_catalog.<) excluded.started_at "
-	"THEN excluded.started_at ELSE " END_AFTER " END, "
-	"duration_ms = CASE WHEN " STUB_FILLED " THEN CASE WHEN " END_AFTER " IS NOT NULL THEN "
-	"GREATEST(0, EXTRACT(epoch FROM (" END_AFTER ") OPERATOR(pg_catalog.-) excluded.started_at)"
-	"::pg_catalog.float8 OPERATOR(pg_catalog.*) 1000) END "
-	"WHEN s.status OPERATOR(pg_catalog.=) 'started' THEN excluded.duration_ms ELSE s.duration_ms END, "
+/* the fields of a row and its outcome, where they are missing */
+#define UPSERT_ROWS \
+	INSERT_ROWS \
+	"ON CONFLICT (trace_id, span_id) DO UPDATE SET " \
+	FILL("parent_span_id") FILL("name") FILL("span_type") FILL("entity_id") FILL("input") \
+	"started_at = CASE WHEN " STUB_FILLED " THEN excluded.started_at ELSE s.started_at END, " \
+	"ended_at = CASE WHEN " STUB_FILLED " AND " END_AFTER " OPERATOR(pg_catalog.<) excluded.started_at " \
+	"THEN excluded.started_at ELSE " END_AFTER " END, " \
+	"duration_ms = CASE WHEN " STUB_FILLED " THEN CASE WHEN " END_AFTER " IS NOT NULL THEN " \
+	"GREATEST(0, EXTRACT(epoch FROM (" END_AFTER ") OPERATOR(pg_catalog.-) excluded.started_at)" \
+	"::pg_catalog.float8 OPERATOR(pg_catalog.*) 1000) END " \
+	"WHEN s.status OPERATOR(pg_catalog.=) 'started' THEN excluded.duration_ms ELSE s.duration_ms END, " \
 	OUTCOME("status") OUTCOME("output") OUTCOME("error")
+
+/* a start or an outcome that the row lacks */
+#define BRINGS_MORE \
+	"WHERE (" STUB_FILLED ") " \
+	"OR (s.status OPERATOR(pg_catalog.=) 'started' AND excluded.status OPERATOR(pg_catalog.<>) 'started') "
+
+static const char *const upsert =
+	UPSERT_ROWS
 	/* an operator would fetch and store a large value again for nothing */
 	"attributes = CASE WHEN excluded.attributes OPERATOR(pg_catalog.=) '{}' THEN s.attributes "
 	/* an end that lost leaves none behind */
@@ -90,12 +99,23 @@ static const char *const upsert =
 	"ELSE s.attributes OPERATOR(pg_catalog.||) excluded.attributes END, "
 	"events = CASE WHEN s.events IS NULL OR excluded.events IS NULL "
 	"THEN COALESCE(s.events, excluded.events) "
-	"ELSE s.events OPERATOR(pg_catalog.||) excluded.events END "
+	"ELSE s.events OPERATOR(pg_catalog.||) excluded.events END, "
+	"links = COALESCE(s.links, excluded.links), otlp = COALESCE(s.otlp, excluded.otlp) "
 	/* a repeated end changes nothing, nor does a repeated start without attributes */
-	"WHERE (" STUB_FILLED ") "
-	"OR (s.status OPERATOR(pg_catalog.=) 'started' AND excluded.status OPERATOR(pg_catalog.<>) 'started') "
+	BRINGS_MORE
 	"OR ((excluded.attributes OPERATOR(pg_catalog.<>) '{}' OR excluded.events IS NOT NULL) "
 	"AND (excluded.status OPERATOR(pg_catalog.=) 'started' OR excluded.name OPERATOR(pg_catalog.<>) '')) "
+	"RETURNING " FMS_STORE_SPAN("");
+
+/* whole spans: what such a span brought before comes again, and more of it */
+static const char *const upsert_whole =
+	UPSERT_ROWS
+	"attributes = s.attributes OPERATOR(pg_catalog.||) excluded.attributes, "
+	"events = CASE WHEN s.events IS NULL OR excluded.events IS NULL OR s.otlp IS NOT NULL "
+	"THEN COALESCE(excluded.events, s.events) "
+	"ELSE s.events OPERATOR(pg_catalog.||) excluded.events END, "
+	"links = COALESCE(excluded.links, s.links), otlp = COALESCE(excluded.otlp, s.otlp) "
+	BRINGS_MORE
 	"RETURNING " FMS_STORE_SPAN("");
 
 /* the stub that waits for a start under the span's own id */
@@ -117,6 +137,7 @@ typedef struct KeptPlan
 
 static KeptPlan inserts[PLANS];
 static KeptPlan upserts[PLANS];
+static KeptPlan whole_upserts[PLANS];
 
 /* the group that pending_rows() hands out; NULL outside of a statement */
 static FmsRow **group = NULL;
@@ -161,7 +182,8 @@ put_row(ReturnSetInfo *result, FmsRow *row, Jsonb *no_attributes)
 	put_jsonb(values, nulls, 13, row->attributes == NULL ? no_attributes : row->attributes);
 	values[14] = TimestampTzGetDatum(row->created_at);
 	put_jsonb(values, nulls, 15, row->events);
-	nulls[16] = nulls[17] = true;
+	put_jsonb(values, nulls, 16, row->links);
+	put_jsonb(values, nulls, 17, row->otlp);
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
@@ -222,7 +244,9 @@ static SPIPlanPtr
 plan_for(const FmsRow *row)
 {
 	char	   *name = get_rel_name(row->partition);
-	KeptPlan   *kept = (row->fresh ? inserts : upserts) + row->partition % PLANS;
+	KeptPlan   *plans = row->fresh ? inserts : row->whole ? whole_upserts : upserts;
+	const char *statement = row->fresh ? insert : row->whole ? upsert_whole : upsert;
+	KeptPlan   *kept = plans + row->partition % PLANS;
 
 	if (name == NULL)
 		ereport(ERROR,
@@ -233,7 +257,7 @@ plan_for(const FmsRow *row)
 	if (kept->plan != NULL)
 		SPI_freeplan(kept->plan);
 	kept->plan = NULL;
-	kept->plan = SPI_prepare(psprintf(row->fresh ? insert : upsert, quote_identifier(name)), 0, NULL);
+	kept->plan = SPI_prepare(psprintf(statement, quote_identifier(name)), 0, NULL);
 	if (kept->plan == NULL || SPI_keepplan(kept->plan) != 0)
 		elog(ERROR, "could not prepare the write of spans: %s",
 			 SPI_result_code_string(SPI_result));
@@ -434,7 +458,10 @@ find_trace(FmsRow *row, FmsApplied *applied)
 	row->has_trace = true;
 }
 
-/* Order rows by partition, fresh ones and those with a start first, then by key. */
+/*
+ * Order rows by partition, fresh ones and those with a start first, whole spans
+ * apart, then by key.
+ */
 static int
 compare_rows(const void *a, const void *b)
 {
@@ -448,6 +475,8 @@ compare_rows(const void *a, const void *b)
 		return left->fresh ? -1 : 1;
 	if (left->has_start != right->has_start)
 		return left->has_start ? -1 : 1;
+	if (left->whole != right->whole)
+		return left->whole ? -1 : 1;
 	order = memcmp(&left->trace_id, &right->trace_id, UUID_LEN);
 	return order != 0 ? order : memcmp(&left->span_id, &right->span_id, UUID_LEN);
 }
@@ -457,7 +486,7 @@ static bool
 same_group(const FmsRow *left, const FmsRow *right)
 {
 	return left->partition == right->partition && left->fresh == right->fresh &&
-		left->has_start == right->has_start;
+		left->has_start == right->has_start && left->whole == right->whole;
 }
 
 /* Look at the table for what a row needs from there, without changing the row. */

@@ -35,6 +35,7 @@
 #include "usage/ledger.h"
 #include "writer/flush.h"
 #include "writer/reject.h"
+#include "writer/source.h"
 #include "writer/table.h"
 
 #define BATCH_RECORDS 20000
@@ -127,7 +128,8 @@ skip_written(uint64 written)
 			continue;
 		records++;
 		if (fms_event_decode(body, length, &event))
-			fms_tracked_flushed(event.table, &event.span_id, event.kind == FMS_EVENT_END);
+			fms_tracked_flushed(event.table, &event.span_id, event.kind == FMS_EVENT_END ||
+								(event.kind == FMS_EVENT_SPAN && event.status != FMS_STATUS_STARTED));
 	}
 	if (records > 0)
 		fms_buffer_acknowledge(position, records);
@@ -260,7 +262,7 @@ static void
 finish_batch(const Batch *batch, const FmsApplied *applied, Oid table, TimestampTz begun)
 {
 	FmsSlot    *slot = fms_buffer_slot();
-	uint64		folded = batch->records - batch->strays;
+	uint64		folded = batch->records - batch->strays - list_length(batch->fold.sources);
 
 	fms_slot_count(slot, FMS_WRITTEN, applied->written);
 	fms_slot_count(slot, FMS_UPDATED, applied->updated);
@@ -314,6 +316,7 @@ fms_flush_batch(void)
 		catch_up(table);
 		MemoryContextSwitchTo(context);
 		read_batch(&batch, table);
+		fms_source_write(batch.fold.sources);
 		fms_reject_apply(batch.fold.rows, batch.fold.count, &applied);
 		fms_ledger_count_deferred();
 		save_end(table, batch.end);

@@ -6,7 +6,9 @@
  * The rules, here for a batch and in apply.c's statement for what is in the
  * table: the first start gives the fields of a span, a later one only its
  * attributes; the first end gives the outcome, a later one nothing; attributes
- * merge in the order of recording, later keys win; events are appended.
+ * merge in the order of recording, later keys win; events are appended.  A whole
+ * span is a start and an end that are taken together: if the span has both, it
+ * changes nothing, so that a batch can be sent again.
  *
  * Everything is allocated in the context that was current at the beginning.
  *
@@ -47,6 +49,7 @@ row_of(FmsFold *fold, const FmsEvent *event)
 		return row;
 	memset((char *) row + sizeof(pg_uuid_t), 0, sizeof(FmsRow) - sizeof(pg_uuid_t));
 	row->created_at = event->recorded_at;
+	row->whole = true;
 	if (fold->count == fold->room)
 	{
 		fold->room *= 2;
@@ -90,28 +93,89 @@ add_start(FmsRow *row, const FmsEvent *event)
 	row->type = event->part[FMS_PART_TYPE];
 	row->entity = event->part[FMS_PART_ENTITY];
 	row->input = jsonb_part(event, FMS_PART_INPUT);
+	row->links = jsonb_part(event, FMS_PART_LINKS);
+	row->otlp = jsonb_part(event, FMS_PART_OTLP);
 }
 
 /* An end: the outcome, if it is the first one; false if it is not. */
 static bool
-add_end(FmsRow *row, const FmsEvent *event)
+add_end(FmsRow *row, const FmsEvent *event, TimestampTz ended_at)
 {
 	if (row->status != FMS_STATUS_STARTED)
 		return false;
 	row->status = event->status;
-	row->ended_at = event->at;
+	row->ended_at = ended_at;
 	row->output = jsonb_part(event, FMS_PART_OUTPUT);
 	row->error = jsonb_part(event, FMS_PART_ERROR);
 	return true;
+}
+
+/* Merge attributes that are not an end's. */
+static void
+add_attributes(FmsRow *row, Jsonb *attributes)
+{
+	row->attributes = fms_fold_concat(row->attributes, attributes);
+	if (row->end_has_attributes)
+		row->unended_attributes = fms_fold_concat(row->unended_attributes, attributes);
+}
+
+/* What a start or a whole span brings besides the fields that only the first one gives. */
+static void
+add_contents(FmsRow *row, const FmsEvent *event)
+{
+	add_attributes(row, fms_fold_concat(jsonb_part(event, FMS_PART_CONTEXT),
+										jsonb_part(event, FMS_PART_ATTRIBUTES)));
+	row->events = fms_fold_concat(row->events, jsonb_part(event, FMS_PART_EVENTS));
+}
+
+/*
+ * A whole span, or all of one that runs; false if its row had as much.  Such a
+ * span that comes again brings its events again.
+ */
+static bool
+add_whole(FmsRow *row, const FmsEvent *event)
+{
+	bool		ended = event->status != FMS_STATUS_STARTED;
+
+	if (row->has_start && (row->status != FMS_STATUS_STARTED || !ended))
+		return false;
+	if (row->otlp != NULL && event->part[FMS_PART_EVENTS].data != NULL)
+		row->events = NULL;
+	add_start(row, event);
+	if (ended)
+		(void) add_end(row, event, event->ended_at);
+	add_contents(row, event);
+	if (event->part[FMS_PART_LINKS].data != NULL)
+		row->links = jsonb_part(event, FMS_PART_LINKS);
+	if (event->part[FMS_PART_OTLP].data != NULL)
+		row->otlp = jsonb_part(event, FMS_PART_OTLP);
+	return true;
+}
+
+/* Keep a resource or a scope; its bytes stay where they are. */
+static void
+add_source(FmsFold *fold, const FmsEvent *event)
+{
+	FmsEvent   *copy = palloc(sizeof(FmsEvent));
+
+	*copy = *event;
+	fold->sources = lappend(fold->sources, copy);
 }
 
 /* Fold one event in.  Its bytes must live as long as the fold. */
 void
 fms_fold_add(FmsFold *fold, const FmsEvent *event)
 {
-	FmsRow	   *row = row_of(fold, event);
+	FmsRow	   *row;
 	Jsonb	   *attributes = jsonb_part(event, FMS_PART_ATTRIBUTES);
 
+	if (event->kind == FMS_EVENT_RESOURCE || event->kind == FMS_EVENT_SCOPE)
+	{
+		add_source(fold, event);
+		return;
+	}
+	row = row_of(fold, event);
+	row->whole = row->whole && event->kind == FMS_EVENT_SPAN;
 	if (event->flags & FMS_ADOPT_STUB)
 		row->adopt_stub = true;
 	if ((event->flags & FMS_HAS_TRACE) && !row->has_trace)
@@ -124,9 +188,14 @@ fms_fold_add(FmsFold *fold, const FmsEvent *event)
 	{
 		case FMS_EVENT_START:
 			add_start(row, event);
-			break;
+			add_contents(row, event);
+			return;
+		case FMS_EVENT_SPAN:
+			if (!add_whole(row, event))
+				fold->duplicates++;
+			return;
 		case FMS_EVENT_END:
-			if (!add_end(row, event))
+			if (!add_end(row, event, event->at))
 			{
 				fold->duplicates++;
 				return;
@@ -139,14 +208,14 @@ fms_fold_add(FmsFold *fold, const FmsEvent *event)
 			}
 			return;
 		case FMS_EVENT_ATTRIBUTES:
-			break;
+			add_attributes(row, attributes);
+			return;
 		case FMS_EVENT_EVENT:
 			row->new_events = lappend(row->new_events, fms_payload_event(event));
 			return;
+		default:
+			return;
 	}
-	row->attributes = fms_fold_concat(row->attributes, attributes);
-	if (row->end_has_attributes)
-		row->unended_attributes = fms_fold_concat(row->unended_attributes, attributes);
 }
 
 /* The events that came in, as an array. */
@@ -179,7 +248,7 @@ fms_fold_finish(FmsFold *fold)
 		FmsRow	   *row = fold->rows[i];
 
 		if (row->new_events != NIL)
-			row->events = events_array(row->new_events);
+			row->events = fms_fold_concat(row->events, events_array(row->new_events));
 		if (row->status != FMS_STATUS_STARTED && row->has_trace && row->ended_at < row->started_at)
 		{
 			row->ended_at = row->started_at;

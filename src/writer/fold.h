@@ -27,6 +27,7 @@ typedef struct FmsRow
 	bool		no_start;		/* started_at is a stand-in */
 	bool		adopt_stub;		/* a stub may lie in the table under its own id */
 	bool		fresh;			/* its start made its id: the table has no row of it */
+	bool		whole;			/* only whole spans came: an ended row is not changed */
 	FmsStatus	status;
 	pg_uuid_t	trace_id;
 	pg_uuid_t	parent_span_id;
@@ -43,6 +44,8 @@ typedef struct FmsRow
 	Jsonb	   *unended_attributes; /* the same without the end's */
 	bool		end_has_attributes; /* the two differ */
 	Jsonb	   *events;			/* array */
+	Jsonb	   *links;			/* array */
+	Jsonb	   *otlp;
 	List	   *new_events;		/* of Jsonb, not yet in events */
 	Oid			partition;		/* set by apply.c */
 } FmsRow;
@@ -53,6 +56,7 @@ typedef struct FmsFold
 	FmsRow	  **rows;			/* in the order of their first events */
 	int			count;
 	int			room;
+	List	   *sources;		/* of FmsEvent: resources and scopes */
 	int			clamped;		/* ends before their start */
 	int			duplicates;		/* ends after an end */
 } FmsFold;

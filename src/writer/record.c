@@ -7,6 +7,14 @@
  * hold is either in the table or unknown.  Between the two looks the writer
  * may move a span from one to the other; the ring's tail tells if it did.
  *
+ * A whole span is not looked for in the table, and memory makes no entry for
+ * it: a look-up for each span of a batch would cost more than its write.  The
+ * writer's statement finds the row of the span in the partition of its start,
+ * where it is, for a span that is sent again has the same start.  The limit: a
+ * span that was opened from SQL with another start, whose place in memory is
+ * gone (max_active_spans), gets a second row if the two starts are in two
+ * partitions; and an end that came before it, that long ago, stays a stub.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -35,7 +43,7 @@ take_ref(FmsEvent *event, const FmsSpanRef *ref)
 	event->trace_id = ref->trace_id;
 	event->started_at = ref->started_at;
 	event->flags |= FMS_HAS_TRACE;
-	if (event->kind != FMS_EVENT_START)
+	if (event->kind != FMS_EVENT_START && event->kind != FMS_EVENT_SPAN)
 		return;
 	event->at = ref->started_at;
 	event->parent_span_id = ref->parent_span_id;
@@ -154,13 +162,13 @@ clamp_end(FmsSlot *slot, FmsEvent *event)
 
 /* Append a claimed event; if that can't be, the claim is undone. */
 static bool
-append(const FmsEvent *event, FmsClaim claim)
+append_claimed(const FmsEvent *event, FmsClaim claim, bool wait)
 {
 	bool		appended = false;
 
 	PG_TRY();
 	{
-		appended = fms_buffer_append(event);
+		appended = fms_buffer_try_append(event, wait);
 	}
 	PG_CATCH();
 	{
@@ -191,7 +199,38 @@ record_buffered(FmsEvent *event)
 	if (claim == FMS_CLAIM_ENDED)
 		return false;
 	clamp_end(slot, event);
-	return append(event, claim);
+	if (append_claimed(event, claim, true))
+		return true;
+	fms_buffer_dropped("the span buffer is full");
+	return false;
+}
+
+/*
+ * Take a whole span, a resource or a scope; see span.h.  Memory knows a whole
+ * span only if it was opened from SQL.
+ */
+static FmsTaken
+take_buffered(FmsEvent *event, bool wait)
+{
+	FmsSlot    *slot;
+	FmsClaim	claim = FMS_CLAIM_MISSING;
+	FmsSpanRef	ref;
+
+	if (!fms_buffer_attach())
+		return FMS_TAKEN_REFUSED;
+	slot = fms_buffer_slot();
+	if (event->kind == FMS_EVENT_SPAN)
+		claim = fms_tracked_claim(event, false, &ref);
+	if (claim == FMS_CLAIM_ENDED)
+	{
+		fms_slot_count(slot, FMS_DUPLICATE_ENDS, 1);
+		return FMS_TAKEN_BEFORE;
+	}
+	if (claim == FMS_CLAIM_FOUND)
+		take_ref(event, &ref);
+	else if (claim == FMS_CLAIM_STUB)
+		event->flags |= FMS_ADOPT_STUB;
+	return append_claimed(event, claim, wait) ? FMS_TAKEN : FMS_TAKEN_FULL;
 }
 
 /* Record an event in the caller's transaction. */
@@ -222,6 +261,20 @@ record(FmsEvent *event)
 	if (fms_control != NULL && (fms_write_mode == FMS_MODE_BUFFERED || XactReadOnly))
 		return record_buffered(event);
 	return record_transactional(event);
+}
+
+/* Take a whole span, a resource or a scope; see span.h. */
+static FmsTaken
+take(FmsEvent *event, bool wait)
+{
+	if (!fms_enabled || RecoveryInProgress())
+		return FMS_TAKEN_REFUSED;
+	event->table = fms_buffer_table();
+	if (fms_control != NULL && (fms_write_mode == FMS_MODE_BUFFERED || XactReadOnly))
+		return take_buffered(event, wait);
+	if (XactReadOnly)
+		return FMS_TAKEN_REFUSED;
+	return fms_transaction_take(event);
 }
 
 /* What is known of a span, in memory or in the table; see span.h. */
@@ -272,6 +325,7 @@ truncated(void)
 
 const FmsSpanRecorder fms_record_recorder = {
 	.record = record,
+	.take = take,
 	.find = fms_record_find,
 	.running = running,
 	.truncated = truncated,

@@ -43,11 +43,11 @@ typedef struct Failure
 
 #define ROW_COLUMNS \
 	"trace_id, span_id, parent_span_id, name, span_type, entity_id, started_at, ended_at, " \
-	"status, input, output, error, attributes, created_at, events"
+	"status, input, output, error, attributes, created_at, events, links, otlp"
 
 static const char *const insert_rejected =
 	"INSERT INTO flowmaestro.rejected_spans (" ROW_COLUMNS ", sqlstate, message) "
-	"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)";
+	"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)";
 
 static const char *const take_rejected =
 	"DELETE FROM flowmaestro.rejected_spans AS r "
@@ -58,8 +58,8 @@ static const char *const take_rejected =
 PG_FUNCTION_INFO_V1(fms_retry_rejected_spans);
 
 /* Whether an error tells of the server's state rather than of a row. */
-static bool
-is_transient(const ErrorData *error)
+bool
+fms_reject_is_transient(const ErrorData *error)
 {
 	if (error->sqlerrcode == ERRCODE_OBJECT_IN_USE)
 		return true;
@@ -158,7 +158,7 @@ apply_halves(FmsRow **rows, int count, FmsApplied *applied, List *failures)
 
 	if (error == NULL)
 		return failures;
-	if (is_transient(error))
+	if (fms_reject_is_transient(error))
 		ReThrowError(error);
 	if (count == 1)
 	{
@@ -186,11 +186,11 @@ static void
 insert_failure(const Failure *failure)
 {
 	FmsRow	   *row = failure->row;
-	Oid			types[17] = {UUIDOID, UUIDOID, UUIDOID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID,
+	Oid			types[19] = {UUIDOID, UUIDOID, UUIDOID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID,
 		TIMESTAMPTZOID, TEXTOID, JSONBOID, JSONBOID, JSONBOID, JSONBOID, TIMESTAMPTZOID, JSONBOID,
-	TEXTOID, TEXTOID};
-	Datum		values[17];
-	char		nulls[17];
+	JSONBOID, JSONBOID, TEXTOID, TEXTOID};
+	Datum		values[19];
+	char		nulls[19];
 	bool		ended = row->status != FMS_STATUS_STARTED;
 
 	put(values, nulls, 0, UUIDPGetDatum(&row->trace_id), !row->has_trace);
@@ -208,9 +208,11 @@ insert_failure(const Failure *failure)
 	put(values, nulls, 12, JsonbPGetDatum(row->attributes), row->attributes == NULL);
 	put(values, nulls, 13, TimestampTzGetDatum(row->created_at), false);
 	put(values, nulls, 14, JsonbPGetDatum(row->events), row->events == NULL);
-	put(values, nulls, 15, CStringGetTextDatum(unpack_sql_state(failure->error->sqlerrcode)), false);
-	put(values, nulls, 16, CStringGetTextDatum(failure->error->message), false);
-	if (SPI_execute_with_args(insert_rejected, 17, types, values, nulls, false, 0) != SPI_OK_INSERT)
+	put(values, nulls, 15, JsonbPGetDatum(row->links), row->links == NULL);
+	put(values, nulls, 16, JsonbPGetDatum(row->otlp), row->otlp == NULL);
+	put(values, nulls, 17, CStringGetTextDatum(unpack_sql_state(failure->error->sqlerrcode)), false);
+	put(values, nulls, 18, CStringGetTextDatum(failure->error->message), false);
+	if (SPI_execute_with_args(insert_rejected, 19, types, values, nulls, false, 0) != SPI_OK_INSERT)
 		elog(ERROR, "could not write to rejected_spans");
 }
 
@@ -249,7 +251,7 @@ set_aside(const Failure *failure, FmsApplied *applied)
 		error = CopyErrorData();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
-		if (is_transient(error))
+		if (fms_reject_is_transient(error))
 			ReThrowError(error);
 		fms_slot_count(fms_buffer_slot(), FMS_DROPPED, 1);
 		ereport(LOG,
@@ -373,6 +375,9 @@ rejected_row(HeapTuple tuple)
 	row->attributes = jsonb_column(tuple, 13);
 	row->created_at = DatumGetTimestampTz(column(tuple, 14, &isnull));
 	row->events = jsonb_column(tuple, 15);
+	row->links = jsonb_column(tuple, 16);
+	row->otlp = jsonb_column(tuple, 17);
+	row->whole = row->otlp != NULL;
 	return row;
 }
 

@@ -11,6 +11,7 @@
 #include "writer/apply.h"
 
 extern void fms_reject_apply(FmsRow **rows, int count, FmsApplied *applied);
+extern bool fms_reject_is_transient(const ErrorData *error);
 extern int64 fms_reject_retry(bool blocked_only, int64 *left);
 
 #endif							/* FMS_WRITER_REJECT_H */

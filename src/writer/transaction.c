@@ -26,6 +26,7 @@
 #include "buffer/buffer.h"
 #include "writer/record.h"
 #include "writer/reject.h"
+#include "writer/source.h"
 #include "writer/transaction.h"
 
 /* what has to be done in memory when the transaction ends */
@@ -80,7 +81,7 @@ remember(const FmsEvent *event, FmsClaim claim, bool stub)
 static void
 commit_change(const Change *change)
 {
-	bool		end = change->event.kind == FMS_EVENT_END;
+	bool		end = change->event.kind == FMS_EVENT_END || change->event.kind == FMS_EVENT_SPAN;
 
 	if (change->adopt != NULL)
 	{
@@ -260,6 +261,7 @@ apply_one(FmsFold *fold, uint64 *changed)
 
 	PG_TRY();
 	{
+		fms_source_write(fold->sources);
 		fms_reject_apply(fold->rows, fold->count, &applied);
 	}
 	PG_CATCH();
@@ -313,4 +315,56 @@ fms_transaction_record(FmsEvent *event)
 		remember(event, claim, false);
 	hash_destroy(fold.index);
 	return changed > 0 || (applied && event->kind == FMS_EVENT_ATTRIBUTES);
+}
+
+/*
+ * Complete a whole span with what memory knows of it.  Returns false if it has
+ * ended.
+ */
+static bool
+complete_whole(FmsEvent *event, bool *known)
+{
+	FmsSpanRef	ref;
+
+	*known = fms_control != NULL && fms_tracked_find(event, &ref);
+	if (!*known)
+		return true;
+	if (ref.stub)
+	{
+		event->flags |= FMS_ADOPT_STUB;
+		return true;
+	}
+	if (ref.ended)
+		return false;
+	event->at = ref.started_at;
+	event->parent_span_id = ref.parent_span_id;
+	event->flags &= ~FMS_HAS_PARENT;
+	if (ref.has_parent)
+		event->flags |= FMS_HAS_PARENT;
+	return true;
+}
+
+/* Take a whole span, a resource or a scope in the caller's transaction; see span.h. */
+FmsTaken
+fms_transaction_take(FmsEvent *event)
+{
+	FmsFold		fold;
+	uint64		changed;
+	bool		known = false;
+	bool		applied;
+
+	settle(event);
+	if (event->kind == FMS_EVENT_SPAN && !complete_whole(event, &known))
+	{
+		fms_slot_count(fms_buffer_slot(), FMS_DUPLICATE_ENDS, 1);
+		return FMS_TAKEN_BEFORE;
+	}
+	fms_fold_begin(&fold, 1);
+	fms_fold_add(&fold, event);
+	fms_fold_finish(&fold);
+	applied = apply_one(&fold, &changed);
+	if (known && event->status != FMS_STATUS_STARTED && changed > 0)
+		remember(event, FMS_CLAIM_FOUND, false);
+	hash_destroy(fold.index);
+	return applied ? FMS_TAKEN : FMS_TAKEN_REFUSED;
 }

@@ -27,7 +27,9 @@ CREATE TABLE @extschema@.rejected_spans (
     error pg_catalog.jsonb,
     attributes pg_catalog.jsonb,
     created_at pg_catalog.timestamptz,
-    events pg_catalog.jsonb
+    events pg_catalog.jsonb,
+    links pg_catalog.jsonb,
+    otlp pg_catalog.jsonb
 );
 COMMENT ON TABLE @extschema@.rejected_spans IS
     'spans that execution_spans refused, with the error; retry_rejected_spans() puts them back';
@@ -49,6 +51,8 @@ COMMENT ON COLUMN @extschema@.rejected_spans.error IS 'why the work failed';
 COMMENT ON COLUMN @extschema@.rejected_spans.attributes IS 'named values of the span';
 COMMENT ON COLUMN @extschema@.rejected_spans.created_at IS 'when the first record of the span was taken';
 COMMENT ON COLUMN @extschema@.rejected_spans.events IS 'events of the span';
+COMMENT ON COLUMN @extschema@.rejected_spans.links IS 'links to spans of other traces';
+COMMENT ON COLUMN @extschema@.rejected_spans.otlp IS 'fields of an OTLP span that have no column of their own';
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.rejected_spans', '');
 
 CREATE TABLE @extschema@.span_id_forms (

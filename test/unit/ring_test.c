@@ -173,6 +173,31 @@ test_header(void)
 	ok(!fms_ring_is_sound(&ring, bytes, DATABASE, CLUSTER), "zeros are no ring");
 }
 
+/* A whole span has an end of its own, and every part has a place. */
+static void
+test_whole_span(FmsEvent event)
+{
+	FmsEvent	back;
+	char	   *bytes;
+	size_t		length;
+	bool		equal = true;
+
+	event.kind = FMS_EVENT_SPAN;
+	event.ended_at = 9;
+	for (int i = FMS_PART_ATTRIBUTES; i < FMS_PARTS; i++)
+		event.part[i] = event.part[FMS_PART_INPUT];
+	length = fms_event_encoded_size(&event);
+	bytes = malloc(length);
+	fms_event_encode(&event, bytes);
+	ok(fms_event_decode(bytes, length, &back) && back.at == 5 && back.started_at == 5 &&
+	   back.ended_at == 9, "a whole span comes back with its start and its end");
+	for (int i = 0; i < FMS_PARTS; i++)
+		equal = equal && back.part[i].length == event.part[i].length &&
+			(back.part[i].data == NULL) == (event.part[i].data == NULL);
+	ok(equal, "and so do its parts");
+	free(bytes);
+}
+
 /* An event comes back from its bytes; cut or changed bytes are refused or safe. */
 static void
 test_event(void)
@@ -197,6 +222,7 @@ test_event(void)
 	   back.part[FMS_PART_ENTITY].data != NULL && back.part[FMS_PART_ENTITY].length == 0 &&
 	   back.part[FMS_PART_TYPE].data == NULL && back.part[FMS_PART_INPUT].length == sizeof(jsonb),
 	   "an event comes back as it was");
+	test_whole_span(event);
 	for (size_t cut = 0; cut < length; cut++)
 	{
 		char	   *part = malloc(cut + 1);

@@ -1,0 +1,57 @@
+/*-------------------------------------------------------------------------
+ *
+ * request.h
+ *	  The texts that the settings of the context hold, taken apart.
+ *
+ * flowmaestro.request_context is JSON, {"tracingContext": {...}, "contextMap":
+ * {...}}; flowmaestro.entered_spans is a list of frames, the innermost last.
+ * For the files of this room.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FMS_CONTEXT_REQUEST_H
+#define FMS_CONTEXT_REQUEST_H
+
+#include "context/context.h"
+
+#define FMS_MAX_REQUEST (64 * 1024) /* bytes of flowmaestro.request_context */
+#define FMS_FRAME_BYTES 97		/* of a frame in flowmaestro.entered_spans */
+
+/* what flowmaestro.request_context says, without its map */
+typedef struct FmsRequest
+{
+	bool		has_trace;
+	bool		has_span;
+	bool		has_parent;
+	uint8		trace_flags;
+	pg_uuid_t	trace_id;
+	pg_uuid_t	span_id;
+	pg_uuid_t	parent_span_id;
+	char		user_id[FMS_CONTEXT_ID_BYTES + 1];	/* empty: there is none */
+	char		request_id[FMS_CONTEXT_ID_BYTES + 1];
+	char		session_id[FMS_CONTEXT_ID_BYTES + 1];
+} FmsRequest;
+
+/* a span that was entered */
+typedef struct FmsFrame
+{
+	bool		has_parent;
+	pg_uuid_t	trace_id;
+	pg_uuid_t	span_id;
+	pg_uuid_t	parent_span_id;
+} FmsFrame;
+
+/* values of the settings in force */
+extern char *fms_context_traceparent;
+extern char *fms_context_tracestate;
+extern char *fms_context_baggage;
+extern char *fms_context_request;
+extern char *fms_context_entered;
+
+extern void fms_context_set(const char *name, const char *value, bool local);
+extern const char *fms_request_parse(const char *json, FmsRequest *request);
+extern bool fms_request_uuid(const char *text, size_t length, pg_uuid_t *id);
+extern bool fms_frame_last(const char *frames, size_t length, FmsFrame *frame);
+extern void fms_frame_write(const FmsFrame *frame, char *out);
+
+#endif							/* FMS_CONTEXT_REQUEST_H */

@@ -1,0 +1,40 @@
+-- Room otlp: OpenTelemetry's protocol, in.
+
+CREATE TABLE @extschema@.otlp_resources (
+    id pg_catalog.uuid PRIMARY KEY,
+    service_name pg_catalog.text GENERATED ALWAYS AS (attributes OPERATOR(pg_catalog.->>) 'service.name') STORED,
+    attributes pg_catalog.jsonb NOT NULL DEFAULT '{}',
+    otlp pg_catalog.jsonb,
+    created_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now()
+);
+COMMENT ON TABLE @extschema@.otlp_resources IS
+    'resources that spans came from by OTLP, each stored once';
+COMMENT ON COLUMN @extschema@.otlp_resources.id IS 'hash of the resource; otlp_scopes.resource_id names it';
+COMMENT ON COLUMN @extschema@.otlp_resources.service_name IS 'attribute service.name of the resource';
+COMMENT ON COLUMN @extschema@.otlp_resources.attributes IS 'attributes of the resource, an object';
+COMMENT ON COLUMN @extschema@.otlp_resources.otlp IS
+    'fields of the resource that have no column of their own; NULL if there is none';
+COMMENT ON COLUMN @extschema@.otlp_resources.created_at IS 'when the resource was stored';
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.otlp_resources', '');
+
+CREATE TABLE @extschema@.otlp_scopes (
+    id pg_catalog.uuid PRIMARY KEY,
+    resource_id pg_catalog.uuid NOT NULL,
+    name pg_catalog.text NOT NULL,
+    version pg_catalog.text NOT NULL,
+    attributes pg_catalog.jsonb NOT NULL DEFAULT '{}',
+    otlp pg_catalog.jsonb,
+    created_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now()
+);
+COMMENT ON TABLE @extschema@.otlp_scopes IS
+    'instrumentation scopes of resources that spans came from by OTLP, each stored once';
+COMMENT ON COLUMN @extschema@.otlp_scopes.id IS
+    'hash of the scope and its resource; member "scope" of execution_spans.otlp names it';
+COMMENT ON COLUMN @extschema@.otlp_scopes.resource_id IS 'resource of the scope, in otlp_resources';
+COMMENT ON COLUMN @extschema@.otlp_scopes.name IS 'name of the instrumentation library; may be empty';
+COMMENT ON COLUMN @extschema@.otlp_scopes.version IS 'version of the library; may be empty';
+COMMENT ON COLUMN @extschema@.otlp_scopes.attributes IS 'attributes of the scope, an object';
+COMMENT ON COLUMN @extschema@.otlp_scopes.otlp IS
+    'fields of the scope that have no column of their own; NULL if there is none';
+COMMENT ON COLUMN @extschema@.otlp_scopes.created_at IS 'when the scope was stored';
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.otlp_scopes', '');

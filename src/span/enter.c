@@ -1,0 +1,119 @@
+/*-------------------------------------------------------------------------
+ *
+ * enter.c
+ *	  The current span of a transaction, and its way out to others.
+ *
+ * enter_span and leave_span are create_span and end_span of a span that is the
+ * current one in between.  Where the stack of such spans lives, and what brings
+ * it back at a rollback, is context/'s.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "utils/builtins.h"
+
+#include "compat.h"
+#include "context/context.h"
+#include "context/w3c.h"
+#include "span/call.h"
+#include "span/identity.h"
+#include "span/span.h"
+
+#define OTEL_SPAN 8				/* last bytes of a span id, which OpenTelemetry knows */
+
+PG_FUNCTION_INFO_V1(fms_enter_span);
+PG_FUNCTION_INFO_V1(fms_leave_span);
+PG_FUNCTION_INFO_V1(fms_traceparent);
+
+/*
+ * enter_span(name text, span_type text, entity_id text, attributes jsonb,
+ *			  input jsonb, trace_id uuid, parent_span_id uuid, span_id uuid,
+ *			  started_at timestamptz) returns span_context
+ */
+Datum
+fms_enter_span(PG_FUNCTION_ARGS)
+{
+	FmsEvent	event;
+
+	fms_span_start(fcinfo, &event);
+	fms_context_enter(&event.trace_id, &event.span_id,
+					  event.flags & FMS_HAS_PARENT ? &event.parent_span_id : NULL);
+	return fms_span_datum(fcinfo, &event);
+}
+
+/*
+ * leave_span(output jsonb, attributes jsonb, error jsonb, status text,
+ *			  ended_at timestamptz) returns boolean
+ *
+ * Raises an error if no span is entered: whatever it would end instead is not
+ * what the caller means.
+ */
+Datum
+fms_leave_span(PG_FUNCTION_ARGS)
+{
+	const pg_uuid_t *current = fms_context_entered_span();
+	pg_uuid_t	span_id;
+	bool		ended;
+
+	if (current == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("no span is entered"),
+				 errdetail("A span is entered until leave_span, a rollback, or the end of its transaction."),
+				 errhint("Call enter_span in the same transaction before, or end a span by its id with end_span.")));
+	span_id = *current;
+	ended = fms_span_end(fcinfo, &span_id, 0);
+	fms_context_leave();
+	PG_RETURN_BOOL(ended);
+}
+
+/*
+ * The trace of a span: as memory and table know it; else the context's, if the
+ * id begins like that.  False if it can't be told.
+ */
+static bool
+trace_of(const pg_uuid_t *span_id, const FmsContext *context, pg_uuid_t *trace_id)
+{
+	FmsSpanRef	ref;
+
+	if (context->has_span && memcmp(span_id, &context->span_id, UUID_LEN) == 0)
+		*trace_id = context->trace_id;
+	else if (fms_span_recorder()->find(span_id, &ref) && !ref.stub)
+		*trace_id = ref.trace_id;
+	else if (context->has_trace &&
+			 memcmp(span_id, &context->trace_id, UUID_LEN - OTEL_SPAN) == 0)
+		*trace_id = context->trace_id;
+	else
+		return false;
+	return true;
+}
+
+/*
+ * traceparent(span_id uuid) returns text
+ *
+ * NULL for a span whose trace nobody knows, and without a current span.  The
+ * flags are the context's in its trace; what is recorded here is sampled.
+ */
+Datum
+fms_traceparent(PG_FUNCTION_ARGS)
+{
+	const FmsContext *context = fms_context_current();
+	const pg_uuid_t *span_id;
+	pg_uuid_t	trace_id;
+	FmsTraceparent parent;
+	char		formatted[FMS_TRACEPARENT_BYTES + 1];
+
+	if (PG_ARGISNULL(0) && !context->has_span)
+		PG_RETURN_NULL();
+	span_id = PG_ARGISNULL(0) ? &context->span_id : PG_GETARG_UUID_P(0);
+	if (!trace_of(span_id, context, &trace_id))
+		PG_RETURN_NULL();
+	memcpy(parent.trace_id, trace_id.data, UUID_LEN);
+	memcpy(parent.span_id, span_id->data + UUID_LEN - OTEL_SPAN, OTEL_SPAN);
+	parent.flags = FMS_FLAG_SAMPLED;
+	if (context->has_trace && memcmp(&context->trace_id, &trace_id, UUID_LEN) == 0)
+		parent.flags = context->trace_flags;
+	fms_w3c_format(&parent, formatted);
+	PG_RETURN_TEXT_P(cstring_to_text_with_len(formatted, FMS_TRACEPARENT_BYTES));
+}

@@ -1,0 +1,15 @@
+/*-------------------------------------------------------------------------
+ *
+ * source.h
+ *	  Resources and scopes of OTLP, each stored once.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FMS_WRITER_SOURCE_H
+#define FMS_WRITER_SOURCE_H
+
+#include "nodes/pg_list.h"
+
+extern void fms_source_write(List *sources);
+
+#endif							/* FMS_WRITER_SOURCE_H */
