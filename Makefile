@@ -16,6 +16,10 @@ OBJS = \
 	src/context/request.o \
 	src/context/context.o \
 	src/context/functions.o \
+	src/log/line.o \
+	src/log/redact.o \
+	src/log/emit.o \
+	src/log/log.o \
 	src/span/identity.o \
 	src/span/event.o \
 	src/span/payload.o \
@@ -92,6 +96,7 @@ OBJS = \
 SQL_PARTS = \
 	src/header.sql \
 	src/context/context.sql \
+	src/log/log.sql \
 	src/span/span.sql \
 	src/span/enter.sql \
 	src/buffer/buffer.sql \
@@ -111,7 +116,7 @@ METASCHEMAS_H = src/schema/metaschema.h
 
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
 
-REGRESS = recording context identity transactional temporal errors guc storage usage usage_random \
+REGRESS = recording context identity transactional temporal errors guc storage usage usage_random log \
 	trace trace_oracle trace_search trace_text \
 	patterns formats encoding tools tools_doc schema schema_doc schema_hostile privileges catalog
 ISOLATION = end_end end_create create_twice end_before_flush cancel_end transactional_end \

@@ -16,6 +16,7 @@
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "postmaster/postmaster.h"
 #include "storage/proc.h"
 #include "utils/acl.h"
 #include "utils/guc.h"
@@ -33,6 +34,11 @@
 #define FMS_MODULE_MAGIC PG_MODULE_MAGIC_EXT(.name = "flowmaestro_spans", .version = "1.0.0")
 #else
 #define FMS_MODULE_MAGIC PG_MODULE_MAGIC
+#endif
+
+/* whether the collector reads stderr; a header declares it since 18 */
+#if PG_VERSION_NUM < 180000
+extern PGDLLIMPORT bool redirection_done;
 #endif
 
 /* Whether the current user owns a database. */
@@ -71,6 +77,28 @@ fms_local_transaction(void)
 #endif
 }
 
+/* Whether this process has a number by which its transactions are known. */
+static inline bool
+fms_has_virtual_transaction(void)
+{
+#if PG_VERSION_NUM >= 170000
+	return MyProc != NULL && MyProc->vxid.procNumber != INVALID_PROC_NUMBER;
+#else
+	return MyProc != NULL && MyProc->backendId != InvalidBackendId;
+#endif
+}
+
+/* That number. */
+static inline int
+fms_backend_number(void)
+{
+#if PG_VERSION_NUM >= 170000
+	return MyProc->vxid.procNumber;
+#else
+	return MyProc->backendId;
+#endif
+}
+
 /* The index of a table's primary key. */
 static inline Oid
 fms_primary_key(Relation relation)
@@ -90,6 +118,17 @@ fms_guc_malloc(size_t size)
 	return guc_malloc(LOG, size);
 #else
 	return malloc(size);
+#endif
+}
+
+/* Give it back. */
+static inline void
+fms_guc_free(void *memory)
+{
+#if PG_VERSION_NUM >= 160000
+	guc_free(memory);
+#else
+	free(memory);
 #endif
 }
 

@@ -21,6 +21,7 @@
 #include "buffer/buffer.h"
 #include "buffer/tracked.h"
 #include "context/context.h"
+#include "log/log.h"
 #include "schema/cache.h"
 #include "schema/registry.h"
 #include "span/payload.h"
@@ -194,12 +195,14 @@ _PG_init(void)
 	define_writer_settings();
 	define_schema_settings();
 	fms_context_define_settings();
+	fms_log_define_settings();
 	MarkGUCPrefixReserved("flowmaestro");
 	fms_span_install_recorder(&fms_record_recorder);
 	fms_buffer_watch_table();
 	fms_transaction_watch();
 	fms_registry_watch();
 	fms_ledger_watch();
+	fms_log_install_hook();
 	if (preloading && !IsBinaryUpgrade)
 		join_server();
 }

@@ -30,7 +30,9 @@ BEGIN
         flowmaestro.coerce_tool_arguments(text, jsonb),
         flowmaestro.validate_tool_call(text, jsonb, bool, uuid, uuid),
         flowmaestro.check_budget(text, numeric, interval),
-        flowmaestro.release_budget(text)
+        flowmaestro.release_budget(text),
+        flowmaestro.log(text, text, jsonb), flowmaestro.log(int4, text, jsonb), flowmaestro.redact(jsonb),
+        flowmaestro.format_error(jsonb), flowmaestro.format_error(text, text, text, text)
         TO %s', role);
     EXECUTE format('GRANT EXECUTE ON FUNCTION
         flowmaestro.jsonschema_registry_is_valid(jsonb, jsonb, text, bool),

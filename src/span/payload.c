@@ -22,6 +22,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "log/redact.h"
 #include "span/payload.h"
 
 #define TRUNCATED_KEY "flowmaestro.truncated"
@@ -172,19 +173,42 @@ truncate_other(Jsonb *other)
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 
+/* The flag of a part in flowmaestro.redact_spans. */
+static int
+redact_flag(FmsPartIndex index)
+{
+	switch (index)
+	{
+		case FMS_PART_ATTRIBUTES:
+			return FMS_REDACT_ATTRIBUTES;
+		case FMS_PART_INPUT:
+			return FMS_REDACT_INPUT;
+		case FMS_PART_OUTPUT:
+			return FMS_REDACT_OUTPUT;
+		case FMS_PART_ERROR:
+			return FMS_REDACT_ERROR;
+		default:
+			return 0;
+	}
+}
+
 /*
- * The part for a jsonb, truncated above flowmaestro.max_payload; NULL gives
- * an absent part.  An object stays an object.
+ * Make a jsonb a part of an event: redacted if flowmaestro.redact_spans says
+ * so, and truncated above flowmaestro.max_payload.  NULL gives an absent part.
+ * An object stays an object.
  */
 void
-fms_payload_jsonb(FmsPart *part, Jsonb *value, bool *truncated)
+fms_payload_jsonb(FmsEvent *event, FmsPartIndex index, Jsonb *value, bool *truncated)
 {
+	FmsPart    *part = &event->part[index];
 	Size		limit = (Size) fms_max_payload * 1024;
 
 	part->data = NULL;
 	part->length = 0;
 	if (value == NULL)
 		return;
+	if (unlikely(fms_redact_spans & redact_flag(index)))
+		value = fms_redact_jsonb(value);
 	if (VARSIZE(value) > limit)
 	{
 		value = JB_ROOT_IS_OBJECT(value) ?

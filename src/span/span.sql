@@ -119,6 +119,31 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.end_span_with_error(pg_catalog.uuid, pg_catalog.jsonb, pg_catalog.jsonb, pg_catalog.timestamptz) IS
     'end a span as failed with an error object, completed to {message, type}';
 
+CREATE FUNCTION @extschema@.format_error(error pg_catalog.jsonb)
+RETURNS pg_catalog.jsonb
+AS 'MODULE_PATHNAME', 'fms_format_error'
+LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION @extschema@.format_error(pg_catalog.jsonb) IS
+    'an error in any form as an object with a message and a type, as end_span_with_error stores it';
+
+CREATE FUNCTION @extschema@.format_error(
+    message pg_catalog.text,
+    code pg_catalog.text DEFAULT NULL,
+    stack pg_catalog.text DEFAULT NULL,
+    type pg_catalog.text DEFAULT NULL
+) RETURNS pg_catalog.jsonb
+LANGUAGE sql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT jsonb_strip_nulls(jsonb_build_object(
+        'message', coalesce(message, 'Unknown error'),
+        'type', coalesce(type, CASE WHEN code IS NULL THEN 'Error' ELSE 'DatabaseError' END),
+        'code', code,
+        'stack', stack))
+$$;
+COMMENT ON FUNCTION @extschema@.format_error(pg_catalog.text, pg_catalog.text, pg_catalog.text, pg_catalog.text) IS
+    'an error object of a message, an SQLSTATE and a context, as GET STACKED DIAGNOSTICS gives them';
+
 CREATE FUNCTION @extschema@.set_span_attributes(
     span_id pg_catalog.uuid,
     attributes pg_catalog.jsonb
