@@ -4,6 +4,7 @@
 #                                           wants a server that preloads us
 #   make demo                               a real agent run, on a bare machine
 #   make test                               set up and run every test
+#   make test-clients                       real clients alone: pg, OpenTelemetry, Temporal
 #   make bench | fuzz                       figures; the fuzzers
 #
 EXTENSION = flowmaestro_spans
@@ -22,6 +23,7 @@ OBJS = \
 	src/log/log.o \
 	src/span/identity.o \
 	src/span/event.o \
+	src/span/names.o \
 	src/span/payload.o \
 	src/span/span.o \
 	src/span/enter.o \
@@ -42,9 +44,17 @@ OBJS = \
 	src/writer/flush.o \
 	src/writer/transaction.o \
 	src/writer/writer.o \
+	src/writer/service.o \
 	src/writer/launcher.o \
 	src/writer/database.o \
 	src/usage/names.o \
+	src/otlp/receiver_settings.o \
+	src/otlp/outbox.o \
+	src/otlp/headers.o \
+	src/otlp/answer.o \
+	src/otlp/batch.o \
+	src/otlp/exporter.o \
+	src/otlp/status.o \
 	src/usage/tokens.o \
 	src/usage/prices.o \
 	src/usage/store.o \
@@ -90,7 +100,38 @@ OBJS = \
 	src/schema/tool_issue.o \
 	src/schema/tool_text.o \
 	src/schema/tool_coerce.o \
-	src/schema/tool.o
+	src/schema/tool.o \
+	src/otlp/soft_json.o \
+	src/otlp/decode.o \
+	src/otlp/protobuf.o \
+	src/otlp/scan.o \
+	src/otlp/json.o \
+	src/otlp/build.o \
+	src/otlp/store.o \
+	src/otlp/ingest.o \
+	src/otlp/mapping.o \
+	src/otlp/wire.o \
+	src/otlp/value.o \
+	src/otlp/convention.o \
+	src/otlp/encode_span.o \
+	src/otlp/encode.o \
+	src/otlp/export.o
+
+# What pulls in large libraries is a second library, loaded by its own workers
+# only.  What it calls of the first one is PGDLLEXPORT there.
+OTLP_MODULE = flowmaestro_spans_otlp
+OTLP_LIBS = -lmicrohttpd -lcurl -lz
+OTLP_OBJS = \
+	src/otlp/module.o \
+	src/otlp/receiver.o \
+	src/otlp/http/process.o \
+	src/otlp/http/server.o \
+	src/otlp/http/connection.o \
+	src/otlp/http/request.o \
+	src/otlp/http/body.o \
+	src/otlp/http/channel.o \
+	src/otlp/http/answer.o \
+	src/otlp/post.o
 
 # the rooms' SQL in the order of their dependencies
 SQL_PARTS = \
@@ -109,6 +150,9 @@ SQL_PARTS = \
 	src/trace/trace.sql \
 	src/schema/schema.sql \
 	src/schema/tool.sql \
+	src/otlp/mapping.sql \
+	src/otlp/export.sql \
+	src/otlp/exporter.sql \
 	src/grants.sql
 
 METASCHEMAS = $(wildcard src/schema/metaschema/*.json src/schema/metaschema/*/*.json)
@@ -118,7 +162,7 @@ DATA_built = $(EXTENSION)--$(EXTVERSION).sql
 
 REGRESS = recording context identity transactional temporal errors guc storage usage usage_random log \
 	trace trace_oracle trace_search trace_text \
-	patterns formats encoding tools tools_doc schema schema_doc schema_hostile privileges catalog
+	otlp otlp_mapping otlp_export patterns formats encoding tools tools_doc schema schema_doc schema_hostile privileges catalog
 ISOLATION = end_end end_create create_twice end_before_flush cancel_end transactional_end \
 	registry_change usage_cover
 REGRESS_OPTS = --load-extension=plpgsql
@@ -131,9 +175,10 @@ PG_CFLAGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare \
 PG_CPPFLAGS = -I$(srcdir)/src
 SHLIB_LINK += -lpcre2-8 -lidn2
 
-EXTRA_CLEAN = $(DATA_built) $(METASCHEMAS_H) src/trace/page.inc \
+EXTRA_CLEAN = $(OTLP_OBJS) $(OTLP_MODULE)$(DLSUFFIX) $(DATA_built) $(METASCHEMAS_H) src/trace/page.inc \
 	results output_iso tmp_check tmp_check_iso \
-	test/unit/ring_test test/fuzz/ring_fuzz
+	test/unit/ring_test test/fuzz/ring_fuzz test/fuzz/log_fuzz \
+	test/t/log_probe/log_probe.o test/t/log_probe/log_probe.so
 
 PG_CONFIG ?= pg_config
 PGXS := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
@@ -147,7 +192,20 @@ endif
 $(DATA_built): $(SQL_PARTS)
 	cat $^ > $@
 
-$(OBJS): $(wildcard src/*.h src/*/*.h) $(METASCHEMAS_H)
+$(OBJS) $(OTLP_OBJS): $(wildcard src/*.h src/*/*.h src/*/*/*.h) $(METASCHEMAS_H)
+
+# PGXS builds one library; the second one is made and installed in the same way
+all: $(OTLP_MODULE)$(DLSUFFIX)
+$(OTLP_MODULE)$(DLSUFFIX): $(OTLP_OBJS)
+	$(LINK.shared) -o $@ $(OTLP_OBJS) $(LDFLAGS) $(LDFLAGS_SL) $(OTLP_LIBS)
+
+install: install-otlp
+install-otlp: $(OTLP_MODULE)$(DLSUFFIX) installdirs
+	$(INSTALL_SHLIB) $< '$(DESTDIR)$(pkglibdir)/'
+
+uninstall: uninstall-otlp
+uninstall-otlp:
+	rm -f '$(DESTDIR)$(pkglibdir)/$(OTLP_MODULE)$(DLSUFFIX)'
 
 # The metaschemas of JSON Schema, as C strings by their URIs.
 $(METASCHEMAS_H): $(METASCHEMAS)
@@ -180,15 +238,20 @@ test/unit/ring_test: test/unit/ring_test.c src/buffer/ring.c src/span/event.c $(
 unit: test/unit/ring_test
 	test/unit/ring_test
 
-# libFuzzer's targets, each for FUZZ_SECONDS: the same parts of the ring, and any
-# schema against any instance, in a backend
+# libFuzzer's targets, each for FUZZ_SECONDS: the same parts of the ring, lines of
+# the log, and any schema against any instance, in a backend
 FUZZ_SECONDS ?= 60
 test/fuzz/ring_fuzz: test/fuzz/ring_fuzz.c src/buffer/ring.c src/span/event.c $(wildcard src/*/*.h)
 	clang -g -O1 -fsanitize=fuzzer,address,undefined $(PG_CPPFLAGS) -I$(includedir_server) \
 		$(filter %.c,$^) -o $@ -L$(pkglibdir) -lpgcommon -lpgport
 
-fuzz: test/fuzz/ring_fuzz
+test/fuzz/log_fuzz: test/fuzz/log_fuzz.c src/log/line.c $(wildcard src/*/*.h)
+	clang -g -O1 -fsanitize=fuzzer,address,undefined $(PG_CPPFLAGS) -I$(includedir_server) \
+		$(filter %.c,$^) -o $@ -L$(pkglibdir) -lpgcommon -lpgport
+
+fuzz: test/fuzz/ring_fuzz test/fuzz/log_fuzz
 	test/fuzz/ring_fuzz -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -print_final_stats=1
+	test/fuzz/log_fuzz -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -print_final_stats=1
 	FUZZ_SECONDS=$(FUZZ_SECONDS) test/fuzz/schema_fuzz.sh
 
 # these two install what they need, a PostgreSQL to build against included
@@ -206,7 +269,15 @@ conformance:
 conformancecheck:
 	@test/conformance/conformance.sh
 
+# real clients from npm alone, and against the server of libpq's environment
+test-clients:
+	@STAGES=clients test/run.sh
+
+clientscheck:
+	@test/clients/clients.sh
+
 bench:
 	@test/bench/bench.sh
 
-.PHONY: demo test unit fuzz bench conformance conformancecheck
+.PHONY: install-otlp uninstall-otlp demo test unit fuzz bench conformance conformancecheck \
+	test-clients clientscheck

@@ -469,6 +469,55 @@ SELECT (flowmaestro.current_request_context()).span_id = :'inner_id' AS inner;
 COMMIT;
 SELECT seen();
 SELECT flowmaestro.leave_span();
+-- what is not left ends with what it was entered in
+SELECT flowmaestro.flush();
+TRUNCATE flowmaestro.execution_spans;
+BEGIN;
+SELECT FROM flowmaestro.enter_span('of the transaction', 'agent_run');
+SAVEPOINT s;
+SELECT FROM flowmaestro.enter_span('of a savepoint', 'agent_run');
+SAVEPOINT s2;
+SELECT FROM flowmaestro.enter_span('of an inner savepoint', 'agent_run');
+RELEASE s2;
+ROLLBACK TO s;
+SAVEPOINT s3;
+SELECT FROM flowmaestro.enter_span('of a released savepoint', 'agent_run');
+RELEASE s3;
+SAVEPOINT s4;
+SELECT 1 / 0;
+ROLLBACK TO s4;
+SELECT FROM flowmaestro.enter_span('ended by its id', 'agent_run') \;SELECT flowmaestro.end_span((flowmaestro.current_request_context()).span_id, error => '"mine"');
+COMMIT;
+BEGIN;
+SELECT FROM flowmaestro.enter_span('of a failed transaction', 'agent_run');
+SELECT FROM flowmaestro.enter_span('left', 'agent_run');
+SELECT flowmaestro.leave_span();
+SELECT FROM flowmaestro.create_span('created', 'agent_run');
+SELECT 1 / 0;
+COMMIT;
+DO $$
+BEGIN
+    PERFORM flowmaestro.enter_span('of a block', 'agent_run');
+    PERFORM 1 / 0;
+EXCEPTION WHEN division_by_zero THEN
+    PERFORM flowmaestro.enter_span('of its handler', 'agent_run');
+END
+$$;
+-- in the caller's transaction, the row goes with the rollback
+SET flowmaestro.write_mode = transactional;
+BEGIN;
+SELECT FROM flowmaestro.enter_span('transactional, committed', 'agent_run');
+SAVEPOINT s;
+SELECT FROM flowmaestro.enter_span('transactional, rolled back', 'agent_run');
+ROLLBACK TO s;
+COMMIT;
+BEGIN;
+SELECT FROM flowmaestro.enter_span('transactional, rolled back', 'agent_run');
+ROLLBACK;
+RESET flowmaestro.write_mode;
+SELECT flowmaestro.flush();
+SELECT name, status, error FROM flowmaestro.execution_spans ORDER BY created_at;
+SELECT count(*) FROM flowmaestro.active_spans WHERE name LIKE 'of %';
 -- a thousand deep, and beyond
 DO $$
 BEGIN

@@ -3,7 +3,7 @@ CREATE EXTENSION IF NOT EXISTS flowmaestro_spans;
 RESET client_min_messages;
 
 -- every setting: type, unit, default, range, who can set it and when
-SELECT name, vartype, unit, boot_val, min_val, max_val, enumvals, context
+SELECT name, vartype, unit, left(boot_val, 32) AS boot_val, min_val, max_val, enumvals, context
 FROM pg_settings WHERE name LIKE 'flowmaestro.%' ORDER BY name COLLATE "C";
 -- each is documented
 SELECT name FROM pg_settings WHERE name LIKE 'flowmaestro.%' AND coalesce(short_desc, '') = '' ORDER BY name;
@@ -14,6 +14,8 @@ SHOW flowmaestro.batch_size;
 SHOW flowmaestro.enabled;
 SHOW flowmaestro.flush_interval;
 SHOW flowmaestro.full_wait;
+SHOW flowmaestro.log_format;
+SHOW flowmaestro.log_level;
 SHOW flowmaestro.max_payload;
 SHOW flowmaestro.partition_interval;
 SHOW flowmaestro.retention;
@@ -49,6 +51,8 @@ SELECT try_all('max_payload', '512kB', '1MB', '1', '1024B', '0', '-1', '65537', 
 SELECT try_all('schema_cache_size', '0', '64kB', '1GB', '-1', '1s', '');
 SELECT try_all('enabled', 'off', 'on', 'false', 'yes', '0', 'maybe', '');
 SELECT try_all('write_mode', 'transactional', 'buffered', 'Transactional', 'BUFFERED', 'async', '', 'trans');
+SELECT try_all('log_format', 'json', 'Correlate', 'off', 'on', 'text', '');
+SELECT try_all('log_level', 'trace', 'FATAL', 'info', '30', 'warning', '');
 SELECT try_all('partition_interval', 'hour', 'week', 'month', 'day', 'year', '1 day', '');
 -- what no session can set
 SELECT try_all('buffer_size', '2MB'), try_all('max_active_spans', '100'), try_all('batch_size', '20'), try_all('flush_interval', '1s');

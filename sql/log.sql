@@ -1,6 +1,8 @@
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS flowmaestro_spans;
 RESET client_min_messages;
+-- whatever the server's is
+SET flowmaestro.log_format = off;
 
 --
 -- Redaction: whole names without regard to case and punctuation, at any depth
@@ -59,6 +61,17 @@ SET flowmaestro.redact_spans = 'input, output,attributes,error';
 SELECT * FROM record();
 SET flowmaestro.redact_spans = Output, error;
 SELECT * FROM record();
+-- what comes by OTLP, with its events and links
+SET flowmaestro.redact_spans = attributes;
+SELECT * FROM flowmaestro.ingest_otlp_json('{"resourceSpans": [{"resource": {"attributes": [{"key": "apiKey", "value": {"stringValue": "hush"}}]}, "scopeSpans": [{
+    "scope": {"name": "s", "attributes": [{"key": "bearer", "value": {"stringValue": "hush"}}]}, "spans": [{
+    "traceId": "0123456789abcdef0123456789abcdef", "spanId": "0123456789abcdef", "name": "n", "startTimeUnixNano": "1767225600000000000", "endTimeUnixNano": "1767225601000000000",
+    "attributes": [{"key": "token", "value": {"stringValue": "hush"}}, {"key": "config", "value": {"kvlistValue": {"values": [{"key": "Authorization", "value": {"stringValue": "hush"}}]}}}],
+    "events": [{"name": "e", "timeUnixNano": "1767225600500000000", "attributes": [{"key": "ssn", "value": {"stringValue": "hush"}}]}],
+    "links": [{"traceId": "0123456789abcdef0123456789abcdef", "spanId": "0123456789abcde0", "attributes": [{"key": "cookie", "value": {"stringValue": "hush"}}]}]}]}]}]}');
+SELECT s.attributes, s.events, s.links FROM flowmaestro.execution_spans AS s WHERE s.trace_id = '01234567-89ab-cdef-0123-456789abcdef';
+SELECT count(*) AS rows, count(*) FILTER (WHERE text LIKE '%hush%') AS tell FROM (SELECT r::text FROM flowmaestro.otlp_resources AS r UNION ALL SELECT r::text FROM flowmaestro.otlp_scopes AS r UNION ALL
+    SELECT s::text FROM flowmaestro.execution_spans AS s WHERE s.trace_id = '01234567-89ab-cdef-0123-456789abcdef') AS r (text);
 \x
 SET flowmaestro.redact_spans = 'input, events';
 SET flowmaestro.redact_spans = ',';
@@ -92,7 +105,7 @@ SELECT 1 / 0;
 SET flowmaestro.log_format = json;
 SELECT flowmaestro.log('info', 'json', '{"agentId": "agent-456"}');
 DO $$ BEGIN RAISE WARNING 'as it was'; RAISE LOG 'as it was'; RAISE NOTICE 'as it was'; RAISE EXCEPTION 'as it was' USING DETAIL = 'detail', HINT = 'hint'; END $$;
-RESET flowmaestro.log_format;
+SET flowmaestro.log_format = off;
 RESET flowmaestro.traceparent;
 RESET client_min_messages;
 -- bad arguments

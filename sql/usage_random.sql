@@ -45,6 +45,9 @@ INSERT INTO names (vocabulary, field, path) VALUES
     (8, 'provider', '{provider}'), (8, 'request', '{model}'), (8, 'input', '{promptTokens}'), (8, 'output', '{completionTokens}'), (8, 'total', '{totalTokens}'),
     (8, 'user', '{userId}'), (8, 'cost', '{totalCost}'),
     (9, 'provider', '{provider}'), (9, 'request', '{modelId}'), (9, 'input', '{promptTokens}'), (9, 'output', '{completionTokens}'), (9, 'user', '{userId}'), (9, 'cost', '{flowmaestro.cost.total}'),
+    (11, 'response', '{langfuse.observation.model.name}'), (11, 'input', '{langfuse.observation.usage_details,input}'), (11, 'output', '{langfuse.observation.usage_details,output}'),
+    (11, 'total', '{langfuse.observation.usage_details,total}'), (11, 'read', '{langfuse.observation.usage_details,input_cached_tokens}'), (11, 'write', '{langfuse.observation.usage_details,input_cache_creation}'),
+    (11, 'reasoning', '{langfuse.observation.usage_details,output_reasoning_tokens}'), (11, 'cost', '{langfuse.observation.cost_details,total}'), (11, 'user', '{langfuse.user.id}'),
     -- an object that arrives as JSON text
     (10, 'provider', '{ai.model.provider}'), (10, 'request', '{ai.model.id}'), (10, 'input', '{ai.usage.promptTokens}'), (10, 'output', '{ai.usage.completionTokens}'),
     (10, 'read', '{ai.response.providerMetadata,openai,cachedPromptTokens}'), (10, 'reasoning', '{ai.response.providerMetadata,openai,reasoningTokens}'),
@@ -153,9 +156,10 @@ END
 $$;
 CREATE FUNCTION random_attributes() RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
-    v int := 1 + floor(random() * 10);
+    v int := 1 + floor(random() * 11);
     n names;
     result jsonb := CASE v WHEN 7 THEN '{"usage": {"inputDetails": {}, "outputDetails": {}}}'
+        WHEN 11 THEN '{"langfuse.observation.usage_details": {}, "langfuse.observation.cost_details": {}}'
         WHEN 10 THEN '{"ai.response.providerMetadata": {"openai": {}, "anthropic": {"usage": {}}}}' ELSE '{}' END;
     told jsonb;
 BEGIN

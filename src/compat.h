@@ -17,6 +17,7 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "postmaster/postmaster.h"
+#include "storage/lmgr.h"
 #include "storage/proc.h"
 #include "utils/acl.h"
 #include "utils/guc.h"
@@ -30,8 +31,10 @@
 #include "storage/fd.h"			/* PG_TEMP_FILE_PREFIX */
 #endif
 
+#define FMS_VERSION "1.0.0"
+
 #if PG_VERSION_NUM >= 180000
-#define FMS_MODULE_MAGIC PG_MODULE_MAGIC_EXT(.name = "flowmaestro_spans", .version = "1.0.0")
+#define FMS_MODULE_MAGIC PG_MODULE_MAGIC_EXT(.name = "flowmaestro_spans", .version = FMS_VERSION)
 #else
 #define FMS_MODULE_MAGIC PG_MODULE_MAGIC
 #endif
@@ -99,6 +102,20 @@ fms_backend_number(void)
 #endif
 }
 
+/*
+ * Whether a transaction is over for good: its rows can be seen a moment before
+ * others are told of the tables that it changed.
+ */
+static inline bool
+fms_transaction_is_over(TransactionId xid)
+{
+#if PG_VERSION_NUM >= 180000
+	return ConditionalXactLockTableWait(xid, false);
+#else
+	return ConditionalXactLockTableWait(xid);
+#endif
+}
+
 /* The index of a table's primary key. */
 static inline Oid
 fms_primary_key(Relation relation)
@@ -135,10 +152,10 @@ fms_guc_free(void *memory)
 /* What an action of the JSON parser returns. */
 #if PG_VERSION_NUM >= 160000
 typedef JsonParseErrorType FmsJsonResult;
-#define FMS_JSON_CONTINUE return JSON_SUCCESS
+#define FMS_JSON_GO_ON JSON_SUCCESS
 #else
 typedef void FmsJsonResult;
-#define FMS_JSON_CONTINUE return
+#define FMS_JSON_GO_ON
 #endif
 
 /* The lexer of a JSON text in the server's encoding, in the current memory context. */

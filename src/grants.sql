@@ -1,8 +1,9 @@
 -- Who may do what. Open to PUBLIC are the functions that check JSON against a
 -- schema and see nothing but their arguments: a table's CHECK calls them as
 -- whoever writes to it; and those of the request context, which see nothing but
--- settings of their own session: policies of tables ask them. Nothing is open that writes or reads data of others; two
--- functions hand out what an application or a reader needs, no more.
+-- settings of their own session: policies of tables ask them. Nothing is open
+-- that writes or reads data of others; two functions hand out what an application
+-- or a reader needs, no more.
 
 CREATE FUNCTION @extschema@.grant_writer(role pg_catalog.regrole)
 RETURNS pg_catalog.void
@@ -24,6 +25,8 @@ BEGIN
         flowmaestro.add_span_event(uuid, text, jsonb, timestamptz),
         flowmaestro.cancel_trace(uuid, text),
         flowmaestro.deterministic_span_id(uuid, text),
+        flowmaestro.ingest_otlp(bytea),
+        flowmaestro.ingest_otlp_json(text),
         flowmaestro.flush(),
         flowmaestro.validate_tool_input(text, jsonb),
         flowmaestro.validate_tool_output(text, jsonb),
@@ -53,8 +56,11 @@ AS $$
 BEGIN
     EXECUTE format('GRANT USAGE ON SCHEMA flowmaestro TO %s', role);
     EXECUTE format('GRANT SELECT ON flowmaestro.execution_spans, flowmaestro.active_spans, flowmaestro.active_traces,
-        flowmaestro.stats, flowmaestro.rejected_spans, flowmaestro.tools, flowmaestro.json_schemas TO %s', role);
+        flowmaestro.stats, flowmaestro.rejected_spans, flowmaestro.tools, flowmaestro.json_schemas,
+        flowmaestro.otlp_resources, flowmaestro.otlp_scopes, flowmaestro.otlp_spans,
+        flowmaestro.otlp_export_status TO %s', role);
     EXECUTE format('GRANT EXECUTE ON FUNCTION flowmaestro.tracked_spans(), flowmaestro.buffer_stats(),
+        flowmaestro.otlp_export_stats(),
         flowmaestro.flush(), flowmaestro.deterministic_span_id(uuid, text),
         flowmaestro.get_trace(uuid), flowmaestro.get_span(uuid), flowmaestro.get_trace_tree(uuid),
         flowmaestro.span_ancestors(uuid), flowmaestro.span_descendants(uuid), flowmaestro.critical_path(uuid),
@@ -68,7 +74,9 @@ BEGIN
             int, text, int8),
         flowmaestro.jsonschema_registry_is_valid(jsonb, jsonb, text, bool),
         flowmaestro.jsonschema_registry_validate(jsonb, jsonb, text, bool, int4),
-        flowmaestro.jsonschema_registry_check(jsonb, text)
+        flowmaestro.jsonschema_registry_check(jsonb, text),
+        flowmaestro.map_otlp_attributes(jsonb, int, int, text, jsonb),
+        flowmaestro.export_otlp(uuid), flowmaestro.export_otlp_protobuf(uuid)
         TO %s', role);
     EXECUTE format('GRANT SELECT ON flowmaestro.span_usage, flowmaestro.token_usage_hourly, flowmaestro.token_usage_daily,
         flowmaestro.model_prices, flowmaestro.repricings, flowmaestro.budgets, flowmaestro.budget_reservations TO %s', role);

@@ -64,29 +64,44 @@ can_install() {
 	command -v apt-get >/dev/null && { [[ $EUID == 0 ]] || sudo -n true 2>/dev/null; }
 }
 
-# Installs the browser that looks at the page of a trace; says so if it cannot
-# be had: the test then tells that it was skipped.
-install_browser() {
-	find_missing chromium
+# Installs a package that the tests can do without; if it cannot be had, says what
+# they will skip.
+install_optional() {
+	local package=$1 loss=$2
+	find_missing "$package"
 	[[ ${#MISSING[@]} != 0 ]] || return 0
 	APT_LOG=$(mktemp)
 	if ! can_install || ! { apt_get update || true; install_missing; }; then
-		echo "==> No chromium: the page of a trace will not be looked at"
+		echo "==> No $package: $loss"
 	fi
 	rm -f "$APT_LOG"
+}
+
+# Installs what single tests need: the browser that looks at the page of a trace,
+# and the pooler that many clients go through.
+install_optionals() {
+	install_optional chromium "the page of a trace will not be looked at"
+	install_optional pgbouncer "no clients will go through a pooler"
+}
+
+# What fetches the real clients; a node from elsewhere than Debian brings its own.
+install_npm() {
+	if ! command -v npm >/dev/null; then
+		install_optional npm "real clients will not be run"
+	fi
 }
 
 # Installs what is missing and sets PGVERSION; says nothing if nothing is.
 install_packages() {
 	local tools=(gcc libc6-dev make perl libipc-run-perl libpcre2-dev libidn2-dev
-		libtest-json-schema-acceptance-perl)
+		libmicrohttpd-dev libcurl4-openssl-dev zlib1g-dev libtest-json-schema-acceptance-perl)
 
 	find_missing "${tools[@]}"
 	if installed_postgresql && [[ ${#MISSING[@]} == 0 ]]; then
 		return 0
 	fi
 	if ! command -v apt-get >/dev/null; then
-		echo "this needs PostgreSQL 15 or later with its server headers (PGXS), gcc, make, perl, IPC::Run, PCRE2 and libidn2" >&2
+		echo "this needs PostgreSQL 15 or later with its server headers (PGXS), gcc, make, perl, IPC::Run, PCRE2, libidn2, libmicrohttpd, libcurl, zlib" >&2
 		return 1
 	fi
 	if ! can_install; then

@@ -129,7 +129,8 @@ open_workspace() {
 	done
 	mkdir -p "$tree/usr/include" "$WORKSPACE/src" "$WORKSPACE/sock" "$WORKSPACE/log" "$WORKSPACE/tmp"
 	cp -a /usr/include/postgresql "$tree/usr/include/"
-	tar -C "$SOURCE_ROOT" --exclude=./.git --exclude=./tmp_check --exclude=./results --exclude=./output_iso -cf - . |
+	tar -C "$SOURCE_ROOT" --exclude=./.git --exclude=./tmp_check --exclude=./results --exclude=./output_iso \
+		--exclude=node_modules -cf - . |
 		tar -C "$WORKSPACE/src" -xf -
 	if [[ $EUID == 0 ]]; then
 		chown -R postgres: "$WORKSPACE"

@@ -4,20 +4,21 @@
 #
 #   TESTS="t/003_crash.pl ..."   run only these TAP files
 #   STAGES="regress ..."         run only these of unit, regress, isolation,
-#                                conformance, tap
+#                                conformance, clients, tap
 #   SUITE=dir                    test suite of JSON Schema; the default is the one
 #                                beside the source, else Debian's copy
 #   KEEP=1                       keep the directory with logs, sources and data
 #
 # The last line is "N passed, M failed", in single tests: a check of the unit
-# test, a script of pg_regress, an isolation spec, an assertion of a TAP file.
+# test, a script of pg_regress, an isolation spec, a test of a client, an assertion
+# of a TAP file.
 # A stage that broke off without a failed test counts as one failed test.
 #
 set -euo pipefail
 # shellcheck source=test/private-server.sh
 . "$(dirname "${BASH_SOURCE[0]}")/private-server.sh"
 
-ALL_STAGES="unit regress isolation conformance tap"
+ALL_STAGES="unit regress isolation conformance clients tap"
 TABLE=() # a line for each stage
 PASSED=0 FAILED=0 SKIPPED=0
 
@@ -94,7 +95,10 @@ if [[ -z ${SUITE:-} && -d $SOURCE_ROOT/../shared/json-schema-test-suite ]]; then
 fi
 export SUITE=${SUITE:+$(realpath "$SUITE")}
 open_workspace
-install_browser
+install_optionals
+if [[ -z ${TESTS:-} ]] && wanted clients; then
+	install_npm
+fi
 progress "Building the extension with $(pg_config --version), warnings are errors"
 export COPT=-Werror
 build_extension
@@ -118,6 +122,9 @@ else
 		stage "conformance" conformancecheck
 		# the figures of each draft, and the optional tests that do not pass
 		sed -n '/^# /p; s/^not ok [0-9]* - /# /p' "$WORKSPACE/log/conformance.log"
+	fi
+	if wanted clients; then
+		stage "clients" clientscheck
 	fi
 	progress "Stopping the server"
 	if ! stop_server; then

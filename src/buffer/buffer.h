@@ -19,8 +19,8 @@ extern int	fms_full_wait;		/* GUC, milliseconds */
 extern void fms_buffer_shmem_request(void);
 extern void fms_buffer_shmem_startup(void);
 extern void fms_buffer_watch_table(void);
-extern Oid	fms_buffer_table(void);
-extern FmsSlot *fms_buffer_slot(void);
+extern PGDLLEXPORT Oid fms_buffer_table(void);
+extern PGDLLEXPORT FmsSlot *fms_buffer_slot(void);
 extern bool fms_buffer_attach(void);
 extern bool fms_buffer_append(const FmsEvent *event);
 extern bool fms_buffer_try_append(const FmsEvent *event, bool wait);

@@ -143,3 +143,21 @@ fms_slot_want_writer(FmsSlot *slot, bool urgent)
 	else if (!asked)
 		fms_slot_wake_launcher();
 }
+
+/* See to it that an exporter looks for spans to send.  Does not fail. */
+void
+fms_slot_want_exporter(FmsSlot *slot)
+{
+	Latch	   *latch;
+	bool		asked;
+
+	LWLockAcquire(slot->lock, LW_EXCLUSIVE);
+	latch = slot->export.latch;
+	asked = slot->export.wanted;
+	slot->export.wanted = true;
+	LWLockRelease(slot->lock);
+	if (latch != NULL)
+		SetLatch(latch);
+	else if (!asked)
+		fms_slot_wake_launcher();
+}

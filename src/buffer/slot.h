@@ -22,9 +22,10 @@
 #include "storage/lwlock.h"
 
 #define FMS_MAX_DATABASES 256
+#define FMS_MAX_SERVICES 4
 #define FMS_ERROR_BYTES 256
 
-/* what a writer leaves in pause_ms unless it goes on purpose */
+/* what a writer or exporter leaves in pause_ms unless it goes on purpose */
 #define FMS_PAUSE_AS_FAILED (-1)
 
 typedef enum FmsCounter
@@ -44,8 +45,26 @@ typedef enum FmsCounter
 	FMS_FLUSHES,
 	FMS_FLUSH_ERRORS,
 	FMS_FLUSH_TIME_US,
+	FMS_EXPORT_SENT,
+	FMS_EXPORT_REJECTED,
+	FMS_EXPORT_REFUSED,
+	FMS_EXPORT_GONE,
+	FMS_EXPORT_REQUESTS,
+	FMS_EXPORT_FAILURES,
 	FMS_COUNTERS
 } FmsCounter;
+
+/* between the launcher, the exporter and who queues spans; the slot's lock */
+typedef struct FmsExport
+{
+	Latch	   *latch;			/* NULL: no exporter is up */
+	int			pid;
+	bool		wanted;			/* spans may wait to be sent */
+	int			pause_ms;		/* before the next exporter, as the last one left it */
+	TimestampTz succeeded_at;	/* 0: never */
+	TimestampTz failed_at;		/* 0: never */
+	char		last_error[FMS_ERROR_BYTES];	/* of the last request; "" after a good one */
+} FmsExport;
 
 typedef struct FmsSlot
 {
@@ -71,6 +90,7 @@ typedef struct FmsSlot
 	int			suspended;		/* sessions that want no writer now */
 	uint64		start_failures; /* writers that could not be started */
 	char		last_error[FMS_ERROR_BYTES];	/* of a flush; "" after a good one */
+	FmsExport	export;
 } FmsSlot;
 
 typedef struct FmsControl
@@ -78,6 +98,7 @@ typedef struct FmsControl
 	LWLock	   *lock;
 	Latch	   *launcher_latch; /* NULL: no launcher is up; lock */
 	pg_atomic_uint32 starving;	/* a writer waits for a worker's place */
+	int			service_pid[FMS_MAX_SERVICES];	/* 0: it does not run; lock */
 	FmsSlot		slot[FMS_MAX_DATABASES];
 } FmsControl;
 
@@ -89,6 +110,7 @@ extern FmsSlot *fms_slot_find(Oid database, bool create);
 extern void fms_slot_free(Oid database);
 extern void fms_slot_count(FmsSlot *slot, FmsCounter counter, uint64 n);
 extern void fms_slot_want_writer(FmsSlot *slot, bool urgent);
+extern void fms_slot_want_exporter(FmsSlot *slot);
 extern void fms_slot_wake_launcher(void);
 
 #endif							/* FMS_BUFFER_SLOT_H */

@@ -7,10 +7,11 @@
  * hash of the span id, each with one LWLock over all that it holds: buckets
  * (heads of chains), entries, the list of free entries and a clock hand.
  *
- * An entry leaves when its span has ended and the row is in the table.  When a
- * part is full, an open span whose row is in the table gives up its place (it
- * is found there from then on); if there is none, the new span goes without.
- * So what workers abandon never fills the table for good.
+ * An entry leaves when its span has ended and the row is in the table; one
+ * that still has no start stays, so that its start finds the stub.  When a part
+ * is full, an open span or a stub whose row is in the table gives up its place
+ * (it is found there from then on); if there is none, the new span goes
+ * without.  So what workers abandon never fills the table for good.
  *
  * Under a lock there is only memcpy and arithmetic: no allocation, no error.
  *
@@ -242,7 +243,7 @@ evict(int part)
 		int32		i = p->hand;
 
 		p->hand = (p->hand + 1) % tracked->entries;
-		if (entries[i].used && !entries[i].ended && entries[i].flushed)
+		if (entries[i].used && entries[i].flushed && (!entries[i].ended || entries[i].stub))
 		{
 			remove_entry(part, i);
 			return true;
@@ -473,7 +474,8 @@ fms_tracked_flushed(Oid table, const pg_uuid_t *span_id, bool ended)
 	{
 		Entry	   *entry = &entries_of(part)[*link];
 
-		if (entry->ended && (ended || entry->end_flushed))
+		entry->end_flushed = entry->ended && (ended || entry->end_flushed);
+		if (entry->end_flushed && !entry->stub)
 			remove_link(part, link);
 		else
 		{

@@ -272,9 +272,9 @@ fms_context_set(const char *name, const char *value, bool local)
 /* Make a span the current one; see context.h. */
 void
 fms_context_enter(const pg_uuid_t *trace_id, const pg_uuid_t *span_id,
-				  const pg_uuid_t *parent_span_id)
+				  const pg_uuid_t *parent_span_id, uint32 mark)
 {
-	FmsFrame	frame = {.trace_id = *trace_id,.span_id = *span_id};
+	FmsFrame	frame = {.trace_id = *trace_id,.span_id = *span_id,.mark = mark};
 	const char *outer = fms_context_entered;
 	size_t		length = strlen(outer);
 	char	   *frames;
@@ -306,11 +306,22 @@ fms_context_leave(void)
 	pfree(frames);
 }
 
-/* The span that was entered last; see context.h. */
-const pg_uuid_t *
-fms_context_entered_span(void)
+/* A span that is entered; see context.h. */
+bool
+fms_context_entered_span(int nth, pg_uuid_t *span_id, uint32 *mark)
 {
-	return entered == NULL ? NULL : &entered->span_id;
+	size_t		length;
+	size_t		inner = (size_t) nth * FMS_FRAME_BYTES;
+	FmsFrame	frame;
+
+	if (entered == NULL)
+		return false;
+	length = strlen(fms_context_entered);
+	if (length <= inner || !fms_frame_read(fms_context_entered, length - inner, &frame))
+		return false;
+	*span_id = frame.span_id;
+	*mark = frame.mark;
+	return true;
 }
 
 /* Say what is wrong with a value; false, for a check hook to return. */
@@ -425,7 +436,7 @@ check_entered(char **newval, void **extra, GucSource source)
 
 	if (*newval == NULL || (*newval)[0] == '\0')
 		return true;
-	if (!fms_frame_last(*newval, strlen(*newval), &last))
+	if (!fms_frame_read(*newval, strlen(*newval), &last))
 		return refuse("It is not a list of spans.", "enter_span() and leave_span() set it.");
 	return keep_extra(extra, &last, sizeof(last));
 }

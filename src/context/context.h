@@ -52,14 +52,18 @@ extern Jsonb *fms_context_attributes(void);
 /*
  * Make a span the current one for the rest of the transaction, and the one that
  * was current before it current again.  Both raise the errors of a setting that
- * can't be set (there is no memory, or a parallel query runs).
+ * can't be set (there is no memory, or a parallel query runs).  The mark is the
+ * caller's.
  */
 extern void fms_context_enter(const pg_uuid_t *trace_id, const pg_uuid_t *span_id,
-							  const pg_uuid_t *parent_span_id);
+							  const pg_uuid_t *parent_span_id, uint32 mark);
 extern void fms_context_leave(void);
 
-/* The span that was entered last; NULL: none. */
-extern const pg_uuid_t *fms_context_entered_span(void);
+/*
+ * A span that is entered: number 0 is the one that was entered last.  False if
+ * there are not so many.  Throws nothing and allocates nothing.
+ */
+extern bool fms_context_entered_span(int nth, pg_uuid_t *span_id, uint32 *mark);
 
 extern void fms_context_define_settings(void);	/* from _PG_init */
 

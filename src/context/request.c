@@ -133,7 +133,7 @@ object_start(void *state)
 
 	reading->wants_object = false;
 	reading->depth++;
-	FMS_JSON_CONTINUE;
+	return FMS_JSON_GO_ON;
 }
 
 /* The parser's action at the beginning of an array. */
@@ -148,7 +148,7 @@ array_start(void *state)
 		reading->fault = "\"tracingContext\" and \"contextMap\" must be JSON objects.";
 	reading->wants_object = false;
 	reading->depth++;
-	FMS_JSON_CONTINUE;
+	return FMS_JSON_GO_ON;
 }
 
 /* The parser's action at the end of an object or an array. */
@@ -158,7 +158,7 @@ level_end(void *state)
 	Reading    *reading = state;
 
 	reading->depth--;
-	FMS_JSON_CONTINUE;
+	return FMS_JSON_GO_ON;
 }
 
 /* The parser's action at the name of a member. */
@@ -173,7 +173,7 @@ field_start(void *state, char *name, bool isnull)
 		reading->wants_object = reading->in_tracing || strcmp(name, "contextMap") == 0;
 	}
 	reading->field = name;
-	FMS_JSON_CONTINUE;
+	return FMS_JSON_GO_ON;
 }
 
 /* The parser's action at a scalar. */
@@ -189,7 +189,7 @@ scalar(void *state, char *token, JsonTokenType type)
 	else if (reading->in_tracing && reading->depth == 2 && type != JSON_TOKEN_NULL)
 		take_field(reading, token);
 	reading->wants_object = false;
-	FMS_JSON_CONTINUE;
+	return FMS_JSON_GO_ON;
 }
 
 /* Whether brackets outside of strings nest too deep. */
@@ -256,17 +256,23 @@ fms_request_parse(const char *json, FmsRequest *request)
 	return reading.fault;
 }
 
-/* Read the last frame of a list of entered spans; false if it is not one. */
+/*
+ * Read the last frame of a list of entered spans, "length" bytes of one; false
+ * if it is not one.
+ */
 bool
-fms_frame_last(const char *frames, size_t length, FmsFrame *frame)
+fms_frame_read(const char *frames, size_t length, FmsFrame *frame)
 {
 	const char *text = frames + length - FMS_FRAME_BYTES;
+	unsigned char mark[sizeof(uint32)];
 
 	if (length == 0 || length % FMS_FRAME_BYTES != 0 ||
 		!fms_hex_read(text, frame->trace_id.data, UUID_LEN) ||
 		!fms_hex_read(text + 2 * UUID_LEN, frame->span_id.data, UUID_LEN) ||
-		!fms_hex_read(text + 4 * UUID_LEN, frame->parent_span_id.data, UUID_LEN))
+		!fms_hex_read(text + 4 * UUID_LEN, frame->parent_span_id.data, UUID_LEN) ||
+		!fms_hex_read(text + 6 * UUID_LEN, mark, sizeof(mark)))
 		return false;
+	memcpy(&frame->mark, mark, sizeof(mark));
 	frame->has_parent = !all_zero(frame->parent_span_id.data, UUID_LEN);
 	return true;
 }
@@ -280,5 +286,6 @@ fms_frame_write(const FmsFrame *frame, char *out)
 	out = fms_hex_write(out, frame->trace_id.data, UUID_LEN);
 	out = fms_hex_write(out, frame->span_id.data, UUID_LEN);
 	out = fms_hex_write(out, frame->has_parent ? frame->parent_span_id.data : none.data, UUID_LEN);
+	out = fms_hex_write(out, (const unsigned char *) &frame->mark, sizeof(frame->mark));
 	*out = ' ';
 }

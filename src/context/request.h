@@ -15,7 +15,7 @@
 #include "context/context.h"
 
 #define FMS_MAX_REQUEST (64 * 1024) /* bytes of flowmaestro.request_context */
-#define FMS_FRAME_BYTES 97		/* of a frame in flowmaestro.entered_spans */
+#define FMS_FRAME_BYTES 105		/* of a frame in flowmaestro.entered_spans */
 
 /* what flowmaestro.request_context says, without its map */
 typedef struct FmsRequest
@@ -39,6 +39,7 @@ typedef struct FmsFrame
 	pg_uuid_t	trace_id;
 	pg_uuid_t	span_id;
 	pg_uuid_t	parent_span_id;
+	uint32		mark;			/* what the caller keeps with it */
 } FmsFrame;
 
 /* values of the settings in force */
@@ -51,7 +52,7 @@ extern char *fms_context_entered;
 extern void fms_context_set(const char *name, const char *value, bool local);
 extern const char *fms_request_parse(const char *json, FmsRequest *request);
 extern bool fms_request_uuid(const char *text, size_t length, pg_uuid_t *id);
-extern bool fms_frame_last(const char *frames, size_t length, FmsFrame *frame);
+extern bool fms_frame_read(const char *frames, size_t length, FmsFrame *frame);
 extern void fms_frame_write(const FmsFrame *frame, char *out);
 
 #endif							/* FMS_CONTEXT_REQUEST_H */

@@ -165,6 +165,7 @@ add_head(FmsLine *line, const ErrorData *edata, int level)
 	gettimeofday(&now, NULL);
 	fms_line_integer(line, "level", level);
 	fms_line_integer(line, "time", (int64) now.tv_sec * 1000 + now.tv_usec / 1000);
+	/* early, so that a line that has to be cut keeps the most of its message */
 	fms_line_string(line, "msg", edata->message != NULL ? edata->message : "missing error text");
 	if (context->has_trace)
 		add_uuid(line, "traceId", &context->trace_id);
@@ -209,6 +210,7 @@ add_report(FmsLine *line, ErrorData *edata)
 	if (!edata->hide_ctx)
 		fms_line_string(line, "context", edata->context);
 	fms_line_string(line, "backtrace", edata->backtrace);
+	/* log_min_error_statement, errhidestmt() */
 	if (check_log_of_query(edata))
 	{
 		fms_line_string(line, "statement", debug_query_string);
@@ -238,6 +240,7 @@ add_port(FmsLine *line)
 	fms_line_string(line, "remoteHost", MyProcPort->remote_host);
 	if (MyProcPort->remote_port != NULL && MyProcPort->remote_port[0] != '\0')
 		fms_line_string(line, "remotePort", MyProcPort->remote_port);
+	/* not NUL-terminated: the system's own memory */
 	ps = get_ps_display(&ps_length);
 	fms_line_text(line, "ps", ps, ps_length);
 }
@@ -264,13 +267,14 @@ add_process(FmsLine *line, long number)
 {
 	char		text[NUMBER_TEXT];
 	uint64		query_id = (uint64) pgstat_get_my_query_id();
+	const PGPROC *leader = MyProc != NULL ? MyProc->lockGroupLeader : NULL;
 
 	fms_line_integer(line, "pid", MyProcPid);
 	fms_line_string(line, "backendType", get_backend_type_for_log());
 	add_port(line);
 	if (application_name != NULL && application_name[0] != '\0')
 		fms_line_string(line, "application", application_name);
-	snprintf(text, sizeof(text), "%" INT64_MODIFIER "x.%x", (int64) MyStartTime, MyProcPid);
+	snprintf(text, sizeof(text), "%llx.%x", (long long) MyStartTime, MyProcPid);
 	fms_line_string(line, "session", text);
 	fms_line_integer(line, "lineNum", number);
 	fms_line_integer(line, "sessionStart", (int64) MyStartTime * 1000);
@@ -281,9 +285,9 @@ add_process(FmsLine *line, long number)
 	}
 	if (TransactionIdIsValid(GetTopTransactionIdIfAny()))
 		fms_line_integer(line, "txid", GetTopTransactionIdIfAny());
-	if (MyProc != NULL && MyProc->lockGroupLeader != NULL &&
-		MyProc->lockGroupLeader->pid != MyProcPid)
-		fms_line_integer(line, "leaderPid", MyProc->lockGroupLeader->pid);
+	/* the leader of a group is no worker */
+	if (leader != NULL && leader->pid != MyProcPid)
+		fms_line_integer(line, "leaderPid", leader->pid);
 	/* a string: JavaScript's numbers end at 2^53 */
 	if (query_id != 0)
 	{
@@ -334,6 +338,7 @@ write_json(ErrorData *edata)
 
 	fms_line_begin(&line, base, sizeof(base), limit, line_encoding());
 	add_head(&line, edata, entry != NULL ? entry->level : level_of(edata->elevel));
+	/* a line of an application is what the application says, and no more */
 	if (entry != NULL)
 		fms_line_members(&line, entry->members, strlen(entry->members));
 	else
@@ -454,6 +459,7 @@ correlate(ErrorData *edata)
 	}
 	else
 	{
+		/* the server frees what it finds when the report is done */
 		pfree(edata->message);
 		edata->message = message;
 	}
@@ -503,6 +509,7 @@ fms_log_application(int level, const char *message, const char *members)
 {
 	Entry		entry = {level, members};
 
+	/* neither statement nor context: they would be those of the call */
 	if (!writes_json() && members[0] != '\0')
 		ereport(LOG,
 				(errmsg_internal("%s {%s}", message, members),

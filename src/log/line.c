@@ -166,7 +166,8 @@ escape_byte(unsigned char byte, char *out)
  * gives the bytes written.
  */
 static int
-convert_high(FmsLineEncoding encoding, const unsigned char **at, const unsigned char *end, char *out)
+convert_high(FmsLineEncoding encoding, const unsigned char **at,
+			 const unsigned char *end, char *out)
 {
 	static const char hex[] = "0123456789abcdef";
 	const unsigned char *from = *at;

@@ -250,6 +250,7 @@ fms_redact_jsonb(Jsonb *value)
 	redacted.val.string.val = redacted_text;
 	redacted.val.string.len = strlen(redacted_text);
 	iterator = JsonbIteratorInit(&value->root);
+	/* what is to be hidden comes in one piece, as a binary value if it is no scalar */
 	while ((token = JsonbIteratorNext(&iterator, &item, secret || depth >= MAX_DEPTH)) != WJB_DONE)
 	{
 		CHECK_FOR_INTERRUPTS();

@@ -38,3 +38,44 @@ COMMENT ON COLUMN @extschema@.otlp_scopes.otlp IS
     'fields of the scope that have no column of their own; NULL if there is none';
 COMMENT ON COLUMN @extschema@.otlp_scopes.created_at IS 'when the scope was stored';
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.otlp_scopes', '');
+
+CREATE VIEW @extschema@.otlp_spans AS
+SELECT e.trace_id, e.span_id, e.started_at, r.service_name, r.attributes AS resource_attributes,
+       s.name AS scope_name, s.version AS scope_version, s.id AS scope_id, r.id AS resource_id
+FROM @extschema@.execution_spans AS e
+JOIN @extschema@.otlp_scopes AS s
+    ON s.id OPERATOR(pg_catalog.=) (e.otlp OPERATOR(pg_catalog.->>) 'scope')::pg_catalog.uuid
+JOIN @extschema@.otlp_resources AS r ON r.id OPERATOR(pg_catalog.=) s.resource_id;
+COMMENT ON VIEW @extschema@.otlp_spans IS
+    'which service and which library a span that came by OTLP is of';
+COMMENT ON COLUMN @extschema@.otlp_spans.trace_id IS 'trace of the span';
+COMMENT ON COLUMN @extschema@.otlp_spans.span_id IS 'the span';
+COMMENT ON COLUMN @extschema@.otlp_spans.started_at IS 'start of the span';
+COMMENT ON COLUMN @extschema@.otlp_spans.service_name IS 'attribute service.name of its resource';
+COMMENT ON COLUMN @extschema@.otlp_spans.resource_attributes IS 'attributes of its resource';
+COMMENT ON COLUMN @extschema@.otlp_spans.scope_name IS 'name of its instrumentation library';
+COMMENT ON COLUMN @extschema@.otlp_spans.scope_version IS 'version of that library';
+COMMENT ON COLUMN @extschema@.otlp_spans.scope_id IS 'its row of otlp_scopes';
+COMMENT ON COLUMN @extschema@.otlp_spans.resource_id IS 'its row of otlp_resources';
+
+CREATE FUNCTION @extschema@.ingest_otlp(
+    request pg_catalog.bytea,
+    OUT accepted pg_catalog.int8,
+    OUT rejected pg_catalog.int8,
+    OUT message pg_catalog.text
+) RETURNS pg_catalog.record
+AS 'MODULE_PATHNAME', 'fms_ingest_otlp'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.ingest_otlp(pg_catalog.bytea) IS
+    'record the spans of an OTLP request in protobuf (ExportTraceServiceRequest); message tells why the first of the rejected was';
+
+CREATE FUNCTION @extschema@.ingest_otlp_json(
+    request pg_catalog.text,
+    OUT accepted pg_catalog.int8,
+    OUT rejected pg_catalog.int8,
+    OUT message pg_catalog.text
+) RETURNS pg_catalog.record
+AS 'MODULE_PATHNAME', 'fms_ingest_otlp_json'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.ingest_otlp_json(pg_catalog.text) IS
+    'record the spans of an OTLP request in JSON; message tells why the first of the rejected was';

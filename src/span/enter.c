@@ -7,24 +7,134 @@
  * current one in between.  Where the stack of such spans lives, and what brings
  * it back at a rollback, is context/'s.
  *
+ * A span that is not left ends with what it was entered in: completed at the
+ * end of the transaction, failed when the transaction or subtransaction is
+ * rolled back.  A frame's mark is the subtransaction that entered it; their
+ * numbers grow, so a rollback takes the frames from its own number on.  Zero
+ * marks a span whose row goes with the rollback.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
+#include "access/xact.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
 
 #include "compat.h"
 #include "context/context.h"
 #include "context/w3c.h"
 #include "span/call.h"
+#include "span/enter.h"
 #include "span/identity.h"
+#include "span/payload.h"
 #include "span/span.h"
 
 #define OTEL_SPAN 8				/* last bytes of a span id, which OpenTelemetry knows */
 
+/* what an end at a rollback needs, made while errors are allowed */
+static Oid	entered_table = InvalidOid;
+static Jsonb *rollback_error = NULL;
+
 PG_FUNCTION_INFO_V1(fms_enter_span);
 PG_FUNCTION_INFO_V1(fms_leave_span);
 PG_FUNCTION_INFO_V1(fms_traceparent);
+
+/* Begin the end of a span that was not left. */
+static void
+begin_end(FmsEvent *event, const pg_uuid_t *span_id, FmsStatus status)
+{
+	memset(event, 0, sizeof(*event));
+	event->kind = FMS_EVENT_END;
+	event->status = status;
+	event->pid = MyProcPid;
+	event->table = entered_table;
+	event->span_id = *span_id;
+	event->at = event->recorded_at = GetCurrentTimestamp();
+}
+
+/* The transaction is about to commit: end what was not left. */
+static void
+end_at_commit(void)
+{
+	FmsEvent	event;
+	pg_uuid_t	span_id;
+	uint32		mark;
+
+	if (!fms_context_entered_span(0, &span_id, &mark))
+		return;
+	/* what looks at the table needs a snapshot, and there is none any more */
+	PushActiveSnapshot(GetTransactionSnapshot());
+	for (int i = 0; fms_context_entered_span(i, &span_id, &mark); i++)
+	{
+		begin_end(&event, &span_id, FMS_STATUS_COMPLETED);
+		(void) fms_span_recorder()->record(&event);
+	}
+	PopActiveSnapshot();
+}
+
+/* What began with a subtransaction is rolled back: end what it did not leave. */
+static void
+end_at_abort(SubTransactionId from)
+{
+	FmsEvent	event;
+	pg_uuid_t	span_id;
+	uint32		mark;
+
+	for (int i = 0; fms_context_entered_span(i, &span_id, &mark); i++)
+	{
+		if (mark < from)
+			continue;
+		begin_end(&event, &span_id, FMS_STATUS_FAILED);
+		event.part[FMS_PART_ERROR].data = (const char *) rollback_error;
+		event.part[FMS_PART_ERROR].length = VARSIZE(rollback_error);
+		fms_span_recorder()->end_at_abort(&event);
+	}
+}
+
+/* End of a transaction. */
+static void
+at_transaction_end(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE)
+		end_at_commit();
+	else if (event == XACT_EVENT_ABORT && rollback_error != NULL)
+		end_at_abort(TopSubTransactionId);
+}
+
+/* End of a subtransaction. */
+static void
+at_subtransaction_end(SubXactEvent event, SubTransactionId sub, SubTransactionId parent, void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB && rollback_error != NULL)
+		end_at_abort(sub);
+}
+
+/* Follow the ends of transactions; called once in a process. */
+void
+fms_enter_watch(void)
+{
+	RegisterXactCallback(at_transaction_end, NULL);
+	RegisterSubXactCallback(at_subtransaction_end, NULL);
+}
+
+/* Prepare for a rollback, after the start of a span. */
+static void
+prepare_for_abort(const FmsEvent *start)
+{
+	MemoryContext old;
+
+	entered_table = start->table;
+	if (rollback_error != NULL)
+		return;
+	old = MemoryContextSwitchTo(TopMemoryContext);
+	rollback_error = fms_payload_error_from_text(cstring_to_text("The transaction was rolled back."),
+												 "Rollback");
+	MemoryContextSwitchTo(old);
+}
 
 /*
  * enter_span(name text, span_type text, entity_id text, attributes jsonb,
@@ -37,8 +147,11 @@ fms_enter_span(PG_FUNCTION_ARGS)
 	FmsEvent	event;
 
 	fms_span_start(fcinfo, &event);
+	prepare_for_abort(&event);
 	fms_context_enter(&event.trace_id, &event.span_id,
-					  event.flags & FMS_HAS_PARENT ? &event.parent_span_id : NULL);
+					  event.flags & FMS_HAS_PARENT ? &event.parent_span_id : NULL,
+					  event.flags & FMS_IN_TRANSACTION ? InvalidSubTransactionId :
+					  GetCurrentSubTransactionId());
 	return fms_span_datum(fcinfo, &event);
 }
 
@@ -52,17 +165,16 @@ fms_enter_span(PG_FUNCTION_ARGS)
 Datum
 fms_leave_span(PG_FUNCTION_ARGS)
 {
-	const pg_uuid_t *current = fms_context_entered_span();
 	pg_uuid_t	span_id;
+	uint32		mark;
 	bool		ended;
 
-	if (current == NULL)
+	if (!fms_context_entered_span(0, &span_id, &mark))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("no span is entered"),
 				 errdetail("A span is entered until leave_span, a rollback, or the end of its transaction."),
 				 errhint("Call enter_span in the same transaction before, or end a span by its id with end_span.")));
-	span_id = *current;
 	ended = fms_span_end(fcinfo, &span_id, 0);
 	fms_context_leave();
 	PG_RETURN_BOOL(ended);

@@ -42,6 +42,7 @@ typedef enum FmsStatus
 #define FMS_ADOPT_STUB		0x08	/* of a span whose end or attributes came first */
 #define FMS_STUB_ENDED		0x10	/* and whose end is in the table */
 #define FMS_IN_TRANSACTION	0x20	/* a start that its transaction can undo */
+#define FMS_IS_KNOWN		0x40	/* a whole span that memory knew */
 
 /*
  * The variable parts of an event: three texts, then binary jsonb.  The context

@@ -173,42 +173,19 @@ truncate_other(Jsonb *other)
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 
-/* The flag of a part in flowmaestro.redact_spans. */
-static int
-redact_flag(FmsPartIndex index)
-{
-	switch (index)
-	{
-		case FMS_PART_ATTRIBUTES:
-			return FMS_REDACT_ATTRIBUTES;
-		case FMS_PART_INPUT:
-			return FMS_REDACT_INPUT;
-		case FMS_PART_OUTPUT:
-			return FMS_REDACT_OUTPUT;
-		case FMS_PART_ERROR:
-			return FMS_REDACT_ERROR;
-		default:
-			return 0;
-	}
-}
-
 /*
- * Make a jsonb a part of an event: redacted if flowmaestro.redact_spans says
- * so, and truncated above flowmaestro.max_payload.  NULL gives an absent part.
- * An object stays an object.
+ * The part for a jsonb, truncated above flowmaestro.max_payload; NULL gives
+ * an absent part.  An object stays an object.
  */
 void
-fms_payload_jsonb(FmsEvent *event, FmsPartIndex index, Jsonb *value, bool *truncated)
+fms_payload_jsonb(FmsPart *part, Jsonb *value, bool *truncated)
 {
-	FmsPart    *part = &event->part[index];
 	Size		limit = (Size) fms_max_payload * 1024;
 
 	part->data = NULL;
 	part->length = 0;
 	if (value == NULL)
 		return;
-	if (unlikely(fms_redact_spans & redact_flag(index)))
-		value = fms_redact_jsonb(value);
 	if (VARSIZE(value) > limit)
 	{
 		value = JB_ROOT_IS_OBJECT(value) ?
@@ -217,6 +194,40 @@ fms_payload_jsonb(FmsEvent *event, FmsPartIndex index, Jsonb *value, bool *trunc
 	}
 	part->data = (const char *) value;
 	part->length = VARSIZE(value);
+}
+
+/*
+ * Redact the parts of an event that flowmaestro.redact_spans lists; what OTLP
+ * brings with a span counts as its attributes.  Every recorder calls this before
+ * it lets an event out of the backend.  What has come so far is not longer than
+ * allowed, and "[REDACTED]" is short enough not to be measured.
+ */
+void
+fms_payload_redact(FmsEvent *event)
+{
+	static const int flags[FMS_PARTS] = {
+		[FMS_PART_ATTRIBUTES] = FMS_REDACT_ATTRIBUTES,
+		[FMS_PART_INPUT] = FMS_REDACT_INPUT,
+		[FMS_PART_OUTPUT] = FMS_REDACT_OUTPUT,
+		[FMS_PART_ERROR] = FMS_REDACT_ERROR,
+		[FMS_PART_EVENTS] = FMS_REDACT_ATTRIBUTES,
+		[FMS_PART_LINKS] = FMS_REDACT_ATTRIBUTES,
+		[FMS_PART_OTLP] = FMS_REDACT_ATTRIBUTES
+	};
+
+	if (likely(fms_redact_spans == 0))
+		return;
+	for (int i = 0; i < FMS_PARTS; i++)
+	{
+		FmsPart    *part = &event->part[i];
+		Jsonb	   *value;
+
+		if ((fms_redact_spans & flags[i]) == 0 || part->data == NULL)
+			continue;
+		value = fms_redact_jsonb((Jsonb *) unconstify(char *, part->data));
+		part->data = (const char *) value;
+		part->length = VARSIZE(value);
+	}
 }
 
 /* {"message": ..., "type": ...}; a part that is NULL is left out. */

@@ -21,8 +21,8 @@
 extern int	fms_max_payload;	/* GUC, kilobytes */
 
 extern void fms_payload_text(FmsPart *part, text *value, bool *truncated);
-extern void fms_payload_jsonb(FmsEvent *event, FmsPartIndex index, Jsonb *value,
-							  bool *truncated);
+extern void fms_payload_jsonb(FmsPart *part, Jsonb *value, bool *truncated);
+extern void fms_payload_redact(FmsEvent *event);
 extern Jsonb *fms_payload_error_from_text(text *message, const char *type_name);
 extern Jsonb *fms_payload_error_from_jsonb(Jsonb *error);
 extern Jsonb *fms_payload_event(const FmsEvent *event);

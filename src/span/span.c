@@ -135,7 +135,7 @@ optional_attributes(FunctionCallInfo fcinfo, int n, FmsEvent *event, bool *trunc
 							   JB_ROOT_IS_SCALAR(attributes) ? "scalar" : "array")));
 		attributes = NULL;
 	}
-	fms_payload_jsonb(event, FMS_PART_ATTRIBUTES, attributes, truncated);
+	fms_payload_jsonb(&event->part[FMS_PART_ATTRIBUTES], attributes, truncated);
 }
 
 /* A time argument, or "now".  Raises an error for what no span can have. */
@@ -300,7 +300,7 @@ begin_start(FunctionCallInfo fcinfo, int first, int time, FmsEvent *event, bool 
 	fms_payload_text(&event->part[FMS_PART_ENTITY],
 					 PG_ARGISNULL(first + 2) ? NULL : PG_GETARG_TEXT_PP(first + 2), truncated);
 	optional_attributes(fcinfo, first + 3, event, truncated);
-	fms_payload_jsonb(event, FMS_PART_INPUT, optional_jsonb(fcinfo, first + 4), truncated);
+	fms_payload_jsonb(&event->part[FMS_PART_INPUT], optional_jsonb(fcinfo, first + 4), truncated);
 	event->at = optional_time(fcinfo, time, "started_at", event->recorded_at);
 }
 
@@ -394,9 +394,9 @@ fms_span_end(FunctionCallInfo fcinfo, const pg_uuid_t *span_id, int first)
 		error = is_json_null(error) ? NULL : fms_payload_error_from_jsonb(error);
 	begin_event(&event, FMS_EVENT_END);
 	event.span_id = *span_id;
-	fms_payload_jsonb(&event, FMS_PART_OUTPUT, optional_jsonb(fcinfo, first), &truncated);
+	fms_payload_jsonb(&event.part[FMS_PART_OUTPUT], optional_jsonb(fcinfo, first), &truncated);
 	optional_attributes(fcinfo, first + 1, &event, &truncated);
-	fms_payload_jsonb(&event, FMS_PART_ERROR, error, &truncated);
+	fms_payload_jsonb(&event.part[FMS_PART_ERROR], error, &truncated);
 	if (!PG_ARGISNULL(first + 3))
 		event.status = parse_status(PG_GETARG_TEXT_PP(first + 3));
 	else
@@ -426,7 +426,7 @@ end_with_error(FunctionCallInfo fcinfo, Jsonb *error)
 	begin_event(&event, FMS_EVENT_END);
 	event.span_id = *span_id;
 	event.status = FMS_STATUS_FAILED;
-	fms_payload_jsonb(&event, FMS_PART_ERROR, error, &truncated);
+	fms_payload_jsonb(&event.part[FMS_PART_ERROR], error, &truncated);
 	optional_attributes(fcinfo, 2, &event, &truncated);
 	event.at = optional_time(fcinfo, 3, "ended_at", event.recorded_at);
 	return record(&event, truncated);
@@ -515,7 +515,7 @@ fms_cancel_trace(PG_FUNCTION_ARGS)
 		event.span_id = spans[i];
 		event.status = FMS_STATUS_CANCELLED;
 		event.at = event.recorded_at;
-		fms_payload_jsonb(&event, FMS_PART_ERROR, error, &truncated);
+		fms_payload_jsonb(&event.part[FMS_PART_ERROR], error, &truncated);
 		if (record(&event, truncated))
 			cancelled++;
 	}

@@ -38,11 +38,24 @@ typedef struct FmsSpanRecorder
 	 */
 	FmsTaken	(*take) (FmsEvent *event, bool wait);
 
+	/* The table that events are for, which is another in each life of the extension. */
+	Oid			(*table) (void);
+
+	/* Whether what is taken now lasts if the transaction rolls back. */
+	bool		(*lasts) (void);
+
 	/* What is known of a span, in memory or in the table; false: nothing. */
 	bool		(*find) (const pg_uuid_t *span_id, FmsSpanRef *ref);
 
 	/* The running spans of a trace, allocated in the current context. */
 	pg_uuid_t  *(*running) (const pg_uuid_t *trace_id, int *count);
+
+	/*
+	 * End a span while a transaction is rolled back, if memory knows it as
+	 * running and there is room for the record.  Throws nothing.  The event has
+	 * its table.
+	 */
+	void		(*end_at_abort) (FmsEvent *event);
 
 	/* Count a record with something cut off. */
 	void		(*truncated) (void);

@@ -256,6 +256,17 @@ fms_read_run(SPIPlanPtr *plan, const char *sql, int nargs, Datum *values)
 		elog(ERROR, "SPI_execute_plan failed: %s", SPI_result_code_string(rc));
 }
 
+/* A cursor over such a statement, to be closed before fms_read_end. */
+Portal
+fms_read_open(SPIPlanPtr *plan, const char *sql, int nargs, Datum *values)
+{
+	Portal		cursor = SPI_cursor_open(NULL, prepared(plan, sql, nargs), values, NULL, true);
+
+	if (cursor == NULL)
+		elog(ERROR, "SPI_cursor_open failed: %s", SPI_result_code_string(SPI_result));
+	return cursor;
+}
+
 /* Run the statement, its rows going to a receiver. */
 static void
 read_rows(const pg_uuid_t *trace_id, DestReceiver *receiver)

@@ -14,6 +14,7 @@
 extern int	fms_read_begin(void);
 extern void fms_read_end(int level);
 extern void fms_read_run(SPIPlanPtr *plan, const char *sql, int nargs, Datum *values);
+extern Portal fms_read_open(SPIPlanPtr *plan, const char *sql, int nargs, Datum *values);
 extern bool fms_read_trace_of(const pg_uuid_t *span_id, pg_uuid_t *trace_id);
 extern void fms_read_set(const char *name, const char *value);
 

@@ -15,8 +15,9 @@
  * looked up at all.  A process remembers LAYOUTS objects, each at a place that
  * follows from its keys; another one with the same place takes it over.
  *
- * The memory is static, hence bounded, and holds nothing that could become
- * stale: what a key means never changes while a process runs.
+ * The memory is static, hence bounded (75 KB, of which a process that reads no
+ * usage touches nothing), and holds nothing that could become stale: what a key
+ * means never changes while a process runs.
  *
  *-------------------------------------------------------------------------
  */

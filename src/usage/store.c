@@ -48,6 +48,7 @@
 #define LOCK_TRIES 40			/* of a writer, LOCK_PAUSE_US apart */
 #define LOCK_PAUSE_US 5000
 
+/* columns of span_usage in their order, which all that reads and writes rows relies on */
 #define ENTRY_COLUMNS \
 	"trace_id, span_id, parent_span_id, waits_for, started_at, span_type, entity_id, user_id, " \
 	"session_id, workflow, provider, model, request_model, currency, ended, failed, carries, " \
@@ -78,7 +79,10 @@ static const char *const find_trace_entries =
 	"SELECT u.* FROM (SELECT DISTINCT k.t FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS k (t, s)) AS k "
 	"JOIN flowmaestro.span_usage AS u ON u.trace_id OPERATOR(pg_catalog.=) k.t";
 
-/* ids made at about the same time are close together: mostly nobody waits between two of them */
+/*
+ * Ids made at about the same time are close together: mostly nobody waits
+ * between two of them, and one probe of an index says so for a whole batch.
+ */
 static const char *const any_waits =
 	"SELECT FROM flowmaestro.span_usage AS u WHERE u.waits_for OPERATOR(pg_catalog.>=) $1 "
 	"AND u.waits_for OPERATOR(pg_catalog.<=) $2 LIMIT 1";
@@ -126,7 +130,10 @@ static const char *const settle_reservations =
 	"DELETE FROM flowmaestro.budget_reservations AS r "
 	"WHERE r.reservation_id OPERATOR(pg_catalog.=) ANY ($1)";
 
-/* the entries that pending_usage() hands out; NULL outside of a statement */
+/*
+ * The entries that pending_usage() hands out; NULL outside of a statement, also
+ * after an error, so that nothing ever reads memory that is gone.
+ */
 static FmsEntry **pending = NULL;
 static int	pending_count = 0;
 
@@ -163,7 +170,11 @@ fms_store_enter(FmsStoreScope *scope)
 	XactIsoLevel = XACT_READ_COMMITTED;
 }
 
-/* Undo fms_store_enter; after an error the caller restores XactIsoLevel. */
+/*
+ * Undo fms_store_enter, and with it free what SPI holds.  After an error the
+ * abort of the transaction does the same, but for XactIsoLevel, which the
+ * caller restores.
+ */
 void
 fms_store_leave(FmsStoreScope *scope)
 {
@@ -428,8 +439,8 @@ fms_store_waiting(const FmsSpanKey *keys, int count, int *found)
 void
 fms_store_read_span(HeapTuple tuple, TupleDesc desc, FmsSpanState *span)
 {
-	Datum		values[9];
-	bool		nulls[9];
+	Datum		values[FMS_STORE_SPAN_COLUMNS + 1];	/* a caller can have one of its own */
+	bool		nulls[FMS_STORE_SPAN_COLUMNS + 1];
 
 	memset(span, 0, sizeof(*span));
 	heap_deform_tuple(tuple, desc, values, nulls);

@@ -34,6 +34,7 @@ typedef struct FmsStoreScope
 	"s.trace_id, s.span_id, s.parent_span_id, s.span_type, s.entity_id, s.started_at, s.ended_at, " \
 	"s.status, CASE WHEN " condition "s.span_type OPERATOR(pg_catalog.=) " \
 	"ANY ('{model_generation,embedding_generation}') THEN s.attributes END"
+#define FMS_STORE_SPAN_COLUMNS 9
 
 extern void fms_store_read_span(HeapTuple tuple, TupleDesc desc, FmsSpanState *span);
 extern void fms_store_enter(FmsStoreScope *scope);

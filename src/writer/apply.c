@@ -18,8 +18,9 @@
  * Applying a row twice changes nothing but the events column, which the
  * writer's progress row and the transaction around a batch take care of.
  *
- * What the spans are after a batch goes on to the ledger of model calls, in
- * the same (sub)transaction: what the table refuses is not counted either.
+ * What the spans are after a batch goes on to the ledger of model calls and to
+ * the outbox of the exporter, in the same (sub)transaction: what the table
+ * refuses is not counted and not sent either.
  *
  *-------------------------------------------------------------------------
  */
@@ -36,6 +37,7 @@
 
 #include "compat.h"
 #include "buffer/buffer.h"
+#include "otlp/outbox.h"
 #include "usage/store.h"
 #include "writer/apply.h"
 #include "writer/lookup.h"
@@ -56,6 +58,10 @@
 /* the row waited for this start */
 #define STUB_FILLED \
 	"s.name OPERATOR(pg_catalog.=) '' AND excluded.name OPERATOR(pg_catalog.<>) ''"
+
+/* both the start and the end of the row had been seen */
+#define FINISHED \
+	"s.status OPERATOR(pg_catalog.<>) 'started' AND s.name OPERATOR(pg_catalog.<>) ''"
 #define END_AFTER \
 	"CASE WHEN s.status OPERATOR(pg_catalog.=) 'started' THEN excluded.ended_at ELSE s.ended_at END"
 
@@ -82,7 +88,9 @@ static const char *const insert = INSERT_ROWS;
 	"GREATEST(0, EXTRACT(epoch FROM (" END_AFTER ") OPERATOR(pg_catalog.-) excluded.started_at)" \
 	"::pg_catalog.float8 OPERATOR(pg_catalog.*) 1000) END " \
 	"WHEN s.status OPERATOR(pg_catalog.=) 'started' THEN excluded.duration_ms ELSE s.duration_ms END, " \
-	OUTCOME("status") OUTCOME("output") OUTCOME("error")
+	"status = CASE WHEN flowmaestro.pending_finished(" FINISHED ") " \
+	"OR s.status OPERATOR(pg_catalog.<>) 'started' THEN s.status ELSE excluded.status END, " \
+	OUTCOME("output") OUTCOME("error")
 
 /* a start or an outcome that the row lacks */
 #define BRINGS_MORE \
@@ -105,7 +113,7 @@ static const char *const upsert =
 	BRINGS_MORE
 	"OR ((excluded.attributes OPERATOR(pg_catalog.<>) '{}' OR excluded.events IS NOT NULL) "
 	"AND (excluded.status OPERATOR(pg_catalog.=) 'started' OR excluded.name OPERATOR(pg_catalog.<>) '')) "
-	"RETURNING " FMS_STORE_SPAN("");
+	"RETURNING " FMS_STORE_SPAN("") ", flowmaestro.pending_finished(NULL)";
 
 /* whole spans: what such a span brought before comes again, and more of it */
 static const char *const upsert_whole =
@@ -116,7 +124,7 @@ static const char *const upsert_whole =
 	"ELSE s.events OPERATOR(pg_catalog.||) excluded.events END, "
 	"links = COALESCE(excluded.links, s.links), otlp = COALESCE(excluded.otlp, s.otlp) "
 	BRINGS_MORE
-	"RETURNING " FMS_STORE_SPAN("");
+	"RETURNING " FMS_STORE_SPAN("") ", flowmaestro.pending_finished(NULL)";
 
 /* the stub that waits for a start under the span's own id */
 static const char *const take_stub =
@@ -143,8 +151,12 @@ static KeptPlan whole_upserts[PLANS];
 static FmsRow **group = NULL;
 static int	group_count = 0;
 
+/* the row that the statement is updating had finished before */
+static bool had_finished = false;
+
 PG_FUNCTION_INFO_V1(fms_pending_rows);
 PG_FUNCTION_INFO_V1(fms_pending_attributes);
+PG_FUNCTION_INFO_V1(fms_pending_finished);
 
 /* Set a column to a jsonb, or to null if there is none. */
 static void
@@ -239,6 +251,22 @@ fms_pending_attributes(PG_FUNCTION_ARGS)
 	PG_RETURN_JSONB_P(attributes);
 }
 
+/*
+ * pending_finished(finished boolean) returns boolean: carries what a row was
+ * before its update to RETURNING, which shows only what it is afterwards.  SET
+ * calls it with a value, which it returns; RETURNING, which follows for the
+ * same row, with null, for the value.  An inserted row has no SET: it was not
+ * there, and the value is false.
+ */
+Datum
+fms_pending_finished(PG_FUNCTION_ARGS)
+{
+	bool		finished = PG_ARGISNULL(0) ? had_finished : PG_GETARG_BOOL(0);
+
+	had_finished = !PG_ARGISNULL(0) && finished;
+	PG_RETURN_BOOL(finished);
+}
+
 /* The kept statement that writes rows of the first one's kind; connected to SPI. */
 static SPIPlanPtr
 plan_for(const FmsRow *row)
@@ -295,6 +323,7 @@ state_of_row(const FmsRow *row, FmsSpanState *span)
 	span->fresh = true;
 	span->model_call = fms_tokens_is_model_call(row->type.data, row->type.length);
 	span->status = row->status;
+	span->finishes = row->status != FMS_STATUS_STARTED;
 	span->started_at = row->started_at;
 	span->ended_at = row->ended_at;
 	span->type = row->type;
@@ -310,6 +339,7 @@ static int
 states_of_group(FmsRow **rows, int count, FmsSpanState *spans, MemoryContext context)
 {
 	MemoryContext old;
+	bool		isnull;
 	int			n = 0;
 
 	if (rows[0]->fresh)
@@ -323,6 +353,9 @@ states_of_group(FmsRow **rows, int count, FmsSpanState *spans, MemoryContext con
 	{
 		fms_store_read_span(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, &spans[n]);
 		spans[n].arrived = rows[0]->has_start;
+		spans[n].finishes = spans[n].status != FMS_STATUS_STARTED &&
+			!DatumGetBool(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc,
+										FMS_STORE_SPAN_COLUMNS + 1, &isnull));
 		if (spans[n].type.length > 0)
 			n++;
 	}
@@ -346,6 +379,7 @@ write_group(FmsRow **rows, int count, FmsSpanState *spans, int *span_count)
 	fms_table_enter(rows[0]->partition, &scope);
 	group = rows;
 	group_count = count;
+	had_finished = false;
 	PG_TRY();
 	{
 		rc = SPI_execute_plan(plan_for(rows[0]), NULL, NULL, false, 0);
@@ -537,4 +571,5 @@ fms_apply(FmsRow **rows, int count, FmsApplied *applied)
 			applied->updated += processed;
 	}
 	fms_ledger_written(spans, span_count);
+	fms_outbox_add(spans, span_count);
 }

@@ -4,9 +4,9 @@
  *	  Statements that want a database for themselves.
  *
  * DROP DATABASE, CREATE DATABASE with a template, ALTER DATABASE RENAME and
- * SET TABLESPACE fail while anybody is connected, and our writer is.  So it is
- * sent away first and wanted again afterwards; what waits in the ring stays
- * there.  A dropped database's ring and slot go with it.
+ * SET TABLESPACE fail while anybody is connected, and our writer and exporter
+ * are.  So they are sent away first and wanted again afterwards; what waits in
+ * the ring stays there.  A dropped database's ring and slot go with it.
  *
  *-------------------------------------------------------------------------
  */
@@ -31,7 +31,7 @@
 #include "buffer/tracked.h"
 #include "writer/database.h"
 
-#define LEAVE_MS 5000			/* a writer is given to leave */
+#define LEAVE_MS 5000			/* a worker is given to leave */
 
 static ProcessUtility_hook_type previous_hook = NULL;
 
@@ -105,7 +105,7 @@ slot_to_suspend(Node *statement, Oid *database)
 	return fms_slot_find(*database, false);
 }
 
-/* Let writers start again. */
+/* Let workers start again. */
 static void
 resume(int code, Datum arg)
 {
@@ -114,11 +114,28 @@ resume(int code, Datum arg)
 	LWLockAcquire(slot->lock, LW_EXCLUSIVE);
 	slot->suspended--;
 	slot->wanted = true;
+	slot->export.wanted = true;
 	LWLockRelease(slot->lock);
 	fms_slot_wake_launcher();
 }
 
-/* Send the writer away and wait until it is gone, or did not go in time. */
+/* Wake a slot's workers, so that they see that they have to go; false if none is there. */
+static bool
+send_away(FmsSlot *slot)
+{
+	bool		there;
+
+	LWLockAcquire(slot->lock, LW_SHARED);
+	there = slot->writer_pid != 0 || slot->export.pid != 0;
+	if (slot->writer_latch != NULL)
+		SetLatch(slot->writer_latch);
+	if (slot->export.latch != NULL)
+		SetLatch(slot->export.latch);
+	LWLockRelease(slot->lock);
+	return there;
+}
+
+/* Send the workers away and wait until they are gone, or did not go in time. */
 static void
 wait_until_left(FmsSlot *slot)
 {
@@ -126,25 +143,12 @@ wait_until_left(FmsSlot *slot)
 	uint32		wait_event = fms_wait_event("FlowmaestroWriterLeave");
 
 	ConditionVariablePrepareToSleep(&slot->changed);
-	for (;;)
-	{
-		Latch	   *latch;
-		int			pid;
-
-		LWLockAcquire(slot->lock, LW_SHARED);
-		latch = slot->writer_latch;
-		pid = slot->writer_pid;
-		LWLockRelease(slot->lock);
-		if (pid == 0 || GetCurrentTimestamp() >= until)
-			break;
-		if (latch != NULL)
-			SetLatch(latch);
+	while (send_away(slot) && GetCurrentTimestamp() < until)
 		(void) ConditionVariableTimedSleep(&slot->changed, 100, wait_event);
-	}
 	ConditionVariableCancelSleep();
 }
 
-/* Suspend a slot's writer; resume() undoes it. */
+/* Suspend a slot's workers; resume() undoes it. */
 static void
 suspend(FmsSlot *slot)
 {
@@ -175,7 +179,7 @@ run_next(PlannedStmt *pstmt, const char *query, bool read_only, ProcessUtilityCo
 								completion);
 }
 
-/* The hook: suspend the writer around the statements above. */
+/* The hook: suspend the workers around the statements above. */
 static void
 process_utility(PlannedStmt *pstmt, const char *query, bool read_only,
 				ProcessUtilityContext context, ParamListInfo params,

@@ -141,6 +141,7 @@ add_whole(FmsRow *row, const FmsEvent *event)
 		return false;
 	if (row->otlp != NULL && event->part[FMS_PART_EVENTS].data != NULL)
 		row->events = NULL;
+	row->likely_new = !row->has_start && (event->flags & (FMS_ADOPT_STUB | FMS_IS_KNOWN)) == 0;
 	add_start(row, event);
 	if (ended)
 		(void) add_end(row, event, event->ended_at);

@@ -27,6 +27,7 @@ typedef struct FmsRow
 	bool		no_start;		/* started_at is a stand-in */
 	bool		adopt_stub;		/* a stub may lie in the table under its own id */
 	bool		fresh;			/* its start made its id: the table has no row of it */
+	bool		likely_new;		/* nobody knows a row of a whole span */
 	bool		whole;			/* only whole spans came: an ended row is not changed */
 	FmsStatus	status;
 	pg_uuid_t	trace_id;

@@ -1,10 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * launcher.c
- *	  The background worker that starts writers.
+ *	  The background worker that starts writers, exporters and the services
+ *	  (service.c).
  *
  * One in a cluster, connected to no database.  It starts a writer for each
- * database whose slot wants one, and what it has to survive is: CREATE and
+ * database whose slot wants one, and an exporter if spans are to be exported.
+ * What it has to survive is: CREATE and
  * DROP EXTENSION, committed or not; DROP DATABASE, failed or not; CREATE
  * DATABASE with a template that records; ALTER DATABASE RENAME; databases
  * that allow no connections; no free worker; and all of them at once.
@@ -37,28 +39,47 @@
 #include "compat.h"
 #include "buffer/buffer.h"
 #include "buffer/file.h"
+#include "otlp/outbox.h"
 #include "writer/launcher.h"
+#include "writer/service.h"
 
 #define LIBRARY "flowmaestro_spans"
 #define RESTART_S 1				/* of the launcher itself */
 #define ROUND_MS 60000
 #define SWEEP_MS (60 * 60 * 1000)
-#define HEALTHY_MS 10000		/* a writer that lives this long forgives all */
+#define HEALTHY_MS 10000		/* a worker that lives this long forgives all */
 #define FIRST_BACKOFF_MS 1000
 #define LAST_BACKOFF_MS 60000
 #define WARN_EVERY_MS 60000
 
-/* what the launcher knows of the writer of a slot */
-typedef struct Writer
+/* the workers that a slot can have */
+typedef enum Kind
+{
+	WRITER,
+	EXPORTER,
+	KINDS
+} Kind;
+
+static const struct
+{
+	const char *function;
+	const char *name;
+}			kinds[] = {
+	{"fms_writer_main", "flowmaestro_spans writer"},
+	{"fms_exporter_main", "flowmaestro_spans otlp exporter"},
+};
+
+/* what the launcher knows of a worker of a slot */
+typedef struct Worker
 {
 	Oid			database;		/* of the slot when it was started */
 	BackgroundWorkerHandle *handle; /* NULL: none was started, or it is gone */
 	TimestampTz started_at;
 	TimestampTz retry_at;		/* not before */
 	int			backoff_ms;
-} Writer;
+} Worker;
 
-static Writer writers[FMS_MAX_DATABASES];
+static Worker workers[KINDS][FMS_MAX_DATABASES];
 
 /* Register the launcher with the postmaster; from _PG_init. */
 void
@@ -76,9 +97,9 @@ fms_launcher_register(void)
 	RegisterBackgroundWorker(&worker);
 }
 
-/* Ask the postmaster for a writer; false if there is no free worker. */
+/* Ask the postmaster for a worker; false if there is no free one. */
 static bool
-start_writer(Writer *writer, Oid database)
+start_worker(Kind kind, Worker *mine, Oid database)
 {
 	BackgroundWorker worker = {0};
 
@@ -86,70 +107,75 @@ start_writer(Writer *writer, Oid database)
 	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
 	worker.bgw_restart_time = BGW_NEVER_RESTART;
 	strlcpy(worker.bgw_library_name, LIBRARY, BGW_MAXLEN);
-	strlcpy(worker.bgw_function_name, "fms_writer_main", BGW_MAXLEN);
-	snprintf(worker.bgw_name, BGW_MAXLEN, "flowmaestro_spans writer for database %u", database);
-	strlcpy(worker.bgw_type, "flowmaestro_spans writer", BGW_MAXLEN);
+	strlcpy(worker.bgw_function_name, kinds[kind].function, BGW_MAXLEN);
+	snprintf(worker.bgw_name, BGW_MAXLEN, "%s for database %u", kinds[kind].name, database);
+	strlcpy(worker.bgw_type, kinds[kind].name, BGW_MAXLEN);
 	worker.bgw_main_arg = ObjectIdGetDatum(database);
 	worker.bgw_notify_pid = MyProcPid;
-	writer->database = database;
-	writer->started_at = GetCurrentTimestamp();
-	return RegisterDynamicBackgroundWorker(&worker, &writer->handle);
+	mine->database = database;
+	mine->started_at = GetCurrentTimestamp();
+	return RegisterDynamicBackgroundWorker(&worker, &mine->handle);
 }
 
-/* Tell that there is no free worker: the log, idle writers, and who flushes. */
+/* Tell that there is no free worker: the log, and who flushes. */
 static void
-report_starvation(FmsSlot *slot)
+report_starvation(Kind kind, FmsSlot *slot)
 {
 	static TimestampTz warned_at = 0;
 	TimestampTz now = GetCurrentTimestamp();
 
-	LWLockAcquire(slot->lock, LW_EXCLUSIVE);
-	slot->start_failures++;
-	LWLockRelease(slot->lock);
-	ConditionVariableBroadcast(&slot->changed);
+	if (kind == WRITER)
+	{
+		LWLockAcquire(slot->lock, LW_EXCLUSIVE);
+		slot->start_failures++;
+		LWLockRelease(slot->lock);
+		ConditionVariableBroadcast(&slot->changed);
+	}
 	if (warned_at != 0 && !TimestampDifferenceExceeds(warned_at, now, WARN_EVERY_MS))
 		return;
 	warned_at = now;
 	ereport(WARNING,
 			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-			 errmsg("could not start a span writer: no free background worker"),
-			 errdetail("Spans wait in the buffer until one is free."),
+			 kind == WRITER
+			 ? errmsg("could not start a span writer: no free background worker")
+			 : errmsg("could not start a span exporter: no free background worker"),
+			 errdetail("Spans wait until one is free."),
 			 errhint("You might need to increase max_worker_processes.")));
 }
 
 /*
- * Decide how long after the last writer the next one can start: as long as the
+ * Decide how long after the last worker the next one can start: as long as the
  * last one said, or, if that failed too early, longer each time.
  */
 static void
-set_backoff(Writer *writer, int pause_ms)
+set_backoff(Worker *worker, int pause_ms)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
 	if (pause_ms != FMS_PAUSE_AS_FAILED)
-		writer->backoff_ms = pause_ms;
-	else if (TimestampDifferenceExceeds(writer->started_at, now, HEALTHY_MS))
-		writer->backoff_ms = 0;
+		worker->backoff_ms = pause_ms;
+	else if (TimestampDifferenceExceeds(worker->started_at, now, HEALTHY_MS))
+		worker->backoff_ms = 0;
 	else
-		writer->backoff_ms = Min(Max(writer->backoff_ms * 2, FIRST_BACKOFF_MS), LAST_BACKOFF_MS);
-	writer->retry_at = TimestampTzPlusMilliseconds(now, writer->backoff_ms);
+		worker->backoff_ms = Min(Max(worker->backoff_ms * 2, FIRST_BACKOFF_MS), LAST_BACKOFF_MS);
+	worker->retry_at = TimestampTzPlusMilliseconds(now, worker->backoff_ms);
 }
 
-/* Whether a slot has a writer, or one on its way. */
+/* Whether a slot has a worker of a kind, or one on its way. */
 static bool
-has_writer(Writer *writer, FmsSlot *slot)
+has_worker(Kind kind, Worker *worker, FmsSlot *slot)
 {
 	pid_t		pid;
 
-	if (writer->handle != NULL &&
-		GetBackgroundWorkerPid(writer->handle, &pid) == BGWH_STOPPED)
+	if (worker->handle != NULL &&
+		GetBackgroundWorkerPid(worker->handle, &pid) == BGWH_STOPPED)
 	{
-		pfree(writer->handle);
-		writer->handle = NULL;
-		set_backoff(writer, slot->pause_ms);
+		pfree(worker->handle);
+		worker->handle = NULL;
+		set_backoff(worker, kind == WRITER ? slot->pause_ms : slot->export.pause_ms);
 	}
 	/* one that a launcher before this one has started counts as well */
-	return writer->handle != NULL || slot->writer_pid != 0;
+	return worker->handle != NULL || (kind == WRITER ? slot->writer_pid : slot->export.pid) != 0;
 }
 
 /* What a slot says, read under its lock. */
@@ -160,9 +186,9 @@ typedef struct Wish
 	bool		suspended;
 } Wish;
 
-/* Read what a slot wants. */
+/* Read whether a slot wants a worker of a kind. */
 static Wish
-wish_of(FmsSlot *slot)
+wish_of(Kind kind, FmsSlot *slot)
 {
 	Wish		wish;
 
@@ -170,15 +196,15 @@ wish_of(FmsSlot *slot)
 	wish.database = slot->database;
 	LWLockRelease(fms_control->lock);
 	LWLockAcquire(slot->lock, LW_SHARED);
-	wish.wanted = slot->wanted;
+	wish.wanted = kind == WRITER ? slot->wanted : slot->export.wanted && fms_outbox_is_on();
 	wish.suspended = slot->suspended > 0;
 	LWLockRelease(slot->lock);
 	return wish;
 }
 
-/* Have every writer see whether it can make place. */
+/* Have every worker see whether it can make place. */
 static void
-wake_writers(void)
+wake_workers(void)
 {
 	for (int i = 0; i < FMS_MAX_DATABASES; i++)
 	{
@@ -187,43 +213,60 @@ wake_writers(void)
 		LWLockAcquire(slot->lock, LW_SHARED);
 		if (slot->writer_latch != NULL)
 			SetLatch(slot->writer_latch);
+		if (slot->export.latch != NULL)
+			SetLatch(slot->export.latch);
 		LWLockRelease(slot->lock);
 	}
+}
+
+/*
+ * Start a worker of a kind for a slot if it is wanted and its time has come.
+ * Lowers *next to the time, in ms, after which to look again.  Returns false
+ * if there is no free worker.
+ */
+static bool
+look_at_slot(Kind kind, int i, long *next)
+{
+	FmsSlot    *slot = &fms_control->slot[i];
+	Worker	   *worker = &workers[kind][i];
+	Wish		wish = wish_of(kind, slot);
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (!OidIsValid(wish.database) || has_worker(kind, worker, slot))
+		return true;
+	if (worker->database != wish.database)
+		memset(worker, 0, sizeof(*worker)); /* another life of the slot */
+	if (!wish.wanted || wish.suspended)
+		return true;
+	if (worker->retry_at > now)
+		*next = Min(*next, TimestampDifferenceMilliseconds(now, worker->retry_at));
+	else if (!start_worker(kind, worker, wish.database))
+	{
+		report_starvation(kind, slot);
+		*next = Min(*next, FIRST_BACKOFF_MS);
+		return false;
+	}
+	return true;
 }
 
 /* Start what is wanted.  Returns how long nothing needs to be looked at, in ms. */
 static long
 look_round(void)
 {
-	TimestampTz now = GetCurrentTimestamp();
 	long		next = ROUND_MS;
 	bool		starving = false;
 
-	for (int i = 0; i < FMS_MAX_DATABASES; i++)
+	for (Kind kind = WRITER; kind < KINDS; kind++)
 	{
-		FmsSlot    *slot = &fms_control->slot[i];
-		Writer	   *writer = &writers[i];
-		Wish		wish = wish_of(slot);
-
-		CHECK_FOR_INTERRUPTS();
-		if (!OidIsValid(wish.database) || has_writer(writer, slot))
-			continue;
-		if (writer->database != wish.database)
-			memset(writer, 0, sizeof(*writer)); /* another life of the slot */
-		if (!wish.wanted || wish.suspended)
-			continue;
-		if (writer->retry_at > now)
-			next = Min(next, TimestampDifferenceMilliseconds(now, writer->retry_at));
-		else if (!start_writer(writer, wish.database))
+		for (int i = 0; i < FMS_MAX_DATABASES; i++)
 		{
-			starving = true;
-			report_starvation(slot);
-			next = Min(next, FIRST_BACKOFF_MS);
+			CHECK_FOR_INTERRUPTS();
+			starving |= !look_at_slot(kind, i, &next);
 		}
 	}
 	pg_atomic_write_u32(&fms_control->starving, starving ? 1 : 0);
 	if (starving)
-		wake_writers();
+		wake_workers();
 	return next;
 }
 
@@ -259,7 +302,7 @@ existing_databases(void)
 /*
  * Go through the files: one of a database that is gone is removed; a database
  * with a file gets a writer, which looks after partitions and writes what an
- * earlier life of the server left.
+ * earlier life of the server left, and an exporter, which sends what it left.
  */
 static void
 sweep_files(void)
@@ -287,6 +330,7 @@ sweep_files(void)
 			continue;
 		LWLockAcquire(slot->lock, LW_EXCLUSIVE);
 		slot->wanted = true;
+		slot->export.wanted = true;
 		LWLockRelease(slot->lock);
 	}
 	MemoryContextSwitchTo(old);
@@ -329,7 +373,7 @@ fms_launcher_main(Datum arg)
 			sweep_files();
 			swept = now;
 		}
-		ms = look_round();
+		ms = Min(look_round(), fms_service_look_round());
 		pgstat_report_activity(STATE_IDLE, NULL);
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, ms, wait_event);
 		ResetLatch(MyLatch);
@@ -338,6 +382,7 @@ fms_launcher_main(Datum arg)
 		{
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
+			fms_service_forgive();
 		}
 	}
 	proc_exit(1);				/* 1: start it again, if the server goes on */

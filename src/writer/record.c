@@ -13,7 +13,7 @@
  * where it is, for a span that is sent again has the same start.  The limit: a
  * span that was opened from SQL with another start, whose place in memory is
  * gone (max_active_spans), gets a second row if the two starts are in two
- * partitions; and an end that came before it, that long ago, stays a stub.
+ * partitions; and a stub whose place in memory is gone stays one.
  *
  *-------------------------------------------------------------------------
  */
@@ -25,6 +25,7 @@
 
 #include "compat.h"
 #include "buffer/buffer.h"
+#include "span/payload.h"
 #include "writer/lookup.h"
 #include "writer/record.h"
 #include "writer/table.h"
@@ -227,7 +228,10 @@ take_buffered(FmsEvent *event, bool wait)
 		return FMS_TAKEN_BEFORE;
 	}
 	if (claim == FMS_CLAIM_FOUND)
+	{
+		event->flags |= FMS_IS_KNOWN;
 		take_ref(event, &ref);
+	}
 	else if (claim == FMS_CLAIM_STUB)
 		event->flags |= FMS_ADOPT_STUB;
 	return append_claimed(event, claim, wait) ? FMS_TAKEN : FMS_TAKEN_FULL;
@@ -245,6 +249,13 @@ record_transactional(FmsEvent *event)
 	return fms_transaction_record(event);
 }
 
+/* Whether events go into the buffer; a read-only transaction can still be traced there. */
+static bool
+is_buffered(void)
+{
+	return fms_control != NULL && (fms_write_mode == FMS_MODE_BUFFERED || XactReadOnly);
+}
+
 /* Record an event; see span.h. */
 static bool
 record(FmsEvent *event)
@@ -257,8 +268,8 @@ record(FmsEvent *event)
 		fms_buffer_dropped("the server is in recovery");
 		return false;
 	}
-	/* a read-only transaction can still be traced through the buffer */
-	if (fms_control != NULL && (fms_write_mode == FMS_MODE_BUFFERED || XactReadOnly))
+	fms_payload_redact(event);
+	if (is_buffered())
 		return record_buffered(event);
 	return record_transactional(event);
 }
@@ -270,7 +281,8 @@ take(FmsEvent *event, bool wait)
 	if (!fms_enabled || RecoveryInProgress())
 		return FMS_TAKEN_REFUSED;
 	event->table = fms_buffer_table();
-	if (fms_control != NULL && (fms_write_mode == FMS_MODE_BUFFERED || XactReadOnly))
+	fms_payload_redact(event);
+	if (is_buffered())
 		return take_buffered(event, wait);
 	if (XactReadOnly)
 		return FMS_TAKEN_REFUSED;
@@ -315,6 +327,30 @@ running(const pg_uuid_t *trace_id, int *count)
 	return spans;
 }
 
+/*
+ * End a span while a transaction is rolled back; see span.h.  No table can be
+ * looked at now, so what memory does not know stays as it is.
+ */
+static void
+end_at_abort(FmsEvent *event)
+{
+	FmsClaim	claim;
+	FmsSpanRef	ref;
+
+	if (!fms_enabled || fms_control == NULL || RecoveryInProgress() || !fms_buffer_attach())
+		return;
+	claim = fms_tracked_claim(event, false, &ref);
+	if (claim != FMS_CLAIM_FOUND)
+		return;
+	take_ref(event, &ref);
+	clamp_end(fms_buffer_slot(), event);
+	if (!fms_buffer_try_append(event, false))
+	{
+		fms_tracked_undo(event, claim);
+		fms_buffer_dropped("the span buffer is full");
+	}
+}
+
 /* Count a record with something cut off. */
 static void
 truncated(void)
@@ -326,7 +362,10 @@ truncated(void)
 const FmsSpanRecorder fms_record_recorder = {
 	.record = record,
 	.take = take,
+	.table = fms_buffer_table,
+	.lasts = is_buffered,
 	.find = fms_record_find,
 	.running = running,
+	.end_at_abort = end_at_abort,
 	.truncated = truncated,
 };

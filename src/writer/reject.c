@@ -33,6 +33,10 @@
 #include "writer/table.h"
 
 #define RETRY_ROWS 10000		/* of one retry */
+#define CAUTIOUS_SPANS 20000	/* after a whole span was in the table */
+
+/* whole spans that are not taken for new ones, from now on */
+static int	cautious = 0;
 
 /* a row that failed alone */
 typedef struct Failure
@@ -126,9 +130,28 @@ try_apply(FmsRow **rows, int count, FmsApplied *applied)
 }
 
 /*
+ * Take whole spans for new ones: a plain INSERT costs less than one that looks
+ * for a row first.  After that was wrong, rows are looked for for a while: a
+ * client that sends everything twice would make every batch be written twice.
+ */
+static void
+expect_new(FmsRow **rows, int count)
+{
+	for (int i = 0; i < count; i++)
+	{
+		if (!rows[i]->whole || !rows[i]->likely_new)
+			continue;
+		if (cautious > 0)
+			cautious--;
+		else
+			rows[i]->fresh = true;
+	}
+}
+
+/*
  * Apply rows in a subtransaction, as try_apply.  Rows that turn out to be in
- * the table although their ids were just made (a random number came twice, or
- * somebody put them there) are merged into what is there.
+ * the table although they should be new (a whole span was sent again, a random
+ * number came twice, or somebody put them there) are merged into what is there.
  */
 static ErrorData *
 apply_or_merge(FmsRow **rows, int count, FmsApplied *applied)
@@ -141,6 +164,8 @@ apply_or_merge(FmsRow **rows, int count, FmsApplied *applied)
 	for (int i = 0; i < count; i++)
 	{
 		fresh |= rows[i]->fresh;
+		if (rows[i]->fresh && rows[i]->whole && rows[i]->likely_new)
+			cautious = CAUTIOUS_SPANS;
 		rows[i]->fresh = false;
 	}
 	if (!fresh)
@@ -294,6 +319,7 @@ fms_reject_apply(FmsRow **rows, int count, FmsApplied *applied)
 
 	if (count == 0)
 		return;
+	expect_new(rows, count);
 	failures = apply_halves(rows, count, applied, NIL);
 	if (failures == NIL)
 		return;

@@ -336,6 +336,7 @@ complete_whole(FmsEvent *event, bool *known)
 	}
 	if (ref.ended)
 		return false;
+	event->flags |= FMS_IS_KNOWN;
 	event->at = ref.started_at;
 	event->parent_span_id = ref.parent_span_id;
 	event->flags &= ~FMS_HAS_PARENT;

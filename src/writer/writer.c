@@ -87,9 +87,12 @@ static const char *const pinned[][2] = {
 	{"flowmaestro.enabled", "on"},
 };
 
-/* Pin the settings; one that this server does not have is left alone. */
-static void
-pin_settings(void)
+/*
+ * Pin the settings of a worker that is connected to a database; one that this
+ * server does not have is left alone.
+ */
+void
+fms_writer_pin_settings(void)
 {
 	for (int i = 0; i < lengthof(pinned); i++)
 	{
@@ -160,24 +163,22 @@ report_outcome(FmsSlot *slot, const char *error)
 }
 
 /*
- * Run a piece of work that throws; on an error, log it, abort the transaction
- * and go on, a little later each time.  Returns false after an error.
+ * Run a piece of work that throws.  Returns NULL, or after an error that error,
+ * copied to the caller's memory context; it is logged and the transaction
+ * aborted.
  */
-static bool
-survive(FmsSlot *slot, void (*work) (void *), void *arg)
+ErrorData *
+fms_writer_attempt(void (*work) (void *), void *arg)
 {
 	MemoryContext context = CurrentMemoryContext;
-	volatile bool good = false;
+	ErrorData  *volatile error = NULL;
 
 	PG_TRY();
 	{
 		work(arg);
-		good = true;
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error;
-
 		HOLD_INTERRUPTS();
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
@@ -186,19 +187,32 @@ survive(FmsSlot *slot, void (*work) (void *), void *arg)
 		ConditionVariableCancelSleep();
 		AbortOutOfAnyTransaction();
 		FlushErrorState();
-		MemoryContextSwitchTo(context);
-		report_outcome(slot, error->message);
-		FreeErrorData(error);
 		pgstat_report_activity(STATE_IDLE, NULL);
 		RESUME_INTERRUPTS();
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
-	if (good)
+	return error;
+}
+
+/*
+ * Run a piece of work that throws; after an error, tell it and go on, a little
+ * later each time.  Returns false after an error.
+ */
+static bool
+survive(FmsSlot *slot, void (*work) (void *), void *arg)
+{
+	ErrorData  *error = fms_writer_attempt(work, arg);
+
+	if (error == NULL)
+	{
 		backoff_ms = 0;
-	else
-		backoff_ms = Min(Max(backoff_ms * 2, FIRST_BACKOFF_MS), LAST_BACKOFF_MS);
-	return good;
+		return true;
+	}
+	report_outcome(slot, error->message);
+	FreeErrorData(error);
+	backoff_ms = Min(Max(backoff_ms * 2, FIRST_BACKOFF_MS), LAST_BACKOFF_MS);
+	return false;
 }
 
 /* One batch; *arg is its outcome. */
@@ -407,7 +421,7 @@ fms_writer_main(Datum database)
 	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(database), InvalidOid,
 											  BGWORKER_BYPASS_ALLOWCONN);
 	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
-	pin_settings();
+	fms_writer_pin_settings();
 	fms_buffer_watch_table();
 	fms_apply_waits = false;
 	if (!fms_buffer_attach())

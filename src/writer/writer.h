@@ -10,6 +10,8 @@
 
 extern int	fms_flush_interval; /* GUC, milliseconds */
 
+extern void fms_writer_pin_settings(void);
+extern ErrorData *fms_writer_attempt(void (*work) (void *), void *arg);
 extern PGDLLEXPORT void fms_writer_main(Datum database);
 
 #endif							/* FMS_WRITER_WRITER_H */

@@ -96,6 +96,13 @@ LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.pending_attributes(pg_catalog.uuid) IS
     'internal: the attributes of a row that the running flush writes, without those of its end';
 
+CREATE FUNCTION @extschema@.pending_finished(finished pg_catalog.bool)
+RETURNS pg_catalog.bool
+AS 'MODULE_PATHNAME', 'fms_pending_finished'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.pending_finished(pg_catalog.bool) IS
+    'internal: notes for the running flush whether a row had finished before; with NULL, what was noted';
+
 CREATE FUNCTION @extschema@.make_partition(at pg_catalog.timestamptz)
 RETURNS pg_catalog.regclass
 AS 'MODULE_PATHNAME', 'fms_make_partition'

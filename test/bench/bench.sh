@@ -231,6 +231,43 @@ bench_usage() {
 	sql -v runs="$RUNS" -f test/bench/usage.sql 2>&1 | sed -n 's/.*INFO:  /    /p'
 }
 
+# CPU microseconds of a line, the median of RUNS: a log_format, a log_destination,
+# and optionally what the session does before.
+cpu_of_line() {
+	sql -c "ALTER SYSTEM SET log_destination = $2" -c "SELECT pg_reload_conf()" >/dev/null
+	sql -c "SET flowmaestro.log_format = $1" -c "SET bench.runs = $RUNS" -c "${3:-SELECT}" -f test/bench/log.sql 2>&1 | sed -n 's/.*INFO:  run //p' | median
+}
+
+# What a line of the log costs, through the logging collector.  The kinds take
+# turns, so that a change of the machine's mood meets all of them.
+bench_log() {
+	local kind i
+	progress "log: CPU us of a line, with the ids of a request"
+	sql -c "ALTER SYSTEM SET logging_collector = on" -c "ALTER SYSTEM SET log_rotation_size = '50MB'" -c "ALTER SYSTEM SET log_filename = 'bench.log'" \
+		-c "ALTER SYSTEM SET log_truncate_on_rotation = on"
+	stop_server
+	quietly "$WORKSPACE/log/start.log" pg_ctl -D "$WORKSPACE/data" -l "$WORKSPACE/log/server.log" -w -t 60 start
+	rm -f "$WORKSPACE"/line_*
+	for ((i = 0; i < RUNS; i++)); do
+		cpu_of_line off jsonlog >>"$WORKSPACE/line_jsonlog"
+		cpu_of_line json stderr >>"$WORKSPACE/line_json"
+		cpu_of_line correlate stderr >>"$WORKSPACE/line_correlate"
+		cpu_of_line off stderr "SELECT original.noop_unhook()" >>"$WORKSPACE/line_none"
+		cpu_of_line off stderr >>"$WORKSPACE/line_off"
+	done
+	for kind in jsonlog json correlate none off; do
+		median <"$WORKSPACE/line_$kind" >"$WORKSPACE/median_$kind"
+	done
+	printf '    %-52s %8.2f\n' "PostgreSQL's jsonlog" "$(<"$WORKSPACE/median_jsonlog")" "log_format = json" "$(<"$WORKSPACE/median_json")" \
+		"plain line, no hook" "$(<"$WORKSPACE/median_none")" "plain line, log_format = off" "$(<"$WORKSPACE/median_off")" \
+		"plain line, log_format = correlate" "$(<"$WORKSPACE/median_correlate")"
+	echo "    log_format = json / jsonlog = $(ratio "$(<"$WORKSPACE/median_json")" "$(<"$WORKSPACE/median_jsonlog")") (goal <= 1.3)"
+	echo "    off / no hook = $(ratio "$(<"$WORKSPACE/median_off")" "$(<"$WORKSPACE/median_none")") (goal: not to be measured)"
+	sql -c "ALTER SYSTEM RESET ALL"
+	stop_server
+	quietly "$WORKSPACE/log/start.log" pg_ctl -D "$WORKSPACE/data" -l "$WORKSPACE/log/server.log" -w -t 60 start
+}
+
 open_workspace
 build_extension
 make_here "$WORKSPACE/log/noop.log" -C test/bench -f noop.mk
@@ -242,6 +279,6 @@ shared_buffers = 512MB
 commit_siblings = 0
 CONF
 sql -v noop="$WORKSPACE/src/test/bench/noop" -f test/bench/setup.sql
-for part in ${PARTS:-caller end_to_end writer indexes trace schema usage}; do
+for part in ${PARTS:-caller end_to_end writer indexes trace schema usage log}; do
 	"bench_$part"
 done

@@ -1,12 +1,14 @@
 /*-------------------------------------------------------------------------
  *
  * noop.c
- *	  What a call of a C function costs when it does nothing: the floor that
- *	  the bench compares with.
+ *	  What a call of a C function costs when it does nothing, the floor that
+ *	  the bench compares with; and what the bench measures with.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
+
+#include <sys/resource.h>
 
 #include "access/htup_details.h"
 #include "fmgr.h"
@@ -16,6 +18,8 @@ PG_MODULE_MAGIC;
 
 PG_FUNCTION_INFO_V1(noop);
 PG_FUNCTION_INFO_V1(noop_context);
+PG_FUNCTION_INFO_V1(noop_cpu);
+PG_FUNCTION_INFO_V1(noop_unhook);
 
 /* noop(...) returns boolean */
 Datum
@@ -41,4 +45,23 @@ noop_context(PG_FUNCTION_ARGS)
 		MemoryContextSwitchTo(old);
 	}
 	return HeapTupleGetDatum(heap_form_tuple(fcinfo->flinfo->fn_extra, values, nulls));
+}
+
+/* noop_cpu() returns float8: CPU microseconds of this process so far */
+Datum
+noop_cpu(PG_FUNCTION_ARGS)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_SELF, &usage);
+	PG_RETURN_FLOAT8((usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1e6 +
+					 usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
+}
+
+/* noop_unhook() returns void: this session logs without any log hook */
+Datum
+noop_unhook(PG_FUNCTION_ARGS)
+{
+	emit_log_hook = NULL;
+	PG_RETURN_VOID();
 }

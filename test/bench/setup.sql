@@ -6,6 +6,8 @@ CREATE FUNCTION original.noop_create(name text, span_type text, entity_id text D
     attributes jsonb DEFAULT NULL, input jsonb DEFAULT NULL, trace_id uuid DEFAULT NULL,
     parent_span_id uuid DEFAULT NULL, span_id uuid DEFAULT NULL, started_at timestamptz DEFAULT NULL)
 RETURNS flowmaestro.span_context AS :'noop', 'noop_context' LANGUAGE C;
+CREATE FUNCTION original.noop_cpu() RETURNS float8 AS :'noop' LANGUAGE C;
+CREATE FUNCTION original.noop_unhook() RETURNS void AS :'noop' LANGUAGE C;
 CREATE FUNCTION original.noop_end(span_id uuid, output jsonb DEFAULT NULL, attributes jsonb DEFAULT NULL,
     error jsonb DEFAULT NULL, status text DEFAULT NULL, ended_at timestamptz DEFAULT NULL)
 RETURNS boolean AS :'noop', 'noop' LANGUAGE C;

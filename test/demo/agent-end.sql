@@ -10,4 +10,5 @@ SELECT flowmaestro.end_span(:'llm',
 SELECT flowmaestro.end_span(:'iteration') \g /dev/null
 SELECT flowmaestro.end_span(:'agent', output => '{"iterations": 2}',
     attributes => jsonb_build_object('pid', pg_backend_pid())) \g /dev/null
+SELECT flowmaestro.log('info', 'Agent execution ended', '{"agentId": "agent-researcher", "iterations": 2}') \g /dev/null
 \echo agent_run ended

@@ -50,8 +50,11 @@ play() {
 }
 
 # Runs one of our SQL files in a psql of its own and shows the result as a table.
+# Further arguments are psql's.
 show() {
-	"${AS_USER[@]}" psql -Xq -P footer=off -P null=- -v ON_ERROR_STOP=1 -d demo -f "test/demo/$1" | sed 's/^./    &/'
+	local file=$1
+	shift
+	"${AS_USER[@]}" psql -Xq -P footer=off -P null=- -v ON_ERROR_STOP=1 -d demo "$@" -f "test/demo/$file" | sed 's/^./    &/'
 }
 
 # Prints the one row that a query gives, columns separated by |.
@@ -68,7 +71,7 @@ open_workspace
 progress "Building the extension with $(pg_config --version)"
 build_extension
 progress "Starting a private PostgreSQL $PGVERSION"
-start_server </dev/null
+start_server <<<"flowmaestro.log_format = json"
 quietly "$WORKSPACE/log/createdb.log" createdb demo
 quietly "$WORKSPACE/log/extension.log" psql -X -v ON_ERROR_STOP=1 -d demo -c 'CREATE EXTENSION flowmaestro_spans'
 
@@ -99,6 +102,9 @@ progress "Where the time went: the critical path"
 show critical.sql
 progress "Tokens by model"
 show tokens.sql
+progress "The lines of the server's log with the trace's id: the application's, and PostgreSQL's own"
+trace=$(ask "SELECT trace_id FROM flowmaestro.list_traces()")
+show log.sql -v log="$WORKSPACE/log/server.log" -v trace="$trace"
 progress "Counters"
 show stats.sql
 
@@ -128,6 +134,9 @@ expect "spans in the tree, the odd ones" \
 	"$(ask "SELECT count(*), count(note) FROM flowmaestro.list_traces() AS l, flowmaestro.get_trace_tree(l.trace_id)")" '11|0'
 expect "bytes of the page that make a browser load something" \
 	"$(ask "SELECT count(*) FROM flowmaestro.list_traces() AS l WHERE flowmaestro.trace_html(l.trace_id) ~ '(src|href)='")" 0
+
+expect "log lines of the trace" "$(grep -c "\"traceId\":\"$trace\"" "$WORKSPACE/log/server.log")" 3
+expect "secrets in the log" "$(grep -c "sk-123" "$WORKSPACE/log/server.log")" 0
 
 stop_server
 place=$WORKSPACE

@@ -1,4 +1,10 @@
--- The agent's worker: the model asks for a tool with arguments out of range.
+-- The agent's worker takes the request over: its log lines, and PostgreSQL's, tell
+-- which one they are about.  Then the model asks for a tool with arguments out of
+-- range.
+SELECT flowmaestro.use_request_context(flowmaestro.create_request_context('user-123', trace_id::text, 'request-7c9e6679'), local => false)
+FROM flowmaestro.active_spans WHERE span_id = :'agent' \g /dev/null
+SELECT flowmaestro.log('info', 'Agent execution started', '{"agentId": "agent-researcher", "model": "gpt-4o", "apiKey": "sk-123"}') \g /dev/null
+
 CREATE TABLE ranking (paper text, score float8);
 SELECT flowmaestro.register_tool('search_arxiv', '{"type": "object", "required": ["query"], "properties": {
     "query": {"type": "string", "minLength": 1}, "maxResults": {"type": "integer", "minimum": 1, "maximum": 50}}}') \g /dev/null

@@ -68,7 +68,8 @@ subtest 'on the standby' => sub {
 		'100', 'running ones too');
 	for my $call (
 		'get_trace(t.id) IS NOT NULL', 'get_span(t.span) IS NOT NULL',
-		'trace_html(t.id) IS NOT NULL', "query_spans_page(trace_id => t.id) -> 'total' = '1'")
+		'trace_html(t.id) IS NOT NULL', 'export_otlp(t.id) IS NOT NULL',
+		'export_otlp_protobuf(t.id) IS NOT NULL', "query_spans_page(trace_id => t.id) -> 'total' = '1'")
 	{
 		is( $standby->safe_psql('postgres',
 				"SET ROLE reader; SELECT flowmaestro.$call FROM (SELECT trace_id, span_id FROM flowmaestro.execution_spans LIMIT 1) AS t (id, span)"),
