@@ -51,6 +51,7 @@ SELECT try_all('max_payload', '512kB', '1MB', '1', '1024B', '0', '-1', '65537', 
 SELECT try_all('schema_cache_size', '0', '64kB', '1GB', '-1', '1s', '');
 SELECT try_all('enabled', 'off', 'on', 'false', 'yes', '0', 'maybe', '');
 SELECT try_all('write_mode', 'transactional', 'buffered', 'Transactional', 'BUFFERED', 'async', '', 'trans');
+SELECT try_all('read_traceparent', 'off', 'application_name', 'any', 'comment', 'on', '');
 SELECT try_all('log_format', 'json', 'Correlate', 'off', 'on', 'text', '');
 SELECT try_all('log_level', 'trace', 'FATAL', 'info', '30', 'warning', '');
 SELECT try_all('partition_interval', 'hour', 'week', 'month', 'day', 'year', '1 day', '');

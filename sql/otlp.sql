@@ -8,7 +8,7 @@ SET datestyle = 'ISO, YMD';
 SET search_path = flowmaestro, public;
 -- what other scripts left
 DO $$ BEGIN PERFORM flush(); END $$;
-TRUNCATE execution_spans;
+TRUNCATE execution_spans, rejected_spans, otlp_resources, otlp_scopes;
 
 -- protobuf by hand: a number of 7 bits a byte, and fields of each form
 CREATE FUNCTION pg_temp.varint(n numeric) RETURNS bytea LANGUAGE plpgsql AS $$
@@ -72,7 +72,10 @@ SELECT * FROM ingest_otlp_json($${"resourceSpans": [{
         {"key": "twice", "value": {"stringValue": "first"}},
         {"key": "twice", "value": {"stringValue": "second"}},
         {"key": "key\u0000", "value": {"intValue": 0}},
-        {"key": "of profiles", "value": {"stringValueStrindex": 5}}
+        {"key": "of profiles", "value": {"stringValueStrindex": 5}},
+        {"key": "array and more", "value": {"arrayValue": {"values": [{"intValue": 1}], "more": 1}, "stringValueStrindex": 5}},
+        {"key": "last of two", "value": {"arrayValue": {"values": [{"intValue": 1}], "values": [{"intValue": 2}, {}]}, "kvlistValue": {"values": []}}},
+        {"key": "value twice", "value": {"arrayValue": {"values": [{"intValue": 1}]}}, "value": {"intValue": 3}}
       ],
       "droppedAttributesCount": 1, "droppedEventsCount": 2, "droppedLinksCount": "3",
       "events": [{"timeUnixNano": "1764000000500000123", "name": "exception", "droppedAttributesCount": 4,

@@ -10,7 +10,7 @@ CREATE TABLE kinds (n int GENERATED ALWAYS AS IDENTITY, name text, vals text[]);
 INSERT INTO kinds (name, vals) VALUES
 ('flowmaestro.span_type', '{tool_validation,anything}'),
 ('openinference.span.kind', '{LLM,EMBEDDING,CHAIN,RETRIEVER,RERANKER,TOOL,AGENT,GUARDRAIL,EVALUATOR,PROMPT,llm,UNKNOWN}'),
-('gen_ai.operation.name', '{chat,generate_content,text_completion,embeddings,retrieval,create_agent,invoke_agent,invoke_workflow,execute_tool,plan,search_memory,create_memory,update_memory,upsert_memory,delete_memory,create_memory_store,delete_memory_store,custom}'),
+('gen_ai.operation.name', '{chat,generate_content,text_completion,embeddings,retrieval,create_agent,invoke_agent,invoke_workflow,execute_tool,plan,agent_step,search_memory,create_memory,update_memory,upsert_memory,delete_memory,create_memory_store,delete_memory_store,custom}'),
 ('ai.operationId', '{ai.generateText,ai.generateText.doGenerate,ai.streamText,ai.streamText.doStream,ai.generateObject,ai.generateObject.doGenerate,ai.streamObject,ai.streamObject.doStream,ai.embed,ai.embed.doEmbed,ai.embedMany,ai.embedMany.doEmbed,ai.rerank,ai.rerank.doRerank,ai.toolCall,ai.other}'),
 ('operation.name', '{ai.streamText.doStream planner,ai.toolCall,GET /users}'),
 ('traceloop.span.kind', '{workflow,task,agent,tool,unknown}'),

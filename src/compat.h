@@ -17,7 +17,6 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "postmaster/postmaster.h"
-#include "storage/lmgr.h"
 #include "storage/proc.h"
 #include "utils/acl.h"
 #include "utils/guc.h"
@@ -99,20 +98,6 @@ fms_backend_number(void)
 	return MyProc->vxid.procNumber;
 #else
 	return MyProc->backendId;
-#endif
-}
-
-/*
- * Whether a transaction is over for good: its rows can be seen a moment before
- * others are told of the tables that it changed.
- */
-static inline bool
-fms_transaction_is_over(TransactionId xid)
-{
-#if PG_VERSION_NUM >= 180000
-	return ConditionalXactLockTableWait(xid, false);
-#else
-	return ConditionalXactLockTableWait(xid);
 #endif
 }
 

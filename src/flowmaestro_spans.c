@@ -56,6 +56,12 @@ static const struct config_enum_entry write_modes[] = {
 	{NULL, 0, false}
 };
 
+static const struct config_enum_entry compressions[] = {
+	{"gzip", FMS_OTLP_GZIP, false},
+	{"none", FMS_OTLP_UNCOMPRESSED, false},
+	{NULL, 0, false}
+};
+
 static const struct config_enum_entry intervals[] = {
 	{"hour", FMS_INTERVAL_HOUR, false},
 	{"day", FMS_INTERVAL_DAY, false},
@@ -192,7 +198,7 @@ define_receiver_settings(void)
 							   "Read again at each reload.",
 							   &fms_receiver_token_file, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY,
 							   NULL, NULL, NULL);
-	DefineCustomIntVariable("flowmaestro.otlp_max_body",
+	DefineCustomIntVariable("flowmaestro.otlp_receiver_max_body",
 							"Size above which the body of an OTLP/HTTP request is refused.",
 							"As sent, and inflated.",
 							&fms_receiver_max_body, FMS_OTLP_MAX_BODY / 1024, 1, FMS_OTLP_MAX_BODY / 1024,
@@ -202,11 +208,11 @@ define_receiver_settings(void)
 							"A request beyond is refused, and can be sent again.",
 							&fms_receiver_memory, 256 * 1024, 1024, MAX_KILOBYTES,
 							PGC_SIGHUP, GUC_UNIT_KB, NULL, NULL, NULL);
-	DefineCustomIntVariable("flowmaestro.otlp_max_connections",
+	DefineCustomIntVariable("flowmaestro.otlp_receiver_max_connections",
 							"Connections of OTLP/HTTP clients.",
 							"Beyond, the one that has waited or sent for longest is closed.",
 							&fms_receiver_connections, 1000, 1, 65535, PGC_SIGHUP, 0, NULL, NULL, NULL);
-	DefineCustomIntVariable("flowmaestro.otlp_request_timeout",
+	DefineCustomIntVariable("flowmaestro.otlp_receiver_request_timeout",
 							"Time that an OTLP/HTTP client has to send a request.",
 							"And that recording it may take.",
 							&fms_receiver_request_timeout, 10 * 1000, 100, 3600 * 1000,
@@ -227,6 +233,11 @@ define_export_settings(void)
 							   "Only the server's user may be able to read it.",
 							   &fms_otlp_headers_file, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY,
 							   NULL, NULL, NULL);
+	DefineCustomEnumVariable("flowmaestro.otlp_compression",
+							 "Compression of what is sent to the collector.",
+							 "Some collectors for development read no gzip.",
+							 &fms_otlp_compression, FMS_OTLP_GZIP, compressions, PGC_SIGHUP, 0,
+							 NULL, NULL, NULL);
 	DefineCustomIntVariable("flowmaestro.otlp_timeout",
 							"Time that the collector has to answer a request.",
 							NULL,

@@ -72,7 +72,7 @@ fms_answer_verdict(const FmsPostAnswer *answer)
 	}
 }
 
-/* Read a varint; false if it does not end. */
+/* Read a varint, seven bits a byte, the lowest first; false if it does not end. */
 static bool
 read_varint(Reader *reader, uint64 *value)
 {
@@ -136,7 +136,10 @@ body_of(const FmsPostAnswer *answer)
 	return (Reader) {body, body + (answer->is_protobuf ? answer->bytes : 0)};
 }
 
-/* How many spans of a request that succeeded the collector did not take. */
+/*
+ * How many spans of a request that succeeded the collector did not take.  An
+ * answer that is not protobuf, or damaged, tells of none.
+ */
 int64
 fms_answer_rejected(const FmsPostAnswer *answer)
 {
@@ -156,7 +159,10 @@ fms_answer_rejected(const FmsPostAnswer *answer)
 	return Max(rejected, 0);
 }
 
-/* The message in an answer, or its text. */
+/*
+ * The message in an answer: of a success, in its partial success, and of a
+ * failure, in its status.  Of another kind of answer it is the text itself.
+ */
 static Reader
 message_of(const FmsPostAnswer *answer)
 {

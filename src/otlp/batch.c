@@ -26,10 +26,11 @@
 #include "pgstat.h"
 #include "storage/lmgr.h"
 #include "utils/array.h"
-#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/relcache.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
@@ -43,13 +44,13 @@
 #define FETCH_ROWS 16			/* rows can be large: so many are in memory at a time */
 
 static const char *const read_keys =
-	"SELECT o.id, o.trace_id, o.span_id, o.started_at, o.xmin FROM flowmaestro.otlp_outbox AS o "
-	"ORDER BY o.id LIMIT $1";
+	"SELECT o.id, o.trace_id, o.span_id, o.started_at "
+	"FROM flowmaestro.otlp_outbox AS o ORDER BY o.id LIMIT $1";
 
 /* planned each time: the bounds choose the partitions */
 static const char *const read_spans =
-	"SELECT " FMS_OTLP_COLUMNS ", k.id FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), "
-	"pg_catalog.unnest($3)) AS k (id, t, s) "
+	"SELECT " FMS_OTLP_COLUMNS ", k.id "
+	"FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3)) AS k (id, t, s) "
 	"LEFT JOIN flowmaestro.execution_spans AS s ON s.trace_id OPERATOR(pg_catalog.=) k.t "
 	"AND s.span_id OPERATOR(pg_catalog.=) k.s "
 	"AND s.started_at OPERATOR(pg_catalog.>=) $4 AND s.started_at OPERATOR(pg_catalog.<=) $5";
@@ -63,7 +64,10 @@ static const char *const refuse_rows =
 	"INSERT INTO flowmaestro.otlp_refused (trace_id, span_id, started_at, message) "
 	"SELECT t.trace_id, t.span_id, t.started_at, $2 FROM taken AS t";
 
-/* Take the table and the outbox for a transaction, or say why not; as fms_flush_lock_table. */
+/*
+ * Take the table and the outbox for a transaction, without waiting.  Returns
+ * the table's oid, or says in *outcome why not.
+ */
 static Oid
 lock_tables(FmsFlush *outcome)
 {
@@ -101,6 +105,14 @@ end(FmsOwnerScope *scope, bool entered)
 	pgstat_report_activity(STATE_IDLE, NULL);
 }
 
+/* Ids of rows of the outbox as an array. */
+static Datum
+id_array(Datum *ids, int count)
+{
+	return PointerGetDatum(construct_array(ids, count, INT8OID, sizeof(int64), FLOAT8PASSBYVAL,
+										   TYPALIGN_DOUBLE));
+}
+
 /* A column of a row of read_keys. */
 static Datum
 key_column(int row, int n)
@@ -111,35 +123,27 @@ key_column(int row, int n)
 }
 
 /*
- * How many of the keys just read can be used.  A transaction that made a key
- * and a partition is seen before the partition is: so only keys of
- * transactions that are over, and then the news is taken in.
+ * Look the partitions of the table up afresh.  A transaction that made a key,
+ * its span and a partition for it is seen a moment before others are told that
+ * the table has changed, and it wakes the exporter just then: who believed what
+ * it knows would take the span for one that is gone.
  */
-static int
-usable_keys(void)
+static void
+see_partitions(Oid table)
 {
-	TransactionId last = InvalidTransactionId;
-	int			n;
-
-	for (n = 0; n < SPI_processed; n++)
-	{
-		TransactionId xid = DatumGetTransactionId(key_column(n, 5));
-
-		if (xid != last && !fms_transaction_is_over(xid))
-			break;
-		last = xid;
-	}
-	AcceptInvalidationMessages();
-	return n;
+	InvalidateCatalogSnapshot();
+	/* whether it has any is in pg_class */
+	SysCacheInvalidate(RELOID, GetSysCacheHashValue1(RELOID, ObjectIdGetDatum(table)));
+	RelationCacheInvalidateEntry(table);
 }
 
 /*
  * Read the first keys of the outbox as parameters of read_spans, in the current
- * memory context, which is SPI's.  Returns how many; *found tells whether there
- * are any.  Both statements read with the transaction's one snapshot.
+ * memory context, which is SPI's.  Returns how many.  Both statements read with
+ * the transaction's one snapshot: a key is seen if and only if its span is.
  */
 static int
-next_keys(int limit, Datum *values, bool *found)
+next_keys(int limit, Datum *values)
 {
 	Oid			types[1] = {INT8OID};
 	Datum		limits[1] = {Int64GetDatum(limit)};
@@ -150,8 +154,7 @@ next_keys(int limit, Datum *values, bool *found)
 
 	if (SPI_execute_with_args(read_keys, 1, types, limits, NULL, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read otlp_outbox");
-	*found = SPI_processed > 0;
-	n = usable_keys();
+	n = (int) SPI_processed;
 	for (int k = 0; k < lengthof(keys); k++)
 		keys[k] = palloc(sizeof(Datum) * Max(n, 1));
 	for (int i = 0; i < n; i++)
@@ -163,10 +166,10 @@ next_keys(int limit, Datum *values, bool *found)
 		from = Min(from, started_at);
 		until = Max(until, started_at);
 	}
-	values[0] = PointerGetDatum(construct_array(keys[0], n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL,
-												TYPALIGN_DOUBLE));
-	values[1] = PointerGetDatum(construct_array(keys[1], n, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
-	values[2] = PointerGetDatum(construct_array(keys[2], n, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
+	values[0] = id_array(keys[0], n);
+	for (int k = 1; k < lengthof(keys); k++)
+		values[k] = PointerGetDatum(construct_array(keys[k], n, UUIDOID, UUID_LEN, false,
+													TYPALIGN_CHAR));
 	values[3] = TimestampTzGetDatum(from);
 	values[4] = TimestampTzGetDatum(until);
 	return n;
@@ -199,8 +202,10 @@ add_row(FmsBatch *batch, FmsOtlpEncoder *encoder, HeapTuple row, TupleDesc desc)
 static void
 read_rows(FmsBatch *batch, FmsOtlpEncoder *encoder, Datum *keys)
 {
-	Oid			types[5] = {INT8ARRAYOID, UUIDARRAYOID, UUIDARRAYOID, TIMESTAMPTZOID, TIMESTAMPTZOID};
-	Portal		cursor = SPI_cursor_open_with_args(NULL, read_spans, 5, types, keys, NULL, true, 0);
+	Oid			types[] = {INT8ARRAYOID, UUIDARRAYOID, UUIDARRAYOID, TIMESTAMPTZOID,
+	TIMESTAMPTZOID};
+	Portal		cursor = SPI_cursor_open_with_args(NULL, read_spans, lengthof(types), types, keys,
+													   NULL, true, 0);
 	uint64		rows;
 
 	do
@@ -236,12 +241,10 @@ fms_batch_read(FmsBatch *batch, int limit)
 	entered = begin(&scope, &batch->table, &outcome);
 	if (entered)
 	{
-		bool		found;
-		int			count = next_keys(limit, keys, &found);
-
-		outcome = found ? FMS_FLUSH_BUSY : FMS_FLUSH_EMPTY;
-		if (count > 0)
+		outcome = FMS_FLUSH_EMPTY;
+		if (next_keys(limit, keys) > 0)
 		{
+			see_partitions(batch->table);
 			read_rows(batch, encoder, keys);
 			if (batch->count > 0)
 				batch->body = fms_otlp_encode_finish(encoder);
@@ -268,8 +271,7 @@ run_on_rows(const char *sql, const int64 *id, int count, const char *message)
 		return;
 	for (int i = 0; i < count; i++)
 		ids[i] = Int64GetDatum(id[i]);
-	values[0] = PointerGetDatum(construct_array(ids, count, INT8OID, sizeof(int64), FLOAT8PASSBYVAL,
-												TYPALIGN_DOUBLE));
+	values[0] = id_array(ids, count);
 	values[1] = fms_table_text(&text);
 	if (SPI_execute_with_args(sql, message == NULL ? 1 : 2, types, values, NULL, false, 0) < 0)
 		elog(ERROR, "could not take rows out of otlp_outbox");

@@ -228,6 +228,8 @@ write_scope_spans(FmsWire *wire, const ScopeRow *scope, Scope *spans)
 	fms_write_member_text(wire, &any_spans_schema_url, scope->otlp, "schema_url");
 	fms_wire_end(wire, begun);
 	spans->written = true;
+	/* of a large request one copy is enough */
+	pfree(spans->spans.out.data);
 }
 
 /* Write the scopes of one resource, the first of "count" which tells the resource. */

@@ -61,6 +61,7 @@
 
 char	   *fms_otlp_endpoint = NULL;
 char	   *fms_otlp_headers_file = NULL;
+int			fms_otlp_compression = FMS_OTLP_GZIP;
 int			fms_otlp_timeout = 10000;
 
 static FmsSlot *slot;			/* of this database */
@@ -93,7 +94,11 @@ reload_settings(void)
 	reloaded = true;
 }
 
-/* Whether to give up the request: the exporter has to go, or would send it otherwise now. */
+/*
+ * Whether to give up the request: the exporter has to go, or would send it
+ * otherwise now.  Called between two calls of libcurl; allocates in the current
+ * memory context.
+ */
 static bool
 give_up(void)
 {
@@ -102,7 +107,10 @@ give_up(void)
 		strcmp(fms_headers_url(fms_otlp_endpoint), post.url) != 0;
 }
 
-/* Sleep, at most "ms" milliseconds; with "through", whoever wakes us, unless settings change. */
+/*
+ * Sleep for "ms" milliseconds: until somebody sets the latch, or with
+ * "through", whoever does.  New settings, and having to go, end it at once.
+ */
 static void
 sleep_for(int ms, bool through)
 {
@@ -127,7 +135,10 @@ sleep_for(int ms, bool through)
 	}
 }
 
-/* The pause before what failed is tried again: longer each time, and not everybody's at once. */
+/*
+ * The pause, in ms, before what failed is tried again: twice as long each time,
+ * and shortened at random, so that not all clients of a peer come at once.
+ */
 static int
 next_backoff(void)
 {
@@ -147,7 +158,8 @@ warn(TimestampTz *warned_at, const char *message)
 	ereport(WARNING,
 			(errcode(ERRCODE_CONNECTION_FAILURE),
 			 errmsg("%s", message),
-			 errdetail("Further ones are counted in flowmaestro.otlp_export_status and not warned about for a minute.")));
+			 errdetail("Further ones of this kind are counted in flowmaestro.otlp_export_status, "
+					   "and not warned about for a minute.")));
 }
 
 /* Note how a request ended; NULL: well. */
@@ -228,6 +240,7 @@ send_work(void *arg)
 	post.headers = fms_headers_read(fms_otlp_headers_file);
 	post.body = work->batch.body->data;
 	post.bytes = work->batch.body->len;
+	post.gzip = fms_otlp_compression == FMS_OTLP_GZIP;
 	post.timeout_ms = fms_otlp_timeout;
 	post.give_up = give_up;
 	snprintf(activity, sizeof(activity), "sending %d spans", work->batch.count);
@@ -251,13 +264,16 @@ accept_batch(Work *work)
 	if (rejected > 0)
 	{
 		fms_slot_count(slot, FMS_EXPORT_REJECTED, rejected);
-		warn(&warned_at, psprintf("the collector rejected " INT64_FORMAT " of %d spans: %s", rejected,
-								  work->batch.count, fms_answer_text(&answer)));
+		warn(&warned_at, psprintf("the collector rejected " INT64_FORMAT " of %d spans: %s",
+								  rejected, work->batch.count, fms_answer_text(&answer)));
 	}
 	settle(work);
 }
 
-/* Set the one span of a batch aside.  Returns how long to wait then, in ms. */
+/*
+ * Set the one span of a batch aside.  Returns how long to wait then, in ms: a
+ * peer that refuses one span after the other may not be well itself.
+ */
 static int
 set_aside(Work *work, const char *message)
 {
@@ -269,7 +285,10 @@ set_aside(Work *work, const char *message)
 	return ++refused_in_row > PATIENCE ? next_backoff() : 0;
 }
 
-/* A batch was refused: send less, or set its only span aside. */
+/*
+ * A batch was refused: send half of it, or set its only span aside.  Returns
+ * how long to wait then, in ms.
+ */
 static int
 refuse_batch(Work *work, const char *message)
 {

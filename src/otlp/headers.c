@@ -59,13 +59,14 @@ fms_headers_check_endpoint(char **value, void **extra, GucSource source)
 	length = strcspn(host, "/");
 	if (length == 0 || !is_visible(url, strlen(url)) || strpbrk(url, "?#\\") != NULL)
 	{
-		GUC_check_errdetail("The endpoint must be the base URL of a collector, such as http://localhost:4318.");
+		GUC_check_errdetail("The endpoint must be the base URL of a collector, "
+							"such as http://localhost:4318.");
 		return false;
 	}
 	if (memchr(host, '@', length) != NULL)
 	{
 		GUC_check_errdetail("The endpoint cannot hold a user name or a password.");
-		GUC_check_errhint("Put an \"Authorization\" header into \"flowmaestro.otlp_headers_file\".");
+		GUC_check_errhint("Put a header into \"flowmaestro.otlp_headers_file\".");
 		return false;
 	}
 	return true;
@@ -95,7 +96,7 @@ file_error(const char *path, const char *detail)
 			 errdetail("%s", detail)));
 }
 
-/* Raise an error about a line of the file. */
+/* Raise an error about a line of the file, without showing the line. */
 static void
 line_error(const char *path, int line, const char *detail)
 {
@@ -127,13 +128,15 @@ read_file(const char *path)
 				 errmsg("could not read file of headers \"%s\": %m", path)));
 	}
 	close(fd);
+	/* as the server asks of its own private key */
 	closed = status.st_uid == 0 && geteuid() != 0 ?
 		(status.st_mode & (S_IWGRP | S_IRWXO | S_IXGRP)) == 0 :
 		status.st_uid == geteuid() && (status.st_mode & (S_IRWXG | S_IRWXO)) == 0;
 	if (!S_ISREG(status.st_mode))
 		file_error(path, "It is not a regular file.");
 	if (!closed)
-		file_error(path, "It must belong to the server's user with permissions u=rw (0600), or to root with u=rw,g=r (0640).");
+		file_error(path, "It must belong to the server's user with permissions u=rw (0600), "
+				   "or to root with u=rw,g=r (0640).");
 	if (bytes > FILE_BYTES)
 		file_error(path, psprintf("It is larger than %d bytes.", FILE_BYTES));
 	text[bytes] = '\0';
@@ -142,7 +145,7 @@ read_file(const char *path)
 	return text;
 }
 
-/* Whether a name is one that a client may set: not what describes the body. */
+/* Whether a header is one of the exporter's own: what describes the body and the connection. */
 static bool
 is_own_header(const char *name, size_t length)
 {
@@ -159,7 +162,10 @@ is_own_header(const char *name, size_t length)
 	return false;
 }
 
-/* Check a line, "name: value", and return it without blanks around the value. */
+/*
+ * Check a line, "name: value", and return it as libcurl takes it.  A name is a
+ * token of HTTP; nothing in a value can end the header and begin another one.
+ */
 static char *
 check_line(const char *path, int number, const char *line)
 {

@@ -344,6 +344,7 @@ read_values(Decoder *decoder, FmsScan *scan, uint32 n, FmsOtlpType type, int dep
 
 	if (!enter(decoder, scan, '[', "values are not an array"))
 		return false;
+	decoder->node_count = n + 1;
 	while (fms_scan_more(scan, ']'))
 	{
 		uint32		child = decoder->node_count;
@@ -377,7 +378,6 @@ read_container(Decoder *decoder, FmsScan *scan, uint32 n, FmsOtlpType type, int 
 		return false;
 	while (next_member(decoder, scan, &name))
 	{
-		decoder->node_count = n + 1;
 		if (!fms_scan_is(name, "values"))
 			fms_scan_skip(scan);
 		else if (!read_values(decoder, scan, n, type, depth))
@@ -402,31 +402,60 @@ read_node_bytes(Decoder *decoder, FmsScan *scan, uint32 n, FmsOtlpType type)
 	return true;
 }
 
-/* Read the member of an AnyValue into node n, the last one. */
+/* The type that a member of an AnyValue stands for; none for one that is not known. */
+static FmsOtlpType
+type_of_member(FmsOtlpText name)
+{
+	static const struct
+	{
+		const char *name;
+		FmsOtlpType type;
+	}			members[] = {
+		{"stringValue", FMS_OTLP_STRING},
+		{"intValue", FMS_OTLP_INT},
+		{"boolValue", FMS_OTLP_BOOL},
+		{"doubleValue", FMS_OTLP_DOUBLE},
+		{"arrayValue", FMS_OTLP_ARRAY},
+		{"kvlistValue", FMS_OTLP_MAP},
+		{"bytesValue", FMS_OTLP_BYTES},
+	};
+
+	for (int i = 0; i < (int) lengthof(members); i++)
+	{
+		if (fms_scan_is(name, members[i].name))
+			return members[i].type;
+	}
+	return FMS_OTLP_EMPTY;
+}
+
+/* Read the member of an AnyValue into node n, whose value before is replaced. */
 static bool
 read_value_member(Decoder *decoder, FmsScan *scan, uint32 n, FmsOtlpText name, int depth)
 {
+	FmsOtlpType type = type_of_member(name);
 	FmsOtlpNode *node = &decoder->nodes[n];
 
-	if (fms_scan_is(name, "stringValue"))
-		return read_node_bytes(decoder, scan, n, FMS_OTLP_STRING);
-	if (fms_scan_is(name, "intValue"))
-		return read_int(decoder, scan, node);
-	if (fms_scan_is(name, "boolValue"))
-		return read_bool(decoder, scan, node);
-	if (fms_scan_is(name, "doubleValue"))
+	if (type == FMS_OTLP_EMPTY)
 	{
-		node->type = FMS_OTLP_DOUBLE;
-		return read_double(decoder, scan, &node->value.number);
+		fms_scan_skip(scan);
+		return true;
 	}
-	if (fms_scan_is(name, "arrayValue"))
-		return read_container(decoder, scan, n, FMS_OTLP_ARRAY, depth);
-	if (fms_scan_is(name, "kvlistValue"))
-		return read_container(decoder, scan, n, FMS_OTLP_MAP, depth);
-	if (fms_scan_is(name, "bytesValue"))
-		return read_node_bytes(decoder, scan, n, FMS_OTLP_BYTES);
-	fms_scan_skip(scan);
-	return true;
+	decoder->node_count = node->next = n + 1;
+	switch (type)
+	{
+		case FMS_OTLP_INT:
+			return read_int(decoder, scan, node);
+		case FMS_OTLP_BOOL:
+			return read_bool(decoder, scan, node);
+		case FMS_OTLP_DOUBLE:
+			node->type = FMS_OTLP_DOUBLE;
+			return read_double(decoder, scan, &node->value.number);
+		case FMS_OTLP_ARRAY:
+		case FMS_OTLP_MAP:
+			return read_container(decoder, scan, n, type, depth);
+		default:
+			return read_node_bytes(decoder, scan, n, type);
+	}
 }
 
 /*
@@ -445,9 +474,6 @@ read_any_value(Decoder *decoder, FmsScan *scan, uint32 n, int depth)
 		return false;
 	while (next_member(decoder, scan, &name))
 	{
-		/* what another member brought is replaced */
-		decoder->node_count = n + 1;
-		decoder->nodes[n].next = n + 1;
 		if (!read_value_member(decoder, scan, n, name, depth))
 			return false;
 	}

@@ -226,6 +226,7 @@ static const struct
 	{GENAI_OPERATION, "invoke_workflow", WORKFLOW_RUN},
 	{GENAI_OPERATION, "execute_tool", TOOL_EXECUTION},
 	{GENAI_OPERATION, "plan", AGENT_ITERATION},
+	{GENAI_OPERATION, "agent_step", AGENT_ITERATION},	/* the AI SDK's own */
 	{GENAI_OPERATION, "search_memory", MEMORY_OPERATION},
 	{GENAI_OPERATION, "create_memory", MEMORY_OPERATION},
 	{GENAI_OPERATION, "update_memory", MEMORY_OPERATION},

@@ -167,9 +167,11 @@ compress_body(const FmsPost *post, size_t *bytes)
 static struct curl_slist *
 header_list(const FmsPost *post)
 {
-	static const char *const own[] = {
-		"Content-Type: application/x-protobuf", "Content-Encoding: gzip", USER_AGENT,
-		"Expect:"				/* do not wait for a 100 before a large body */
+	const char *const own[] = {
+		"Content-Type: application/x-protobuf",
+		USER_AGENT,
+		"Expect:",				/* do not wait for a 100 before a large body */
+		post->gzip ? "Content-Encoding: gzip" : "Content-Encoding:"	/* without a value: none */
 	};
 	struct curl_slist *list = NULL;
 	struct curl_slist *longer = NULL;
@@ -311,18 +313,18 @@ fms_post(const FmsPost *post, FmsPostAnswer *answer)
 {
 	Transfer	transfer = {answer, 0, false};
 	struct curl_slist *headers;
-	size_t		bytes;
-	char	   *body;
+	size_t		bytes = post->bytes;
+	char	   *compressed = post->gzip ? compress_body(post, &bytes) : NULL;
 
 	StaticAssertStmt(sizeof(answer->error) >= CURL_ERROR_SIZE, "libcurl's message needs room");
 	memset(answer, 0, offsetof(FmsPostAnswer, body));
 	answer->error[0] = '\0';
 	start_libcurl();
-	body = compress_body(post, &bytes);
 	headers = header_list(post);
 	PG_TRY();
 	{
-		if (headers == NULL || !prepare(post, body, bytes, headers, &transfer))
+		if (headers == NULL ||
+			!prepare(post, compressed != NULL ? compressed : post->body, bytes, headers, &transfer))
 			ereport(ERROR,
 					(errcode(ERRCODE_OUT_OF_MEMORY),
 					 errmsg("could not prepare a request")));
@@ -338,5 +340,6 @@ fms_post(const FmsPost *post, FmsPostAnswer *answer)
 		curl_slist_free_all(headers);
 	}
 	PG_END_TRY();
-	pfree(body);
+	if (compressed != NULL)
+		pfree(compressed);
 }

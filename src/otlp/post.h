@@ -15,8 +15,9 @@ typedef struct FmsPost
 {
 	const char *url;
 	char	  **headers;		/* "name: value"; NULL ends them */
-	const char *body;			/* protobuf; compressed on the way */
+	const char *body;			/* protobuf */
 	size_t		bytes;
+	bool		gzip;			/* compress it on the way */
 	int			timeout_ms;
 	bool		(*give_up) (void);	/* asked whenever the latch is set */
 } FmsPost;

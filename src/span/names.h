@@ -14,7 +14,7 @@
 #ifndef FMS_SPAN_NAMES_H
 #define FMS_SPAN_NAMES_H
 
-#define FMS_LONGEST_NAME 63
+#define FMS_LONGEST_NAME 95
 #define FMS_NO_NAME 255			/* rank above that of every name */
 
 typedef struct FmsName

@@ -23,20 +23,12 @@
  */
 #include "postgres.h"
 
+#include "span/names.h"
 #include "usage/names.h"
 
-#define LONGEST_NAME 95
 #define LAYOUTS 32				/* objects that are remembered, a power of two */
 #define LAYOUT_KEYS 64			/* an object with more keys is not remembered, */
 #define LAYOUT_BYTES 1536		/* nor one whose keys are longer than this */
-
-typedef struct KnownName
-{
-	const char *name;
-	uint8		field;			/* of names.h */
-	uint8		length;
-	uint8		rank;			/* place in the list; the lowest wins */
-} KnownName;
 
 /* the keys of an object that was seen, and what they mean */
 typedef struct Layout
@@ -56,7 +48,7 @@ typedef struct Layout
  * tool in between.  Sorted by length when first used; names of equal length
  * must not be equal.
  */
-static KnownName names[] = {
+static FmsName names[] = {
 	/* input, cached tokens included; of an embedding all tokens */
 	{"gen_ai.usage.input_tokens", FMS_TOKENS_INPUT},
 	{"gen_ai.usage.prompt_tokens", FMS_TOKENS_INPUT},
@@ -247,49 +239,23 @@ static const char *const objects[] = {
 };
 
 StaticAssertDecl(lengthof(objects) == FMS_NAME_OBJECTS, "every object has a place");
-StaticAssertDecl(lengthof(names) < 255, "ranks are bytes");
+StaticAssertDecl(lengthof(names) < FMS_NO_NAME, "ranks are bytes");
 StaticAssertDecl(lengthof(names) + lengthof(objects) <= FMS_MAX_KEY_USES,
 				 "an object can have every name");
 
-/* the first name of each length, and after the last one */
-static uint8 first_of_length[LONGEST_NAME + 2];
+static FmsNames table = {names, lengthof(names)};
 static uint8 object_length[lengthof(objects)];
-static bool sorted = false;
 
 /* zero at first: places that are free */
 static Layout layouts[LAYOUTS];
 
-/* Order names by length. */
-static int
-compare_names(const void *a, const void *b)
-{
-	return (int) ((const KnownName *) a)->length - (int) ((const KnownName *) b)->length;
-}
-
-/*
- * Sort the names and find where each length begins, once in a process.  Names
- * of one length are in any order: their ranks, not their places, decide.
- */
+/* Make the lists ready, once in a process. */
 static void
-sort_names(void)
+prepare(void)
 {
-	int			n = 0;
-
-	for (int i = 0; i < lengthof(names); i++)
-	{
-		names[i].length = strlen(names[i].name);
-		names[i].rank = i;
-	}
 	for (int i = 0; i < lengthof(objects); i++)
 		object_length[i] = strlen(objects[i]);
-	qsort(names, lengthof(names), sizeof(KnownName), compare_names);
-	for (int length = 0; length < lengthof(first_of_length); length++)
-	{
-		while (n < lengthof(names) && names[n].length < length)
-			n++;
-		first_of_length[length] = n;
-	}
-	sorted = true;
+	fms_names_sort(&table);
 }
 
 /*
@@ -322,29 +288,18 @@ find_object(int object, const char *key, int length, FmsKeyUse *use)
  * else the result is false.
  */
 bool
-fms_names_find(int object, const char *key, int length, FmsKeyUse *use)
+fms_usage_name(int object, const char *key, int length, FmsKeyUse *use)
 {
-	int			whole;
+	const FmsName *name;
 
-	if (!sorted)
-		sort_names();
-	if (length > LONGEST_NAME)
-		return false;
-	whole = object_length[object] + length;
-	if (whole > LONGEST_NAME)
-		return false;
-	for (int n = first_of_length[whole]; n < first_of_length[whole + 1]; n++)
-	{
-		/* the key first: most names of its length begin with the same words */
-		if (memcmp(names[n].name + object_length[object], key, length) == 0 &&
-			memcmp(names[n].name, objects[object], object_length[object]) == 0)
-		{
-			use->field = names[n].field;
-			use->rank = names[n].rank;
-			return true;
-		}
-	}
-	return find_object(object, key, length, use);
+	if (!table.sorted)
+		prepare();
+	name = fms_names_find(&table, objects[object], object_length[object], key, length);
+	if (name == NULL)
+		return find_object(object, key, length, use);
+	use->field = name->field;
+	use->rank = name->rank;
+	return true;
 }
 
 /*
@@ -366,7 +321,7 @@ look_up_keys(int object, const JsonbContainer *container, FmsKeyUse *use, uint32
 		JBE_ADVANCE_OFFSET(offset, container->children[i]);
 		use[uses].index = i;
 		/* keys are unique, so no more of them than names are ever kept */
-		if (fms_names_find(object, data + start, offset - start, &use[uses]))
+		if (fms_usage_name(object, data + start, offset - start, &use[uses]))
 			uses++;
 	}
 	*end = offset;
@@ -394,8 +349,8 @@ place_of(int object, const JsonbContainer *container)
  * the next call; "room" has FMS_MAX_KEY_USES + 1 places and may be used for it.
  */
 const FmsKeyUse *
-fms_names_uses(int object, const JsonbContainer *container, FmsKeyUse *room, int *uses,
-			   uint32 *values)
+fms_usage_names(int object, const JsonbContainer *container, FmsKeyUse *room, int *uses,
+				uint32 *values)
 {
 	int			keys = JsonContainerSize(container);
 	const char *data = (const char *) &container->children[keys * 2];

@@ -40,8 +40,8 @@ typedef struct FmsKeyUse
 	uint8		rank;			/* the lowest wins; of an object, which one */
 } FmsKeyUse;
 
-extern bool fms_names_find(int object, const char *key, int length, FmsKeyUse *use);
-extern const FmsKeyUse *fms_names_uses(int object, const JsonbContainer *container,
-									   FmsKeyUse *room, int *uses, uint32 *values);
+extern bool fms_usage_name(int object, const char *key, int length, FmsKeyUse *use);
+extern const FmsKeyUse *fms_usage_names(int object, const JsonbContainer *container,
+										FmsKeyUse *room, int *uses, uint32 *values);
 
 #endif							/* FMS_USAGE_NAMES_H */

@@ -386,7 +386,7 @@ read_object(Reading *reading, Text *text, int object)
 			break;
 		if (!read_string(text, &key) || !skip_blanks(text) || *text->at++ != ':' || !skip_blanks(text))
 			return false;
-		known = fms_names_find(object, key.data, key.length, &use);
+		known = fms_usage_name(object, key.data, key.length, &use);
 		if (known && use.field == FMS_NAME_OBJECT && *text->at == '{')
 		{
 			if (!read_object(reading, text, use.rank))
@@ -454,7 +454,7 @@ scan(Reading *reading, const JsonbContainer *container, int object)
 	int			n_children = 0;
 	uint32		offset;
 	uint32		i = 0;
-	const FmsKeyUse *use = fms_names_uses(object, container, room, &uses, &offset);
+	const FmsKeyUse *use = fms_usage_names(object, container, room, &uses, &offset);
 	const JEntry *values = &container->children[JsonContainerSize(container)];
 	const char *data = (const char *) (values + JsonContainerSize(container));
 

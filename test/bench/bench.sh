@@ -48,6 +48,18 @@ bench_caller() {
 	echo "    (INSERT + UPDATE) / span pair = $(ratio "$rows" "$span") (goal >= 30)"
 }
 
+# What taking trace, parent and ids of the request from the context costs.
+bench_context() {
+	local given settings comment without with
+	progress "context: create_span in a server-side loop, nothing recorded (ns a call)"
+	read -r given settings comment without with < <(sql -f test/bench/context.sql 2>&1 | sed -n 's/.*INFO:  run //p')
+	printf '    %-52s %8.0f\n' "trace and parent given, no context" "$given" \
+		"taken from the settings" "$settings" "taken from the statement's comment" "$comment" \
+		"span pair, recorded" "$without" "the same with the ids of the request" "$with"
+	awk -v a="$given" -v b="$settings" -v c="$comment" 'BEGIN {
+		printf "    added by the settings = %.0f ns, by a comment = %.0f ns (goal <= 100)\n", b - a, c - a }'
+}
+
 # Rows per second that two clients get into a table in SECONDS_EACH seconds,
 # flush included.
 rate() {
@@ -268,6 +280,50 @@ bench_log() {
 	quietly "$WORKSPACE/log/start.log" pg_ctl -D "$WORKSPACE/data" -l "$WORKSPACE/log/server.log" -w -t 60 start
 }
 
+# Rows per second that two clients get into the table by OTLP/HTTP in
+# SECONDS_EACH seconds, flush included.
+rate_of_otlp() {
+	local before after start
+	before=$(sql -c "SELECT count(*) FROM flowmaestro.execution_spans")
+	start=$(date +%s%N)
+	"${AS_USER[@]}" perl test/bench/otlp_client.pl "$OTLP_PORT" "$SECONDS_EACH" <"$WORKSPACE/stage" >"$WORKSPACE/acknowledged"
+	sql -c "SELECT flowmaestro.flush()" >/dev/null
+	after=$(sql -c "SELECT count(*) FROM flowmaestro.execution_spans")
+	[[ $((after - before)) == $(<"$WORKSPACE/acknowledged") ]] || die "acknowledged: $(<"$WORKSPACE/acknowledged"), in the table: $((after - before))"
+	awk -v n=$((after - before)) -v ns=$(($(date +%s%N) - start)) 'BEGIN { print n / ns * 1e9 }'
+}
+
+# The CPU microseconds that a process took since it had taken $2 seconds, for
+# each of $3 spans.
+cpu_each() {
+	awk -v a="$2" -v b="$(cpu_of "$1")" -v n="$3" 'BEGIN { printf "%.2f", (b - a) * 1e6 / n }'
+}
+
+# The receiver, to committed rows, against the fastest way by SQL.
+bench_receiver() {
+	local SECONDS_EACH=6 OTLP_PORT=4319 worker http batch otlp i worker_cpu http_cpu writer writer_cpu spans
+	progress "receiver: 2 clients, 1 KB spans, into a table of 500,000 rows, rows per second"
+	fill_tables
+	sql -c "COPY (SELECT attributes, input, output FROM original.stage WHERE k <= 20480) TO STDOUT" >"$WORKSPACE/stage"
+	sql -c "ALTER SYSTEM SET flowmaestro.otlp_receiver_port = $OTLP_PORT" -c "SELECT pg_reload_conf()" >/dev/null
+	until worker=$(sql -c "SELECT pid FROM pg_stat_activity WHERE backend_type = 'flowmaestro_spans receiver'") && [[ -n $worker ]] &&
+		http=$(tr -d ' ' <"/proc/$worker/task/$worker/children") && [[ -n $http ]]; do sleep 0.1; done
+	for ((i = 0; i < RUNS; i++)); do
+		rate batch.sql flowmaestro.execution_spans >>"$WORKSPACE/receiver_batch"
+		writer=$(sql -c "SELECT writer_pid FROM flowmaestro.stats")
+		worker_cpu=$(cpu_of "$worker") http_cpu=$(cpu_of "$http") writer_cpu=$(cpu_of "$writer")
+		rate_of_otlp >>"$WORKSPACE/receiver_otlp"
+		spans=$(<"$WORKSPACE/acknowledged")
+		echo "    CPU us a span: HTTP $(cpu_each "$http" "$http_cpu" "$spans"), decoding $(cpu_each "$worker" "$worker_cpu" "$spans"), writer $(cpu_each "$writer" "$writer_cpu" "$spans")"
+	done
+	batch=$(median <"$WORKSPACE/receiver_batch")
+	otlp=$(median <"$WORKSPACE/receiver_otlp")
+	printf '    %-52s %8.0f\n' "SQL, ten spans a statement" "$batch" "OTLP/HTTP, 512 spans a request" "$otlp"
+	echo "    OTLP/HTTP / SQL = $(ratio "$otlp" "$batch") (goal >= 0.8)"
+	sql -c "ALTER SYSTEM RESET flowmaestro.otlp_receiver_port" -c "SELECT pg_reload_conf()" >/dev/null
+	sql -c "TRUNCATE original.execution_spans; TRUNCATE flowmaestro.execution_spans; CHECKPOINT"
+}
+
 open_workspace
 build_extension
 make_here "$WORKSPACE/log/noop.log" -C test/bench -f noop.mk
@@ -279,6 +335,6 @@ shared_buffers = 512MB
 commit_siblings = 0
 CONF
 sql -v noop="$WORKSPACE/src/test/bench/noop" -f test/bench/setup.sql
-for part in ${PARTS:-caller end_to_end writer indexes trace schema usage log}; do
+for part in ${PARTS:-caller context end_to_end writer indexes trace schema usage log receiver}; do
 	"bench_$part"
 done

@@ -20,7 +20,7 @@ function blocksOf(page: string): { language: string; text: string }[] {
 	return Array.from(page.matchAll(/^```(\w*)\n(.*?)^```$/gms), ([, language, text]) => ({ language: language!, text: text! }));
 }
 
-for (const name of ['temporal']) {
+for (const name of ['temporal', 'opentelemetry']) {
 	const blocks = blocksOf(readFileSync(`${here}/../../doc/${name}.md`, 'utf8'));
 
 	test(`doc/${name}.md: the SQL prints what the page says`, () => {

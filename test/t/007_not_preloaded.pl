@@ -59,6 +59,15 @@ is(spans($node, 'postgres', 'undone'), '0', 'what is rolled back is not recorded
 is(spans($node, 'postgres', 'kept'), '1', 'what is committed is');
 is(spans($node, 'postgres'), $before + 1, 'and nothing else');
 
+# requests of OTLP, their resource included
+my $request = '{"resourceSpans":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"bare"}}]},"scopeSpans":[{"spans":['
+  . '{"traceId":"019b0000000070008000000000000001","spanId":"0000000000000001","name":"otlp","startTimeUnixNano":1764000000000000000,"endTimeUnixNano":1764000000000000000}]}]}]}';
+my $counts = q(SELECT (SELECT count(*) FROM flowmaestro.execution_spans WHERE name = 'otlp'), (SELECT count(*) FROM flowmaestro.otlp_resources));
+is($node->safe_psql('postgres', "BEGIN; SELECT accepted FROM flowmaestro.ingest_otlp_json('$request'); ROLLBACK; $counts"),
+	"1\n0|0", 'a request that is rolled back leaves nothing');
+is($node->safe_psql('postgres', "SELECT accepted FROM flowmaestro.ingest_otlp_json('$request'), generate_series(1, 2); $counts"),
+	"1\n1\n1|1", 'one that is committed twice is there once');
+
 # an end that is rolled back leaves the span open; then it can be ended for good
 is( $node->safe_psql(
 		'postgres', q(
@@ -99,6 +108,13 @@ like($stderr, qr/WARNING:  span record dropped: the transaction is read-only/, '
 $node->safe_psql('postgres', 'DROP EXTENSION flowmaestro_spans; CREATE EXTENSION flowmaestro_spans');
 record($node, 'postgres', 5, 'again');
 is(spans($node, 'postgres'), '5', 'DROP and CREATE EXTENSION work, and recording goes on');
+
+# a session that loads the library has its lines as it wants them, and no other
+my $offset = log_size($node);
+$node->safe_psql('postgres', q(LOAD 'flowmaestro_spans'; SET flowmaestro.log_format = json; DO $$ BEGIN RAISE LOG 'mine'; END $$));
+$node->safe_psql('postgres', q(DO $$ BEGIN RAISE LOG 'another'; END $$));
+is(scalar(log_lines($node, qr/^\{"level":30,.*"msg":"mine"/, $offset)), 1, 'a session that loads the library logs JSON');
+is(scalar(log_lines($node, qr/LOG:  another$/, $offset)), 1, 'the others log as before');
 $node->stop;
 
 done_testing();

@@ -18,6 +18,10 @@ my $TRACE = '550e8400-e29b-41d4-a716-446655440000';
 my $REQUEST = '7c9e6679-7425-40de-944b-e07fc1f90ae7';
 my $CONTEXT = qq(SET flowmaestro.request_context = '{"tracingContext": {"traceId": "$TRACE", "requestId": "$REQUEST", "userId": "user-123"}, "contextMap": {}}';\n);
 my $json = JSON::PP->new->utf8;
+my $node;
+
+# Whether a line has the ids of the request.
+my $has_ids = sub { return join(' ', map { $_ // '' } @{ $_[0] }{qw(traceId requestId userId)}) eq "$TRACE $REQUEST user-123" };
 
 # The objects of the lines of a file after a place, and how many of its lines are
 # no JSON in UTF-8 of which each key is there once.
@@ -63,12 +67,29 @@ sub with_message
 	return grep { $_->{msg} =~ $pattern } @objects;
 }
 
+# Have eight sessions write 40 lines each, of up to 40 kB, at the same time.
+sub eight_at_once
+{
+	my $script = PostgreSQL::Test::Utils::tempdir() . '/long.sql';
+
+	append_to_file($script, $CONTEXT . q(DO $$ BEGIN FOR i IN 1..40 LOOP RAISE LOG '% %', pg_backend_pid(), repeat('y', i * 997); END LOOP; END $$;));
+	my @writers = map { start_psql($node, 'postgres', $script, "$script.$_") } 1 .. 8;
+	$_->finish foreach @writers;
+	return;
+}
+
+# How many of such lines are whole.
+sub whole
+{
+	return scalar grep { $_->{msg} =~ /^(\d+) (y+)$/ && $1 == $_->{pid} && length($2) % 997 == 0 && $has_ids->($_) } @_;
+}
+
 system_or_bail('make', '-s', '-C', $PROBE, '-f', 'log_probe.mk', 'with_llvm=no', 'all');
 
 #
 # The lines of one session
 #
-my $node = recording_node('log', qq(
+$node = recording_node('log', qq(
 flowmaestro.log_format = json
 log_lock_waits = on
 deadlock_timeout = 50ms
@@ -128,7 +149,6 @@ ok(@slow == 1 && !exists $slow[0]{statement}, 'the server decides whether a stat
 # Lines that the application does not write
 #
 $node->safe_psql('postgres', 'CREATE TABLE t (k int PRIMARY KEY, v int); INSERT INTO t VALUES (1, 0), (2, 0)');
-my $has_ids = sub { return join(' ', map { $_ // '' } @{ $_[0] }{qw(traceId requestId userId)}) eq "$TRACE $REQUEST user-123" };
 ($line) = with_message(qr/duplicate key/, logged($node, 'postgres', $CONTEXT . 'INSERT INTO t VALUES (1)', 'constraint'));
 ok($has_ids->($line) && $line->{err}{constraint} eq 't_pkey' && $line->{detail} eq 'Key (k)=(1) already exists.', 'a constraint violation carries the ids');
 ($line) = with_message(qr/^duration:/, logged($node, 'postgres', $CONTEXT . 'SET log_min_duration_statement = 10; SELECT pg_sleep(0.02)', 'slow statement'));
@@ -165,6 +185,11 @@ is(length $line->{msg}, 1048576, 'a message of 1 MB is whole');
 is(length $line->{msg}, 200000, 'also one that is all escapes');
 ($line) = logged($node, 'postgres', q(DO $$ BEGIN RAISE LOG '%', (SELECT string_agg(chr(c), '') FROM generate_series(1, 300) AS c) || E'\u2028\U0001F600\uFFFF\U0010FFFF'; END $$), 'characters');
 is($line->{msg}, join('', map { chr } 1 .. 300) . "\x{2028}\x{1F600}\x{FFFF}\x{10FFFF}", 'any character comes through');
+$offset = log_size($node);
+eight_at_once();
+($objects, $bad) = objects($node->logfile, $offset);
+is($bad, 0, 'file: every line of eight sessions at a time is JSON');
+is(whole(@$objects), 320, 'file: their lines do not mix');
 
 # encodings: bytes that are no UTF-8, Latin 1, and one of which only catalogs know
 foreach my $encoding (qw(sql_ascii latin1 euc_jp))
@@ -332,17 +357,12 @@ log_directory = 'log'
 log_filename = 'server.log'
 ));
 $node->restart;
-my $long = $CONTEXT . q(DO $$ BEGIN FOR i IN 1..40 LOOP RAISE LOG '% %', pg_backend_pid(), repeat('y', i * 997); END LOOP; END $$;);
-my $script = PostgreSQL::Test::Utils::tempdir() . '/long.sql';
-append_to_file($script, $long);
-my @writers = map { start_psql($node, 'postgres', $script, "$script.$_") } 1 .. 8;
-$_->finish foreach @writers;
+eight_at_once();
 $node->safe_psql('postgres', q(DO $$ BEGIN RAISE LOG '%', repeat('x', 1048576); END $$));
 ok(wait_until(sub { index(slurp_file("$logs/server.log"), '"msg":"' . 'x' x 1048576 . '"') > 0 }), 'collector: 1 MB is whole');
 ($objects, $bad) = objects("$logs/server.log");
 is($bad, 0, 'collector: every line is JSON');
-is(scalar(with_message(qr/ y+$/, @$objects)), 320, 'collector: lines of eight sessions at a time do not mix');
-is(scalar(grep { $_->{msg} =~ /^(\d+) (y+)$/ && $1 == $_->{pid} && length($2) % 997 == 0 && $has_ids->($_) } @$objects), 320, 'nor does what is in them');
+is(whole(@$objects), 320, 'collector: lines of eight sessions at a time do not mix');
 
 # its JSON file takes our lines for PostgreSQL's
 $node->append_conf('postgresql.conf', "log_destination = 'jsonlog'");
@@ -369,8 +389,7 @@ $node->append_conf('postgresql.conf', "logging_collector = off\nlog_destination 
 my $piped = PostgreSQL::Test::Utils::tempdir() . '/piped.log';
 my $server = IPC::Run::start([ 'sh', '-c', 'exec postgres -D "$0" 2>&1 | cat >"$1"', $node->data_dir, $piped ]);
 ok(wait_until(sub { -s $piped && slurp_file($piped) =~ /ready to accept/ }), 'a server writes to a pipe');
-@writers = map { start_psql($node, 'postgres', $script, "$script.$_") } 1 .. 8;
-$_->finish foreach @writers;
+eight_at_once();
 ($objects, $bad) = objects($piped);
 is($bad, 0, 'pipe: every line is JSON');
 is(scalar(grep { $_->{msg} =~ /^(\d+) (y+)$/ && $1 == $_->{pid} && $has_ids->($_) } @$objects), 320, 'pipe: no line is lost or torn');

@@ -429,7 +429,7 @@ subtest 'smuggling' => sub {
 };
 
 subtest 'limits' => sub {
-	ok(set(otlp_max_body => '64kB', otlp_request_timeout => '1s'), 'limits are set by a reload');
+	ok(set(otlp_receiver_max_body => '64kB', otlp_receiver_request_timeout => '1s'), 'limits are set by a reload');
 	my $socket = connection();
 
 	send_all($socket, request('POST', '/v1/traces', { 'Content-Type' => $json }, ' ' x 65537));
@@ -523,7 +523,7 @@ subtest 'token' => sub {
 my $bound_kb = 256 * 1024 + 1000 * 36;
 
 subtest 'hostile bodies' => sub {
-	ok(set(otlp_max_body => '64MB'), 'the default limit');
+	ok(set(otlp_receiver_max_body => '64MB'), 'the default limit');
 	my $http = http_pid();
 	my $base = memory_of($http, 'VmRSS');
 	my $depth = 100_000;

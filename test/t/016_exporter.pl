@@ -363,6 +363,29 @@ subtest 'the endpoint' => sub {
 	like($err, qr/must be superuser|permission denied/, 'but not the endpoint');
 };
 
+subtest 'a circle' => sub {
+	my $port = PostgreSQL::Test::Cluster::get_free_port();
+	my $rows = "SELECT md5(string_agg(s::text, ',' ORDER BY span_id)) FROM flowmaestro.execution_spans AS s WHERE name = 'circle'";
+
+	configure(otlp_receiver_port => $port, otlp_endpoint => "http://127.0.0.1:$port");
+	my $exported = status('exported');
+	$node->safe_psql('postgres', <<'SQL');
+SELECT count(flowmaestro.end_span((flowmaestro.create_span('circle', 'model_generation', 'e', '{"promptTokens": 7}', '[1]')).span_id, '{"o": 1}'))
+FROM generate_series(1, 99);
+SELECT flowmaestro.end_span((flowmaestro.create_span('circle', 'agent_run', span_id => gen_random_uuid())).span_id);
+SELECT flowmaestro.flush();
+SQL
+	my $before = $node->safe_psql('postgres', $rows);
+	status_is("queued = 0 AND exported = $exported + 100", 'spans are sent to our own receiver');
+	my $recorded = value($node, 'postgres', 'recorded');
+	cmp_ok($recorded, '>=', 300, 'which recorded them');
+	$node->safe_psql('postgres', 'SELECT flowmaestro.flush(); SELECT pg_sleep(1); SELECT flowmaestro.flush()');
+	is(status("queued, exported - $exported"), '0|100', 'they are not sent again');
+	is(value($node, 'postgres', 'recorded'), $recorded, 'the circle is closed');
+	is($node->safe_psql('postgres', $rows), $before, 'and the rows are as they were');
+	configure(otlp_receiver_port => 0, otlp_endpoint => $collector->url);
+};
+
 subtest 'https' => sub {
 	plan skip_all => 'no openssl' if system("openssl version >$directory/openssl 2>&1") != 0;
 	system("openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=localhost -days 2 -keyout $directory/key -out $directory/cert >$directory/openssl 2>&1");
@@ -483,6 +506,7 @@ SQL
 	}
 	finish('last life', 5, 'lives');
 	arrive('last life', 5);
+	is(status('gone', 'lives'), '0', 'no span was taken for one that is gone');
 	is(scalar(log_lines($node, qr/\] flowmaestro_spans .*(?:ERROR|FATAL|PANIC): (?!.*administrator command)/, $offset)), 0, 'no worker logged an error');
 };
 
