@@ -16,6 +16,8 @@ OBJS = \
 	src/context/w3c.o \
 	src/context/request.o \
 	src/context/context.o \
+	src/context/draft.o \
+	src/context/keys.o \
 	src/context/functions.o \
 	src/log/line.o \
 	src/log/redact.o \
@@ -177,7 +179,8 @@ SHLIB_LINK += -lpcre2-8 -lidn2
 
 EXTRA_CLEAN = $(OTLP_OBJS) $(OTLP_MODULE)$(DLSUFFIX) $(DATA_built) $(METASCHEMAS_H) src/trace/page.inc \
 	results output_iso tmp_check tmp_check_iso \
-	test/unit/ring_test test/fuzz/ring_fuzz test/fuzz/log_fuzz \
+	test/unit/ring_test test/fuzz/ring_fuzz test/fuzz/log_fuzz test/fuzz/otlp_fuzz test/fuzz/w3c_fuzz \
+	test/bench/otlp_bench \
 	test/t/log_probe/log_probe.o test/t/log_probe/log_probe.so
 
 PG_CONFIG ?= pg_config
@@ -239,7 +242,7 @@ unit: test/unit/ring_test
 	test/unit/ring_test
 
 # libFuzzer's targets, each for FUZZ_SECONDS: the same parts of the ring, lines of
-# the log, and any schema against any instance, in a backend
+# the log, requests of OTLP, and any schema against any instance, in a backend
 FUZZ_SECONDS ?= 60
 test/fuzz/ring_fuzz: test/fuzz/ring_fuzz.c src/buffer/ring.c src/span/event.c $(wildcard src/*/*.h)
 	clang -g -O1 -fsanitize=fuzzer,address,undefined $(PG_CPPFLAGS) -I$(includedir_server) \
@@ -249,9 +252,21 @@ test/fuzz/log_fuzz: test/fuzz/log_fuzz.c src/log/line.c $(wildcard src/*/*.h)
 	clang -g -O1 -fsanitize=fuzzer,address,undefined $(PG_CPPFLAGS) -I$(includedir_server) \
 		$(filter %.c,$^) -o $@ -L$(pkglibdir) -lpgcommon -lpgport
 
-fuzz: test/fuzz/ring_fuzz test/fuzz/log_fuzz
+test/fuzz/otlp_fuzz: test/fuzz/otlp_fuzz.c src/otlp/decode.c src/otlp/protobuf.c src/otlp/scan.c \
+		src/otlp/json.c $(wildcard src/*/*.h)
+	clang -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
+		$(PG_CPPFLAGS) -I$(includedir_server) $(filter %.c,$^) -o $@ -L$(pkglibdir) -lpgcommon -lpgport -lm
+
+test/fuzz/w3c_fuzz: test/fuzz/w3c_fuzz.c src/context/w3c.c $(wildcard src/*/*.h)
+	clang -g -O1 -fsanitize=fuzzer,address,undefined $(PG_CPPFLAGS) -I$(includedir_server) \
+		$(filter %.c,$^) -o $@
+
+fuzz: test/fuzz/ring_fuzz test/fuzz/log_fuzz test/fuzz/otlp_fuzz \
+		test/fuzz/w3c_fuzz
 	test/fuzz/ring_fuzz -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -print_final_stats=1
 	test/fuzz/log_fuzz -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -print_final_stats=1
+	test/fuzz/w3c_fuzz -max_total_time=$(FUZZ_SECONDS) -max_len=20000 -print_final_stats=1
+	FUZZ_SECONDS=$(FUZZ_SECONDS) test/fuzz/otlp_fuzz.sh
 	FUZZ_SECONDS=$(FUZZ_SECONDS) test/fuzz/schema_fuzz.sh
 
 # these two install what they need, a PostgreSQL to build against included
@@ -275,6 +290,11 @@ test-clients:
 
 clientscheck:
 	@test/clients/clients.sh
+
+# requests of OTLP to measure with
+test/bench/otlp_bench: test/bench/otlp_bench.c src/otlp/decode.c src/otlp/protobuf.c $(wildcard src/*/*.h)
+	$(CC) $(PG_CFLAGS) -O2 $(PG_CPPFLAGS) -I$(includedir_server) $(filter %.c,$^) -o $@ \
+		-L$(pkglibdir) -lpgcommon -lpgport
 
 bench:
 	@test/bench/bench.sh

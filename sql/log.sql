@@ -25,6 +25,39 @@ SELECT flowmaestro.redact(nested(250, '{"token": "hush"}')) #> array_fill('a'::t
 SELECT flowmaestro.redact((repeat('[', 250) || '{"token": "hush"}' || repeat(']', 250))::jsonb)::text = repeat('[', 200) || '"[REDACTED]"' || repeat(']', 200) AS arrays;
 SELECT flowmaestro.redact(nested(1000, '"hush"')) = nested(1000, '"hush"') AS without_listed_key;
 
+-- any value, against the same in SQL
+CREATE FUNCTION any_value(depth int) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+    names text[] := '{token,Token,to_ken,tokens,promptTokens,api-key,apikeys,K e y,x,"",secret.,auth,author,密码,jwt\u0001}';
+    kind float8 := random();
+    n int := floor(random() * 5);
+BEGIN
+    IF depth = 0 OR kind < 0.2 THEN
+        RETURN (ARRAY['1', 'null', '"token"', 'true', '"x"', '{}', '[]', '1.50']::jsonb[])[1 + floor(random() * 8)];
+    ELSIF kind < 0.5 THEN
+        RETURN (SELECT coalesce(jsonb_agg(any_value(depth - 1)), '[]') FROM generate_series(1, n));
+    END IF;
+    RETURN (SELECT coalesce(jsonb_object_agg(names[1 + floor(random() * 15)], any_value(depth - 1)), '{}') FROM generate_series(1, n));
+END
+$$;
+CREATE FUNCTION redact_in_sql(v jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+    IF jsonb_typeof(v) = 'array' THEN
+        RETURN (SELECT coalesce(jsonb_agg(redact_in_sql(e) ORDER BY n), '[]') FROM jsonb_array_elements(v) WITH ORDINALITY AS a (e, n));
+    ELSIF jsonb_typeof(v) = 'object' THEN
+        RETURN (SELECT coalesce(jsonb_object_agg(key, CASE WHEN regexp_replace(lower(key), '[^a-z0-9]', '', 'g') IN
+                        (SELECT replace(l, '_', '') FROM regexp_split_to_table(current_setting('flowmaestro.redact_keys'), ', *') AS l)
+                    THEN '"[REDACTED]"' ELSE redact_in_sql(value) END), '{}') FROM jsonb_each(v));
+    END IF;
+    RETURN v;
+END
+$$;
+SELECT setseed(0.5) \g /dev/null
+CREATE TEMP TABLE any_values AS SELECT any_value(6) AS v FROM generate_series(1, 300);
+SELECT count(*) AS wrong FROM any_values WHERE flowmaestro.redact(v) <> redact_in_sql(v) OR flowmaestro.redact(flowmaestro.redact(v)) <> flowmaestro.redact(v);
+SELECT count(*) FILTER (WHERE flowmaestro.redact(v) <> v) > 50 AS many_redacted, count(*) FILTER (WHERE flowmaestro.redact(v) = v) > 50 AS many_not FROM any_values;
+DROP FUNCTION any_value(int), redact_in_sql(jsonb);
+
 --
 -- The list is a setting
 --

@@ -232,6 +232,18 @@ SELECT accepted FROM ingest_otlp(pg_temp.request(pg_temp.span(1, pg_temp.len(11,
 SELECT flush();
 SELECT e.name, v.tid IS NOT NULL AS as_it_was, jsonb_array_length(e.events) AS events, e.attributes
 FROM execution_spans AS e LEFT JOIN versions AS v ON v.span_id = e.span_id AND v.tid = e.ctid ORDER BY e.name;
+-- nor does one that comes again in a batch with something else about the span
+BEGIN;
+LOCK TABLE execution_spans IN SHARE MODE;
+SELECT set_span_attributes('019b0000-0000-7000-0000-000000000001', '{"before": 1}');
+SELECT accepted FROM ingest_otlp(pg_temp.request(pg_temp.span(1, pg_temp.len(11, pg_temp.txt(2, 'e')) || pg_temp.attr(9, 'again', pg_temp.num(3, 1)))));
+SELECT set_span_attributes('019b0000-0000-7000-0000-000000000001', '{"after": 1}'), add_span_event('019b0000-0000-7000-0000-000000000001', 'from SQL');
+-- the other way round: both are new
+SELECT accepted FROM ingest_otlp(pg_temp.request(pg_temp.span(4, pg_temp.len(11, pg_temp.txt(2, 'e')) || pg_temp.attr(9, 'a', pg_temp.num(3, 1)))));
+SELECT set_span_attributes('019b0000-0000-7000-0000-000000000004', '{"b": 2}'), add_span_event('019b0000-0000-7000-0000-000000000004', 'from SQL');
+COMMIT;
+SELECT flush();
+SELECT name, status, attributes, jsonb_path_query_array(events, '$[*].name') AS events FROM execution_spans WHERE name IN ('span 1', 'span 4') ORDER BY name;
 SET flowmaestro.write_mode = transactional;
 SELECT accepted FROM ingest_otlp(pg_temp.request(pg_temp.span(1, pg_temp.len(11, pg_temp.txt(2, 'e'))) || pg_temp.span(3)));
 SELECT e.name, v.tid IS NOT NULL AS as_it_was, jsonb_array_length(e.events) AS events
@@ -306,6 +318,22 @@ SELECT name, sqlstate, events, links, otlp ? 'scope' AS has_scope FROM rejected_
 ALTER TABLE execution_spans DROP CONSTRAINT no_70;
 SELECT retry_rejected_spans();
 SELECT name, events, links, otlp -> 'kind' AS kind FROM execution_spans WHERE name IN ('span 70', 'span 71') ORDER BY name;
+
+-- many attributes: jsonb finds each by its key, and is what it would be from text
+SELECT accepted FROM ingest_otlp(pg_temp.request(pg_temp.span(75, (SELECT string_agg(pg_temp.attr(9, left(md5(i::text), 1 + i % 32),
+    CASE i % 4 WHEN 0 THEN pg_temp.num(3, i * 1000003 - 50000000) WHEN 1 THEN pg_temp.txt(1, repeat('x', i)) WHEN 2 THEN pg_temp.dbl(4, i / 7.0)
+    ELSE pg_temp.len(6, pg_temp.attr(1, 'b', pg_temp.num(3, i)) || pg_temp.attr(1, 'a', pg_temp.num(2, 1))) END), '' ORDER BY i) FROM generate_series(1, 300) AS i))));
+SELECT flush();
+SELECT count(*) AS keys, bool_and(e.attributes -> a.key = a.value) AS found, bool_and(e.attributes = (e.attributes::text)::jsonb) AS equal,
+    bool_and(pg_column_size(e.attributes || '{}') = pg_column_size((e.attributes::text)::jsonb || '{}')) AS same_size
+FROM execution_spans AS e, jsonb_each(e.attributes) AS a WHERE e.name = 'span 75';
+
+-- what redaction hides is not in a raw copy either
+SET flowmaestro.redact_spans = 'attributes';
+SELECT accepted FROM ingest_otlp(pg_temp.request(pg_temp.span(76, pg_temp.attr(9, 'password', pg_temp.len(1, '\x7300')) || pg_temp.attr(9, 'bytes', pg_temp.len(7, '\x00')))));
+RESET flowmaestro.redact_spans;
+SELECT flush();
+SELECT attributes, otlp - 'scope' AS otlp FROM execution_spans WHERE name = 'span 76';
 
 -- who may record may take requests, and read nothing
 CREATE ROLE regress_otlp;

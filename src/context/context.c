@@ -356,7 +356,7 @@ check_traceparent(char **newval, void **extra, GucSource source)
 	fault = fms_w3c_traceparent(*newval, strlen(*newval), &parent);
 	if (fault != NULL)
 		return refuse(fault,
-					  "A traceparent is 00-, 32 hexadecimal digits of the trace, -, 16 of the parent span, -, and two of flags, in lower case.");
+					  "It is 00-, 32 hexadecimal digits, -, 16 digits, -, and 2 digits, all in lower case.");
 	return keep_extra(extra, &parent, sizeof(parent));
 }
 
@@ -393,7 +393,8 @@ check_baggage(char **newval, void **extra, GucSource source)
 	const char *fault = *newval == NULL ? NULL : fms_w3c_baggage(*newval, strlen(*newval));
 
 	return fault == NULL ||
-		refuse(fault, "Baggage is a list of key=value members, separated by commas, values percent-encoded.");
+		refuse(fault,
+			   "Baggage is a list of key=value members, separated by commas, percent-encoded.");
 }
 
 /* Check hook of flowmaestro.request_context. */

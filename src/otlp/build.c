@@ -151,7 +151,7 @@ convert(FmsOtlpText text, bool *exact)
 
 		if (OidIsValid(function))
 			used = pg_do_encoding_conversion_buf(function, PG_UTF8, encoding,
-												 (unsigned char *) unconstify(char *, text.data) + at,
+												 (unsigned char *) unconstify(char *, text.data + at),
 												 text.length - at, (unsigned char *) out,
 												 room - (out - result.data), true);
 		out += strlen(out) * (used > 0);
@@ -167,15 +167,17 @@ convert(FmsOtlpText text, bool *exact)
 }
 
 /*
- * A text as the database can hold it; *exact becomes false if that is not the
- * text as it came.
+ * A text as the database can hold it, never a null pointer; *exact becomes false
+ * if that is not the text as it came.
  */
 FmsOtlpText
 fms_build_clean(FmsOtlpText text, bool *exact)
 {
 	int			encoding = GetDatabaseEncoding();
 
-	if (text.length == 0 || is_plain(text))
+	if (text.length == 0)
+		text.data = "";
+	if (is_plain(text))
 		return text;
 	if (pg_encoding_verifymbstr(PG_UTF8, text.data, text.length) != (int) text.length)
 	{
@@ -212,7 +214,8 @@ write_base64(Writer *writer, const FmsOtlpNode *node)
 	for (uint32 i = 0; i < node->length; i += 3, out += 4)
 	{
 		uint32		left = node->length - i;
-		uint32		group = in[i] << 16 | (left > 1 ? in[i + 1] << 8 : 0) | (left > 2 ? in[i + 2] : 0);
+		uint32		group = in[i] << 16 | (left > 1 ? in[i + 1] << 8 : 0) |
+			(left > 2 ? in[i + 2] : 0);
 
 		out[0] = digits[group >> 18];
 		out[1] = digits[group >> 12 & 63];

@@ -242,7 +242,8 @@ check_span(FmsOtlpDecoder *decoder, const FmsOtlpSpan *span)
 	if (decoder->reason != NULL)
 		return false;
 	if (span->like_log && !is_id(span->trace_id, 16))
-		return fms_otlp_refuse(decoder, "it is a log record: logs do not go to the place for traces");
+		return fms_otlp_refuse(decoder,
+							   "it is a log record: logs do not go to the place for traces");
 	if (!is_id(span->trace_id, 16))
 		return fms_otlp_refuse(decoder, "trace_id is not 16 bytes, or all zero");
 	if (!is_id(span->span_id, 8))

@@ -74,7 +74,11 @@ struct FmsOtlpEncoder
 /* A setting: service.name of the spans made in SQL; empty: the database's name. */
 char	   *fms_service_name = NULL;
 
-/* Begin a request. */
+/*
+ * Begin a request.  The encoder lives in the current memory context, and so does
+ * the request; a context below it holds what one span needs and is emptied after
+ * each.
+ */
 FmsOtlpEncoder *
 fms_otlp_encode_begin(bool json)
 {
@@ -92,7 +96,7 @@ fms_otlp_encode_begin(bool json)
 	return encoder;
 }
 
-/* The scope of an id, made if it is new. */
+/* The scope of an id, made if it is new.  A pointer to it stays good: dynahash moves nothing. */
 static Scope *
 get_scope(FmsOtlpEncoder *encoder, const pg_uuid_t *id)
 {
@@ -110,7 +114,10 @@ get_scope(FmsOtlpEncoder *encoder, const pg_uuid_t *id)
 	return scope;
 }
 
-/* Add a span: the columns of FMS_OTLP_COLUMNS.  Its values are not needed any more then. */
+/*
+ * Add a span: the columns of FMS_OTLP_COLUMNS.  Its values are not needed any
+ * more then.  Raises an error above 1 GB, and none for whatever is in a row.
+ */
 void
 fms_otlp_encode_span(FmsOtlpEncoder *encoder, const Datum *values, const bool *nulls)
 {
@@ -133,7 +140,7 @@ fms_otlp_encode_size(const FmsOtlpEncoder *encoder)
 	return encoder->size;
 }
 
-/* The entities of a resource: an array of objects. */
+/* The entities of a resource: an array of objects.  Their texts never have raw copies. */
 static void
 write_entities(FmsWire *wire, JsonbContainer *list)
 {
@@ -168,7 +175,10 @@ write_attributes(FmsWire *wire, const FmsField *field, JsonbContainer *attribute
 						 fms_jfield_container(fms_jfield_container(otlp, "raw"), "attributes"));
 }
 
-/* Write a resource, if it says anything. */
+/*
+ * Write a resource, if it says anything.  That OTLP tells a resource that is not
+ * there from an empty one has no meaning, and is not kept.
+ */
 static void
 write_resource(FmsWire *wire, JsonbContainer *attributes, JsonbContainer *otlp)
 {
@@ -232,7 +242,10 @@ write_scope_spans(FmsWire *wire, const ScopeRow *scope, Scope *spans)
 	pfree(spans->spans.out.data);
 }
 
-/* Write the scopes of one resource, the first of "count" which tells the resource. */
+/*
+ * Write a resource with "count" scopes of it.  All of them have the same
+ * resource: the first tells it.
+ */
 static void
 write_resource_spans(FmsWire *wire, FmsOtlpEncoder *encoder, const ScopeRow *scopes, int count)
 {
@@ -306,7 +319,11 @@ scope_ids(FmsOtlpEncoder *encoder)
 	return PointerGetDatum(construct_array(ids, count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
 }
 
-/* The scopes that the tables have, those of a resource side by side. */
+/*
+ * The scopes that the tables have, those of a resource side by side.  It is one
+ * look-up for the request: a join to each span would read a resource as often as
+ * it has spans.  What the rows point at lies in SPI's memory.
+ */
 static ScopeRow *
 find_scope_rows(FmsOtlpEncoder *encoder, int *count)
 {
@@ -324,7 +341,10 @@ find_scope_rows(FmsOtlpEncoder *encoder, int *count)
 	return rows;
 }
 
-/* A scope and resource of ours, for spans that were made in SQL. */
+/*
+ * A scope and a resource of ours, for spans that were made in SQL.  A resource
+ * has to have a service.name: backends sort by it.
+ */
 static void
 own_scope(ScopeRow *scope)
 {
@@ -349,7 +369,11 @@ own_scope(ScopeRow *scope)
 																   NULL))->root;
 }
 
-/* Write the spans of other scopes: ours, and those that have no row. */
+/*
+ * Write the spans of other scopes: ours, and those that have no row because
+ * somebody deleted it or the table refused it.  Their spans are worth more than
+ * an error.
+ */
 static void
 write_other_scopes(FmsWire *wire, FmsOtlpEncoder *encoder)
 {
@@ -370,7 +394,10 @@ write_other_scopes(FmsWire *wire, FmsOtlpEncoder *encoder)
 	}
 }
 
-/* The request, in the context of the encoder.  The encoder is of no use after it. */
+/*
+ * The request, in the context of the encoder, which is of no use after it.  The
+ * caller is connected to SPI and has a snapshot.
+ */
 StringInfo
 fms_otlp_encode_finish(FmsOtlpEncoder *encoder)
 {

@@ -85,7 +85,7 @@ typedef struct Row
 	JsonbContainer *error;
 } Row;
 
-/* A column of jsonb, or NULL. */
+/* A column of jsonb, fetched and decompressed if it has to be; or NULL. */
 static JsonbContainer *
 jsonb_column(const Datum *values, const bool *nulls, int column)
 {
@@ -108,7 +108,7 @@ text_column(const Datum *values, const bool *nulls, int column)
 	return result;
 }
 
-/* Flags, if there are any. */
+/* Flags, if there are any.  All bits are kept: those without a meaning today may get one. */
 static void
 write_flags(FmsWire *wire, const FmsField *field, JsonbContainer *from)
 {
@@ -118,7 +118,10 @@ write_flags(FmsWire *wire, const FmsField *field, JsonbContainer *from)
 		fms_wire_fixed32(wire, field, flags);
 }
 
-/* A time in nanoseconds since 1970; one outside of what spans can have is none. */
+/*
+ * A time in nanoseconds since 1970, from microseconds and what lies below one.
+ * A time that spans can't have is none: OTLP's would overflow.
+ */
 static uint64
 nanoseconds(TimestampTz at, int64 below)
 {
@@ -203,7 +206,7 @@ write_member_id(FmsWire *wire, const FmsField *field, JsonbContainer *from, cons
 		fms_wire_id(wire, field, id.data + UUID_LEN - bytes, bytes);
 }
 
-/* A link of a span. */
+/* A link of a span.  Its ids are uuids as everywhere, or bytes if they came with a wrong length. */
 static void
 write_link(FmsWire *wire, JsonbContainer *link)
 {
@@ -265,7 +268,11 @@ write_string_attribute(FmsWire *wire, const char *key, const char *data, int len
 	fms_write_attribute(wire, &span_attributes, key, strlen(key), &value);
 }
 
-/* A column as an attribute, if it is not NULL: text as it is, jsonb as JSON. */
+/*
+ * A column as an attribute, if it is not NULL: text as it is, jsonb as JSON in a
+ * string.  A string of JSON keeps every number and every null, a value of OTLP
+ * would not.
+ */
 static void
 write_column(FmsWire *wire, const Row *row, const char *key, int column)
 {
@@ -285,7 +292,7 @@ write_column(FmsWire *wire, const Row *row, const char *key, int column)
 	write_string_attribute(wire, key, text.data, text.length);
 }
 
-/* A uuid as an attribute, if it does not begin like the trace's. */
+/* A uuid as an attribute, if it does not begin like the trace's: its half would not be enough. */
 static void
 write_foreign_id(FmsWire *wire, const Row *row, const char *key, int column)
 {
@@ -335,7 +342,10 @@ is_carried(const Row *row, int column, const FmsOtlpTold *told)
 	}
 }
 
-/* Write what only spans made in SQL have. */
+/*
+ * Write what only spans made in SQL have.  error.type is what the conventions
+ * want of a span that failed.
+ */
 static void
 write_own_attributes(FmsWire *wire, const Row *row)
 {
@@ -394,7 +404,10 @@ write_span_attributes(FmsWire *wire, const Row *row)
 	fms_wire_end_list(wire);
 }
 
-/* The status: as it came, else from the outcome. */
+/*
+ * The status: as it came, else from the outcome.  A completed span is "unset",
+ * for "ok" says that somebody has looked and found it good.
+ */
 static void
 write_status(FmsWire *wire, const Row *row)
 {
@@ -417,11 +430,14 @@ write_status(FmsWire *wire, const Row *row)
 	else if (text.length > 0)
 		fms_wire_string(wire, &status_message, text.data, text.length);
 	if (code != 0)
-		fms_wire_uint32(wire, &status_code, (uint32) code);
+		fms_wire_enum(wire, &status_code, (int32) code);
 	fms_wire_end(wire, begun);
 }
 
-/* The kind: as it came, else by the conventions for the type. */
+/*
+ * The kind: as it came, else by the conventions for the type.  Calls of something
+ * outside are a client's, all else is internal.
+ */
 static void
 write_kind(FmsWire *wire, const Row *row)
 {
@@ -441,10 +457,13 @@ write_kind(FmsWire *wire, const Row *row)
 		}
 	}
 	if (kind != 0)
-		fms_wire_uint32(wire, &span_kind, (uint32) kind);
+		fms_wire_enum(wire, &span_kind, (int32) kind);
 }
 
-/* The times: of a span that ends before its start, the end that came. */
+/*
+ * The times.  The table has no span that ends before its start: of one that came
+ * so, the end is in "otlp".
+ */
 static void
 write_times(FmsWire *wire, const Row *row)
 {

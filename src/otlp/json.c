@@ -696,7 +696,8 @@ read_entity_keys(Decoder *decoder, FmsScan *scan)
 
 /* Find members of an object by their names; the places of others stay NULL. */
 static void
-find_members(Decoder *decoder, FmsScan scan, const char *const *names, int count, const char **places)
+find_members(Decoder *decoder, FmsScan scan, const char *const *names, int count,
+			 const char **places)
 {
 	FmsOtlpText name;
 

@@ -73,7 +73,8 @@
  *
  * Limits: attributes above flowmaestro.max_payload are cut as for SQL callers;
  * events and links above it are left out and counted as dropped; raw copies
- * above it are left out, and "raw" is then true.
+ * above it are left out, and "raw" is then true.  With attributes in
+ * flowmaestro.redact_spans there are no raw copies of attributes.
  *
  *-------------------------------------------------------------------------
  */
@@ -91,6 +92,7 @@
 #include "utils/uuid.h"
 
 #include "compat.h"
+#include "log/redact.h"
 #include "otlp/build.h"
 #include "otlp/mapping.h"
 #include "otlp/store.h"
@@ -329,7 +331,8 @@ attributes_of(Object *object, FmsOtlpNode *nodes, FmsOtlpList list)
 	FmsBuild   *raw;
 	uint32		array;
 
-	if (exact)
+	/* a raw copy would show what flowmaestro.redact_spans hides */
+	if (exact || (fms_redact_spans & FMS_REDACT_ATTRIBUTES) != 0)
 		return attributes;
 	raw = raw_of(object);
 	array = fms_build_open(raw, "attributes", FMS_OTLP_ARRAY);

@@ -119,7 +119,7 @@ fms_parse_uuid(const FmsOtlpText *text, pg_uuid_t *id)
 	return true;
 }
 
-/* A number without a fraction; false if it is none, or not of 64 bits. */
+/* A number without a fraction; false if it is none, or not of 64 bits.  1.0 has a fraction. */
 static bool
 get_integer(const JsonbValue *value, int64 *integer)
 {
@@ -167,7 +167,10 @@ is_exact(const char *digits, double value)
 	return DatumGetBool(DirectFunctionCall2(numeric_eq, to_numeric(digits), to_numeric(shortest)));
 }
 
-/* Write a number into a begun value. */
+/*
+ * Write a number into a begun value.  jsonb prints all digits and no exponent, so
+ * the text shows whether there is a fraction.
+ */
 static void
 write_number(FmsWire *wire, const JsonbValue *value)
 {
@@ -189,7 +192,7 @@ write_number(FmsWire *wire, const JsonbValue *value)
 		fms_wire_string(wire, &string_value, digits, strlen(digits));
 }
 
-/* Write what a value is into a begun one. */
+/* Write what a value is into a begun one; of null nothing, which is "no value". */
 static void
 write_value(FmsWire *wire, const JsonbValue *value)
 {
@@ -233,7 +236,10 @@ write_elements(FmsWire *wire, JsonbContainer *array)
 	fms_wire_end_list(wire);
 }
 
-/* Write an array or an object into a begun value. */
+/*
+ * Write an array or an object into a begun value.  Recursive, to a fixed depth:
+ * a receiver refuses what is deeper, and with it the whole request.
+ */
 static void
 write_container(FmsWire *wire, JsonbContainer *container)
 {
@@ -276,7 +282,7 @@ fms_write_text(FmsWire *wire, const FmsField *field, JsonbContainer *raw, const 
 		fms_wire_string(wire, field, data, length);
 }
 
-/* Write an attribute as one of a list. */
+/* Write an attribute as one of a list.  An empty key is a default, an empty value is not. */
 void
 fms_write_attribute(FmsWire *wire, const FmsField *field, const char *key, int key_length,
 					const JsonbValue *value)
@@ -311,7 +317,10 @@ write_raw_double(FmsWire *wire, const JsonbValue *value)
 	fms_wire_double(wire, &double_value, strtod(digits, NULL));
 }
 
-/* Write what a raw copy holds into a begun value. */
+/*
+ * Write what a raw copy holds into a begun value.  Recursive, as deep as the
+ * decoder let the value be.  Bytes of a string win over its readable form.
+ */
 static void
 write_raw_value(FmsWire *wire, JsonbContainer *raw)
 {
@@ -392,7 +401,7 @@ compare_keys(const void *a, const void *b)
 	return memcmp(left->data, right->data, left->length);
 }
 
-/* The keys of raw copies, in order. */
+/* The keys of raw copies, in order, to look attributes up in. */
 static FmsOtlpText *
 raw_keys(JsonbContainer *raw, int *count)
 {

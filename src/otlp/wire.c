@@ -105,7 +105,7 @@ append_json(FmsWire *wire, const char *constant)
 	append(wire, constant, strlen(constant));
 }
 
-/* Append the comma between members or elements. */
+/* Append the comma between members or elements; what stands before tells if there is one. */
 static void
 append_comma(FmsWire *wire)
 {
@@ -182,7 +182,7 @@ fms_wire_begin_element(FmsWire *wire, const FmsField *field)
 	return 0;
 }
 
-/* End a message. */
+/* End a message: in protobuf, put its length before it. */
 void
 fms_wire_end(FmsWire *wire, int begun)
 {
@@ -319,7 +319,7 @@ fms_wire_raw_string(FmsWire *wire, const FmsField *field, const char *data, int 
 	return true;
 }
 
-/* Write bytes. */
+/* Write bytes; in JSON, in base64. */
 void
 fms_wire_bytes(FmsWire *wire, const FmsField *field, const char *data, int length)
 {
@@ -340,7 +340,7 @@ fms_wire_bytes(FmsWire *wire, const FmsField *field, const char *data, int lengt
 	append_json(wire, "\"");
 }
 
-/* Write an id of a trace or span. */
+/* Write an id of a trace or span: OTLP's JSON has these in hexadecimal, unlike other bytes. */
 void
 fms_wire_id(FmsWire *wire, const FmsField *field, const uint8 *data, int length)
 {
@@ -356,7 +356,21 @@ fms_wire_id(FmsWire *wire, const FmsField *field, const uint8 *data, int length)
 	append_json(wire, "\"");
 }
 
-/* Write a number of 32 bits, or of an enumeration. */
+/* Write the number of an enumeration, which can be one that nobody knows. */
+void
+fms_wire_enum(FmsWire *wire, const FmsField *field, int32 value)
+{
+	if (wire->json)
+	{
+		append_name(wire, field);
+		append_json(wire, psprintf("%d", value));
+		return;
+	}
+	append_tag(wire, field, VARINT);
+	append_varint(wire, (uint64) (int64) value);
+}
+
+/* Write a number of 32 bits. */
 void
 fms_wire_uint32(FmsWire *wire, const FmsField *field, uint32 value)
 {
@@ -384,7 +398,7 @@ fms_wire_bool(FmsWire *wire, const FmsField *field, bool value)
 	append_varint(wire, value);
 }
 
-/* Write a number of 64 bits with a sign. */
+/* Write a number of 64 bits with a sign; in JSON a string, for JavaScript has not so many bits. */
 void
 fms_wire_int64(FmsWire *wire, const FmsField *field, int64 value)
 {

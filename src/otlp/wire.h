@@ -41,6 +41,7 @@ extern bool fms_wire_raw_string(FmsWire *wire, const FmsField *field, const char
 extern void fms_wire_bytes(FmsWire *wire, const FmsField *field, const char *data, int length);
 extern void fms_wire_id(FmsWire *wire, const FmsField *field, const uint8 *data, int length);
 extern void fms_wire_uint32(FmsWire *wire, const FmsField *field, uint32 value);
+extern void fms_wire_enum(FmsWire *wire, const FmsField *field, int32 value);
 extern void fms_wire_bool(FmsWire *wire, const FmsField *field, bool value);
 extern void fms_wire_int64(FmsWire *wire, const FmsField *field, int64 value);
 extern void fms_wire_fixed32(FmsWire *wire, const FmsField *field, uint32 value);

@@ -174,7 +174,7 @@ fms_leave_span(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("no span is entered"),
 				 errdetail("A span is entered until leave_span, a rollback, or the end of its transaction."),
-				 errhint("Call enter_span in the same transaction before, or end a span by its id with end_span.")));
+				 errhint("Call enter_span before in the same transaction, or end_span with an id.")));
 	ended = fms_span_end(fcinfo, &span_id, 0);
 	fms_context_leave();
 	PG_RETURN_BOOL(ended);

@@ -523,6 +523,28 @@ same_group(const FmsRow *left, const FmsRow *right)
 		left->has_start == right->has_start && left->whole == right->whole;
 }
 
+/*
+ * Take a whole span out of a row that has other events as well, if the table
+ * has its end: it came again, and must not bring its events again.
+ */
+static void
+drop_whole(FmsRow *row)
+{
+	FmsSpanRef	ref;
+
+	if (!fms_lookup_span(&row->span_id, &ref) || !ref.ended || ref.stub)
+		return;
+	row->trace_id = ref.trace_id;
+	row->started_at = ref.started_at;
+	row->has_start = row->fresh = row->adopt_stub = false;
+	row->name = row->type = row->entity = (FmsPart) {NULL, 0};
+	row->status = FMS_STATUS_STARTED;
+	row->attributes = row->rest_attributes;
+	row->end_has_attributes = false;
+	row->events = row->rest_events;
+	row->links = row->otlp = NULL;
+}
+
 /* Look at the table for what a row needs from there, without changing the row. */
 static FmsRow *
 complete_row(const FmsRow *row, FmsApplied *applied)
@@ -530,6 +552,8 @@ complete_row(const FmsRow *row, FmsApplied *applied)
 	FmsRow	   *copy = palloc(sizeof(FmsRow));
 
 	*copy = *row;
+	if (copy->has_whole && !copy->whole)
+		drop_whole(copy);
 	if (!copy->has_trace)
 		find_trace(copy, applied);
 	if (copy->adopt_stub)
@@ -552,7 +576,7 @@ fms_apply(FmsRow **rows, int count, FmsApplied *applied)
 	for (int i = 0; i < count; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (!rows[i]->has_trace || rows[i]->adopt_stub)
+		if (!rows[i]->has_trace || rows[i]->adopt_stub || (rows[i]->has_whole && !rows[i]->whole))
 			rows[i] = complete_row(rows[i], applied);
 		rows[i]->partition = fms_partition_for(rows[i]->started_at);
 	}

@@ -115,6 +115,8 @@ static void
 add_attributes(FmsRow *row, Jsonb *attributes)
 {
 	row->attributes = fms_fold_concat(row->attributes, attributes);
+	if (row->has_whole)
+		row->rest_attributes = fms_fold_concat(row->rest_attributes, attributes);
 	if (row->end_has_attributes)
 		row->unended_attributes = fms_fold_concat(row->unended_attributes, attributes);
 }
@@ -128,6 +130,16 @@ add_contents(FmsRow *row, const FmsEvent *event)
 	row->events = fms_fold_concat(row->events, jsonb_part(event, FMS_PART_EVENTS));
 }
 
+/* Keep apart what came before the first whole span of a row. */
+static void
+begin_whole(FmsRow *row)
+{
+	if (row->has_whole)
+		return;
+	row->has_whole = true;
+	row->rest_attributes = row->end_has_attributes ? row->unended_attributes : row->attributes;
+}
+
 /*
  * A whole span, or all of one that runs; false if its row had as much.  Such a
  * span that comes again brings its events again.
@@ -136,6 +148,7 @@ static bool
 add_whole(FmsRow *row, const FmsEvent *event)
 {
 	bool		ended = event->status != FMS_STATUS_STARTED;
+	Jsonb	   *rest;
 
 	if (row->has_start && (row->status != FMS_STATUS_STARTED || !ended))
 		return false;
@@ -145,7 +158,10 @@ add_whole(FmsRow *row, const FmsEvent *event)
 	add_start(row, event);
 	if (ended)
 		(void) add_end(row, event, event->ended_at);
+	begin_whole(row);
+	rest = row->rest_attributes;
 	add_contents(row, event);
+	row->rest_attributes = rest;
 	if (event->part[FMS_PART_LINKS].data != NULL)
 		row->links = jsonb_part(event, FMS_PART_LINKS);
 	if (event->part[FMS_PART_OTLP].data != NULL)
@@ -249,7 +265,10 @@ fms_fold_finish(FmsFold *fold)
 		FmsRow	   *row = fold->rows[i];
 
 		if (row->new_events != NIL)
-			row->events = fms_fold_concat(row->events, events_array(row->new_events));
+		{
+			row->rest_events = events_array(row->new_events);
+			row->events = fms_fold_concat(row->events, row->rest_events);
+		}
 		if (row->status != FMS_STATUS_STARTED && row->has_trace && row->ended_at < row->started_at)
 		{
 			row->ended_at = row->started_at;

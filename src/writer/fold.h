@@ -29,6 +29,7 @@ typedef struct FmsRow
 	bool		fresh;			/* its start made its id: the table has no row of it */
 	bool		likely_new;		/* nobody knows a row of a whole span */
 	bool		whole;			/* only whole spans came: an ended row is not changed */
+	bool		has_whole;		/* a whole span came, perhaps among others */
 	FmsStatus	status;
 	pg_uuid_t	trace_id;
 	pg_uuid_t	parent_span_id;
@@ -44,6 +45,8 @@ typedef struct FmsRow
 	Jsonb	   *attributes;
 	Jsonb	   *unended_attributes; /* the same without the end's */
 	bool		end_has_attributes; /* the two differ */
+	Jsonb	   *rest_attributes;	/* without a whole span's and the end's */
+	Jsonb	   *rest_events;	/* without a whole span's */
 	Jsonb	   *events;			/* array */
 	Jsonb	   *links;			/* array */
 	Jsonb	   *otlp;

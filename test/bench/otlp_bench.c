@@ -7,7 +7,7 @@
  *		otlp_bench batches N	N batches with ids of their own, for COPY
  *
  * A batch has 512 spans of about 900 bytes: calls of a model as an SDK tells
- * them, each with 13 attributes, an event and a status.
+ * them, each with 15 attributes, an event and a status.
  *
  *-------------------------------------------------------------------------
  */
@@ -156,6 +156,8 @@ put_span(Message *message, uint64 start, uint32 n)
 	put_string(&span, 9, "gen_ai.response.id", "chatcmpl-9x8Yz7Wv6Ut5Sr4Qp3On2Ml1Kj0Ih");
 	put_string(&span, 9, "server.address", "api.openai.com");
 	put_int(&span, "server.port", 443);
+	put_string(&span, 9, "gen_ai.agent.name", "support-desk-summarizer");
+	put_string(&span, 9, "gen_ai.output.type", "text");
 	put_string(&span, 9, "http.request.body",
 			   "Summarize the three tickets below for the support lead, name the customer, "
 			   "the product and what was promised, and say which of them is late. Keep it to five lines, "

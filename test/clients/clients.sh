@@ -58,6 +58,6 @@ if [[ $# == 0 ]]; then
 	files=(*.test.*)
 fi
 status=0
-node --test --test-reporter=tap --test-timeout=900000 "${files[@]}" || status=$?
+node --test --test-reporter=tap --test-timeout=300000 --test-force-exit "${files[@]}" || status=$?
 psql -Xq -d postgres -c "DROP DATABASE $DATABASE"
 exit "$status"

@@ -119,7 +119,7 @@ function span(random: Random, traceId: string, parents: string[]): Span {
 	parents.push(spanId);
 	return {
 		traceId, spanId, traceState: traceState(random), parentSpanId,
-		name: random.pick(['chat gpt', 'GET /', 'n'.repeat(1500), ...strings]), kind: random.pick([0, 1, 2, 3, 4, 5, 99]),
+		name: random.pick(['chat gpt', 'GET /', 'n'.repeat(1500), ...strings]), kind: random.pick([0, 1, 2, 3, 4, 5, 99, -1]),
 		startTimeUnixNano: String(start), endTimeUnixNano: String(end),
 		attributes: attributes(random, 8), droppedAttributesCount: random.pick(counts),
 		events: random.list(3, () => spanEvent(random, start)), droppedEventsCount: random.pick(counts),

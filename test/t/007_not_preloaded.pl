@@ -90,6 +90,33 @@ SELECT DISTINCT status FROM flowmaestro.execution_spans WHERE trace_id = :'t';
 )),
 	"3\n4\ncancelled", 'a trace can be cancelled');
 
+# the context can be set before anything has loaded the library
+my ($code, $out, $err) = $node->psql(
+	'postgres', q(
+SET flowmaestro.traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
+SET flowmaestro.baggage = 'not baggage';
+BEGIN;
+SET LOCAL flowmaestro.request_context = '{"tracingContext": {"userId": "u"}}';
+SELECT trace_id, parent_span_id FROM flowmaestro.enter_span('early', 'agent_run');
+SELECT (flowmaestro.current_request_context()).user_id;
+SHOW flowmaestro.baggage;
+COMMIT;
+SELECT (flowmaestro.current_request_context()).user_id IS NULL;
+SELECT span_id FROM flowmaestro.current_request_context();
+SELECT status, attributes FROM flowmaestro.execution_spans WHERE name = 'early';
+BEGIN;
+SELECT FROM flowmaestro.enter_span('undone early', 'agent_run');
+ROLLBACK;
+SELECT count(*) FROM flowmaestro.execution_spans WHERE name = 'undone early';
+));
+is( $out,
+	join("\n",
+		'0af76519-16cd-43dd-8448-eb211c80319c|0af76519-16cd-43dd-b7ad-6b7169203331',
+		'u', '', 't', '0af76519-16cd-43dd-b7ad-6b7169203331',
+		'completed|{"userId": "u"}', '0'),
+	'a context that was set before the library came is taken');
+like($err, qr/WARNING:  invalid value for parameter "flowmaestro.baggage"/, 'or warned about');
+
 # what is about the buffer answers, and has nothing to tell
 is($node->safe_psql('postgres', 'SELECT flowmaestro.flush()'), '', 'flush() returns');
 is(value($node, 'postgres', 'pending, writer_pid, dropped'), '0||0', 'the counters can be read')

@@ -109,6 +109,15 @@ is_deeply($line, {
 	userId => 'user-123', agentId => 'agent-456', model => 'gpt-4o'
 }, 'a line of an application is what the application says');
 
+# the examples of the documentation
+my @examples = slurp_file("$FindBin::RealBin/../../doc/logging.md") =~ /^```sql\n(.*?)^```$/msg;
+my ($exit, $printed) = $node->psql('postgres', join('', @examples), on_error_stop => 1, on_error_die => 1);
+like($printed, qr/^\Q{"api_key": "[REDACTED]", "headers": {"accept": "*\/*", "Authorization": "[REDACTED]"}, "promptTokens": 12}\E$/m, 'doc: redaction');
+my @documented = logged($node, 'postgres', join('', @examples), 'doc');
+is_deeply([ map { "$_->{level} $_->{msg} $_->{traceId} " . ($_->{tool} // $_->{model}) } @documented ],
+	[ "30 Agent execution started $TRACE gpt-4o", "50 tool failed $TRACE calculate" ], 'doc: the lines of an application');
+is($documented[1]{err}{code}, '22012', 'doc: the error that was caught');
+
 # every level
 my @levels = logged($node, 'postgres', q(SET log_min_messages = debug5; SET flowmaestro.log_level = trace;
 	DO $$ BEGIN RAISE DEBUG 'd1'; RAISE LOG 'l'; RAISE INFO 'i'; RAISE NOTICE 'n'; RAISE WARNING 'w'; RAISE EXCEPTION 'e'; END $$;
