@@ -80,8 +80,15 @@ install_optional() {
 # Installs what single tests need: the browser that looks at the page of a trace,
 # and the pooler that many clients go through.
 install_optionals() {
+	local sudo=()
 	install_optional chromium "the page of a trace will not be looked at"
-	install_optional pgbouncer "no clients will go through a pooler"
+	find_missing pgbouncer
+	if [[ ${#MISSING[@]} != 0 ]]; then
+		install_optional pgbouncer "no clients will go through a pooler"
+		# its package starts a service, too
+		[[ $EUID == 0 ]] || sudo=(sudo -n)
+		"${sudo[@]}" systemctl --quiet disable --now pgbouncer 2>/dev/null || true
+	fi
 }
 
 # What fetches the real clients; a node from elsewhere than Debian brings its own.

@@ -50,7 +50,8 @@ static const char *const read_keys =
 /* planned each time: the bounds choose the partitions */
 static const char *const read_spans =
 	"SELECT " FMS_OTLP_COLUMNS ", k.id "
-	"FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3)) AS k (id, t, s) "
+	"FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), "
+	"pg_catalog.unnest($3)) AS k (id, t, s) "
 	"LEFT JOIN flowmaestro.execution_spans AS s ON s.trace_id OPERATOR(pg_catalog.=) k.t "
 	"AND s.span_id OPERATOR(pg_catalog.=) k.s "
 	"AND s.started_at OPERATOR(pg_catalog.>=) $4 AND s.started_at OPERATOR(pg_catalog.<=) $5";

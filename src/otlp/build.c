@@ -54,7 +54,10 @@ typedef struct Pair
 	uint32		node;
 } Pair;
 
-/* Make room for more bytes; returns the place of the first. */
+/*
+ * Make room for more bytes; returns the place of the first, which moves with the
+ * next call.
+ */
 static char *
 reserve(Writer *writer, size_t bytes)
 {
@@ -71,6 +74,14 @@ reserve(Writer *writer, size_t bytes)
 	return place;
 }
 
+/* Write bytes; of an empty text there can be no address. */
+static void
+put(Writer *writer, const char *data, Size length)
+{
+	if (length > 0)
+		memcpy(reserve(writer, length), data, length);
+}
+
 /* Pad to a multiple of 4 bytes; returns how many bytes that took. */
 static uint32
 pad(Writer *writer)
@@ -81,7 +92,10 @@ pad(Writer *writer)
 	return padding;
 }
 
-/* Whether a text is ASCII without U+0000. */
+/*
+ * Whether a text is ASCII without U+0000: most are, and then there is nothing to
+ * check or to convert.  Eight bytes at a time.
+ */
 static bool
 is_plain(FmsOtlpText text)
 {
@@ -98,13 +112,13 @@ is_plain(FmsOtlpText text)
 	}
 	for (; at < end; at++)
 	{
-		if (*at <= 0)
+		if ((signed char) *at <= 0)
 			return false;
 	}
 	return true;
 }
 
-/* A text of UTF-8 with each bad byte and U+0000 replaced. */
+/* A text of UTF-8 with each bad byte and each U+0000 replaced by U+FFFD. */
 static FmsOtlpText
 replace_bad(FmsOtlpText text)
 {
@@ -151,7 +165,8 @@ convert(FmsOtlpText text, bool *exact)
 
 		if (OidIsValid(function))
 			used = pg_do_encoding_conversion_buf(function, PG_UTF8, encoding,
-												 (unsigned char *) unconstify(char *, text.data + at),
+												 (unsigned char *) unconstify(char *,
+																			  text.data + at),
 												 text.length - at, (unsigned char *) out,
 												 room - (out - result.data), true);
 		out += strlen(out) * (used > 0);
@@ -198,7 +213,7 @@ write_string(Writer *writer, FmsOtlpText text)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("a text is too long for jsonb")));
-	memcpy(reserve(writer, text.length), text.data, text.length);
+	put(writer, text.data, text.length);
 	return JENTRY_ISSTRING | text.length;
 }
 
@@ -275,7 +290,10 @@ add_fraction(char *text)
 	strcpy(out + exponent - fraction, ".0");
 }
 
-/* Write a double; returns its entry. */
+/*
+ * Write a double; returns its entry.  Its shortest digits give the very double
+ * back, and a fraction tells it from an integer.
+ */
 static JEntry
 write_double(Writer *writer, double number)
 {
@@ -308,7 +326,7 @@ write_binary(Writer *writer, const FmsOtlpNode *node)
 {
 	uint32		padding = pad(writer);
 
-	memcpy(reserve(writer, node->length), node->value.bytes, node->length);
+	put(writer, node->value.bytes, node->length);
 	return JENTRY_ISCONTAINER | (padding + node->length);
 }
 
@@ -349,7 +367,11 @@ write_value(Writer *writer, FmsOtlpNode *nodes, uint32 n)
 	return JENTRY_ISNULL;
 }
 
-/* Put entry number i of the container whose entries begin at "entries". */
+/*
+ * Put entry number i of the container whose entries begin at "entries".  *total
+ * is what the elements so far take; every JB_OFFSET_STRIDE-th entry has that
+ * instead of its own length.
+ */
 static void
 put_entry(Writer *writer, size_t entries, uint32 i, JEntry entry, uint32 *total)
 {
@@ -376,7 +398,10 @@ write_head(Writer *writer, uint32 head, uint32 entries)
 	return place;
 }
 
-/* Write an array; returns its entry.  Nested as deep as a decoder allows. */
+/*
+ * Write an array; returns its entry.  Nested as deep as a decoder allows.  The
+ * head is padded as part of the array, as the server does it.
+ */
 static JEntry
 write_array(Writer *writer, FmsOtlpNode *nodes, uint32 n)
 {
@@ -414,7 +439,7 @@ compare_pairs(const void *a, const void *b)
 	return left->node < right->node ? -1 : 1;
 }
 
-/* Sort pairs; an object rarely has many. */
+/* Sort pairs; an object rarely has many, and qsort is slow for few. */
 static void
 sort_pairs(Pair *pairs, uint32 count)
 {
@@ -462,7 +487,10 @@ drop_doubles(Writer *writer, FmsOtlpNode *nodes, Pair *pairs, uint32 count, bool
 	return kept;
 }
 
-/* Collect the pairs of an object, sorted, each key once; returns how many. */
+/*
+ * Collect the pairs of an object, sorted, each key once; returns how many.  Keys
+ * are compared clean: two that differ only in bad bytes are one in jsonb.
+ */
 static uint32
 collect_pairs(Writer *writer, FmsOtlpNode *nodes, uint32 first, uint32 end, Pair *pairs, bool mark)
 {
@@ -504,7 +532,7 @@ write_object(Writer *writer, FmsOtlpNode *nodes, uint32 first, uint32 end, bool 
 	entries = write_head(writer, JB_FOBJECT | count, count * 2);
 	for (uint32 i = 0; i < count; i++)
 	{
-		memcpy(reserve(writer, pairs[i].key.length), pairs[i].key.data, pairs[i].key.length);
+		put(writer, pairs[i].key.data, pairs[i].key.length);
 		put_entry(writer, entries, i, JENTRY_ISSTRING | pairs[i].key.length, &total);
 	}
 	for (uint32 i = 0; i < count; i++)
@@ -558,7 +586,7 @@ fms_build_object(FmsOtlpNode *nodes, FmsOtlpList list, bool *exact)
 	return finish(&writer);
 }
 
-/* Begin with no value. */
+/* Begin with no value, with room for a few. */
 void
 fms_build_init(FmsBuild *build)
 {
@@ -595,7 +623,7 @@ fms_build_open(FmsBuild *build, const char *key, FmsOtlpType type)
 	return build->count - 1;
 }
 
-/* Close a map or an array. */
+/* Close a map or an array: all that was added since it was opened is in it. */
 void
 fms_build_close(FmsBuild *build, uint32 opened)
 {

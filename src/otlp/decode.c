@@ -258,6 +258,18 @@ check_span(FmsOtlpDecoder *decoder, const FmsOtlpSpan *span)
 }
 
 /*
+ * Count a resource or a scope.  They cost more than they take in the request,
+ * so those beyond the limit are refused, and their spans with them.
+ */
+void
+fms_otlp_count_group(FmsOtlpDecoder *decoder)
+{
+	decoder->groups++;
+	if (decoder->groups > FMS_OTLP_MAX_GROUPS)
+		(void) fms_otlp_refuse(decoder, "more than 100000 resources and scopes in a request");
+}
+
+/*
  * Hand over a span of so many bytes, or the reason why it is none.  Returns
  * false if the sink wants no more.
  */

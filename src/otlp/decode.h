@@ -8,8 +8,8 @@
  * point into the request or into the decoder's own memory and are good until
  * the sink returns.
  *
- * Nothing here calls the server: memory comes from the caller, errors are
- * values.  So a decoder can be fuzzed by itself.
+ * Nothing here calls the server, but to ask whether it is to stop: memory comes
+ * from the caller, errors are values.  So a decoder can be fuzzed by itself.
  *
  *-------------------------------------------------------------------------
  */
@@ -22,6 +22,7 @@
 #define FMS_OTLP_MAX_PARTS 16384	/* events, and links, of a span */
 #define FMS_OTLP_MAX_SPAN_BYTES (16 * 1024 * 1024)
 #define FMS_OTLP_MAX_SPANS 100000	/* of a request */
+#define FMS_OTLP_MAX_GROUPS 100000	/* resources and scopes of a request */
 
 typedef struct FmsOtlpText
 {
@@ -177,6 +178,7 @@ typedef struct FmsOtlpDecoder
 	uint32		text_room;
 	struct FmsOtlpChunk *chunks;	/* of unescaped text, the newest first */
 	int64		spans;
+	int64		groups;			/* resources and scopes */
 	const char *reason;			/* why the part at hand can't be used */
 } FmsOtlpDecoder;
 
@@ -191,6 +193,7 @@ extern bool fms_otlp_add_text(FmsOtlpDecoder *decoder, FmsOtlpText text);
 extern void fms_otlp_finish_entities(FmsOtlpDecoder *decoder, FmsOtlpResource *resource);
 extern char *fms_otlp_take_bytes(FmsOtlpDecoder *decoder, size_t bytes);
 extern bool fms_otlp_refuse(FmsOtlpDecoder *decoder, const char *reason);
+extern void fms_otlp_count_group(FmsOtlpDecoder *decoder);
 extern bool fms_otlp_finish_span(FmsOtlpDecoder *decoder, const FmsOtlpSpan *span, size_t bytes);
 
 #endif							/* FMS_OTLP_DECODE_H */

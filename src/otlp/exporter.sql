@@ -2,14 +2,14 @@
 -- None of it is in a dump: a restored copy must not send what its source sends.
 
 CREATE TABLE @extschema@.otlp_outbox (
-    id pg_catalog.int8 GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    id pg_catalog.int8 GENERATED ALWAYS AS IDENTITY (CACHE 1000) PRIMARY KEY,
     trace_id pg_catalog.uuid NOT NULL,
     span_id pg_catalog.uuid NOT NULL,
     started_at pg_catalog.timestamptz NOT NULL
 ) WITH (vacuum_truncate = off);
 COMMENT ON TABLE @extschema@.otlp_outbox IS
     'finished spans that the collector has not acknowledged, put in by the transaction that finished them';
-COMMENT ON COLUMN @extschema@.otlp_outbox.id IS 'order of sending';
+COMMENT ON COLUMN @extschema@.otlp_outbox.id IS 'about the order of finishing, and the order of sending';
 COMMENT ON COLUMN @extschema@.otlp_outbox.trace_id IS 'trace of the span';
 COMMENT ON COLUMN @extschema@.otlp_outbox.span_id IS 'the span';
 COMMENT ON COLUMN @extschema@.otlp_outbox.started_at IS 'start of the work: tells the partition';

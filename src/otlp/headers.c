@@ -25,7 +25,10 @@
 #define TRACES_PATH "/v1/traces"
 #define FILE_BYTES (64 * 1024)	/* a file of headers is smaller */
 
-/* A string without a character that a URL or a header's name cannot have. */
+/*
+ * Whether all characters are visible ASCII: no others are in a URL or in a
+ * header's name.
+ */
 static bool
 is_visible(const char *s, size_t length)
 {
@@ -37,7 +40,11 @@ is_visible(const char *s, size_t length)
 	return true;
 }
 
-/* Check hook of flowmaestro.otlp_endpoint: empty, or the base URL of a collector. */
+/*
+ * Check hook of flowmaestro.otlp_endpoint: empty, or the base URL of a collector.
+ * What has a query or a fragment cannot be a base, and a backslash is one that
+ * not everybody reads as the same host.
+ */
 bool
 fms_headers_check_endpoint(char **value, void **extra, GucSource source)
 {
@@ -72,7 +79,10 @@ fms_headers_check_endpoint(char **value, void **extra, GucSource source)
 	return true;
 }
 
-/* The URL that spans of an endpoint are sent to, in the current memory context. */
+/*
+ * The URL that spans of an endpoint are sent to, in the current memory context:
+ * as for OTEL_EXPORTER_OTLP_ENDPOINT, but one that ends with the path keeps it.
+ */
 char *
 fms_headers_url(const char *endpoint)
 {
@@ -104,8 +114,9 @@ line_error(const char *path, int line, const char *detail)
 }
 
 /*
- * Read the file.  It may belong to the server's user, closed to all others, or
- * to root, readable by its group.
+ * Read the file, in the current memory context.  It may belong to the server's
+ * user, closed to all others, or to root, readable by its group.  It is opened
+ * without waiting: a named pipe would hang.
  */
 static char *
 read_file(const char *path)

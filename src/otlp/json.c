@@ -21,12 +21,9 @@
  */
 #include "postgres.h"
 
-#include <float.h>
 #include <math.h>
 
 #include "otlp/scan.h"
-
-#define NUMBER_BYTES 400		/* of a number that is read as a double */
 
 typedef FmsOtlpDecoder Decoder;
 
@@ -46,14 +43,20 @@ next_member(Decoder *decoder, FmsScan *scan, FmsOtlpText *key)
 	return false;
 }
 
-/* Enter an object, or say that the value at hand is none. */
+/*
+ * Enter an object or an array, or say that the value at hand is none: "reason"
+ * then becomes why the span is rejected.
+ */
 static bool
 enter(Decoder *decoder, FmsScan *scan, char bracket, const char *reason)
 {
 	return fms_scan_begin(scan, bracket) || fms_otlp_refuse(decoder, reason);
 }
 
-/* Read a text. */
+/*
+ * Read a text.  It points into the request or, if it had escapes, into the
+ * decoder's memory; both live until the span is handed over.
+ */
 static bool
 read_text(Decoder *decoder, FmsScan *scan, FmsOtlpText *text)
 {
@@ -63,7 +66,10 @@ read_text(Decoder *decoder, FmsScan *scan, FmsOtlpText *text)
 	return true;
 }
 
-/* The digits of a number, which may be in a string; empty if it is none. */
+/*
+ * The digits of a number, which may be in a string; empty if it is none.  That
+ * they are a number is for the caller to find out: a string can hold anything.
+ */
 static FmsOtlpText
 read_digits(Decoder *decoder, FmsScan *scan)
 {
@@ -72,58 +78,20 @@ read_digits(Decoder *decoder, FmsScan *scan)
 	return fms_scan_number(scan);
 }
 
-/* Read a text of decimal digits; false if it is none or does not fit. */
-static bool
-parse_unsigned(FmsOtlpText text, uint64 *number)
-{
-	uint64		result = 0;
-
-	if (text.length == 0)
-		return false;
-	for (uint32 i = 0; i < text.length; i++)
-	{
-		unsigned int digit = (unsigned char) text.data[i] - '0';
-
-		if (digit > 9 || result > (PG_UINT64_MAX - digit) / 10)
-			return false;
-		result = result * 10 + digit;
-	}
-	*number = result;
-	return true;
-}
-
-/* Read a text as a double; false if it is none. */
-static bool
-parse_double(FmsOtlpText text, double *number)
-{
-	char		copy[NUMBER_BYTES];
-	char	   *end;
-
-	if (text.length == 0 || text.length >= sizeof(copy))
-		return false;
-	/* what else strtod takes: spaces, hexadecimal digits, names */
-	for (uint32 i = 0; i < text.length; i++)
-	{
-		if (text.data[i] == '\0' || strchr("+-0123456789.eE", text.data[i]) == NULL)
-			return false;
-	}
-	memcpy(copy, text.data, text.length);
-	copy[text.length] = '\0';
-	*number = strtod(copy, &end);
-	return end == copy + text.length;
-}
-
-/* Read an unsigned number of at most "limit". */
+/*
+ * Read an unsigned number of at most "limit": times and counts.  A number with a
+ * fraction, a sign or an infinite one is refused rather than guessed at.
+ */
 static bool
 read_unsigned(Decoder *decoder, FmsScan *scan, uint64 limit, uint64 *number)
 {
 	FmsOtlpText digits = read_digits(decoder, scan);
 	double		value;
 
-	if (!parse_unsigned(digits, number))
+	if (!fms_scan_unsigned(digits, number))
 	{
 		/* JavaScript writes large numbers with an exponent */
-		if (!parse_double(digits, &value) || value < 0 || value >= 18446744073709551616.0 ||
+		if (!fms_scan_double(digits, &value) || value < 0 || value >= 18446744073709551616.0 ||
 			value != floor(value))
 			return fms_otlp_refuse(decoder, "a number is not an unsigned integer");
 		*number = (uint64) value;
@@ -145,31 +113,16 @@ read_uint32(Decoder *decoder, FmsScan *scan, uint32 *number)
 	return true;
 }
 
-/* Read a text as a signed integer of 64 bits; false if it is none or does not fit. */
-static bool
-parse_signed(FmsOtlpText text, int64 *number)
-{
-	bool		negative = text.length > 0 && text.data[0] == '-';
-	uint64		value;
-
-	if (negative)
-	{
-		text.data++;
-		text.length--;
-	}
-	if (!parse_unsigned(text, &value) || value > (uint64) PG_INT64_MAX + negative)
-		return false;
-	*number = negative ? (int64) (0 - value) : (int64) value;
-	return true;
-}
-
-/* Read a number of an enum. */
+/*
+ * Read a number of an enum.  Numbers that OTLP has no name for are kept, as a
+ * newer version may know them; names are not numbers and are refused.
+ */
 static bool
 read_enum(Decoder *decoder, FmsScan *scan, int32 *number)
 {
 	int64		value;
 
-	if (!parse_signed(fms_scan_number(scan), &value) ||
+	if (!fms_scan_signed(fms_scan_number(scan), &value) ||
 		value < PG_INT32_MIN || value > PG_INT32_MAX)
 		return fms_otlp_refuse(decoder, "kind or status code is not a number");
 	*number = (int32) value;
@@ -186,7 +139,11 @@ hex_digit(char c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : 16;
 }
 
-/* Read an id of hexadecimal digits. */
+/*
+ * Read an id of hexadecimal digits of either case.  Its length is checked when
+ * the span is complete; an id in base64, as protobuf's own JSON form would have
+ * it, fails here or there.
+ */
 static bool
 read_id(Decoder *decoder, FmsScan *scan, FmsOtlpText *id)
 {
@@ -227,7 +184,11 @@ base64_digit(char c)
 	return c == '/' || c == '_' ? 63 : 64;
 }
 
-/* Read bytes in base64, with or without padding. */
+/*
+ * Read bytes in base64, with or without padding.  Both alphabets are taken, as
+ * protobuf's JSON form says; bits that are left over at the end are not looked
+ * at.
+ */
 static bool
 read_base64(Decoder *decoder, FmsScan *scan, FmsOtlpText *bytes)
 {
@@ -258,7 +219,7 @@ read_base64(Decoder *decoder, FmsScan *scan, FmsOtlpText *bytes)
 	return true;
 }
 
-/* Read a double, as a number or in a string. */
+/* Read a double, as a number or in a string, or by one of its three names. */
 static bool
 read_double(Decoder *decoder, FmsScan *scan, double *number)
 {
@@ -270,22 +231,25 @@ read_double(Decoder *decoder, FmsScan *scan, double *number)
 		*number = HUGE_VAL;
 	else if (fms_scan_is(text, "-Infinity"))
 		*number = -HUGE_VAL;
-	else if (!parse_double(text, number))
+	else if (!fms_scan_double(text, number))
 		return fms_otlp_refuse(decoder, "doubleValue is not a number");
 	return true;
 }
 
-/* Read an intValue into a node. */
+/*
+ * Read an intValue into a node.  JavaScript has no integers: its SDK tells 1e+300
+ * as one.  The value is kept as the double that it is.
+ */
 static bool
 read_int(Decoder *decoder, FmsScan *scan, FmsOtlpNode *node)
 {
 	FmsOtlpText digits = read_digits(decoder, scan);
 
 	node->type = FMS_OTLP_INT;
-	if (parse_signed(digits, &node->value.integer))
+	if (fms_scan_signed(digits, &node->value.integer))
 		return true;
 	node->type = FMS_OTLP_DOUBLE;
-	return parse_double(digits, &node->value.number) ||
+	return fms_scan_double(digits, &node->value.number) ||
 		fms_otlp_refuse(decoder, "intValue is not a number");
 }
 
@@ -303,7 +267,10 @@ read_bool(Decoder *decoder, FmsScan *scan, FmsOtlpNode *node)
 
 static bool read_any_value(Decoder *decoder, FmsScan *scan, uint32 n, int depth);
 
-/* Read a KeyValue as a new node. */
+/*
+ * Read a KeyValue as a new node.  The nodes may move while its value is read, so
+ * the key is put in at the end, by number.
+ */
 static bool
 read_key_value(Decoder *decoder, FmsScan *scan, int depth)
 {
@@ -336,7 +303,10 @@ read_key_value(Decoder *decoder, FmsScan *scan, int depth)
 	return true;
 }
 
-/* Read the "values" of an array or a map into node n, the last one. */
+/*
+ * Read the "values" of an array or a map into node n, the last one.  Its children
+ * are the nodes that follow it; what an earlier "values" brought is replaced.
+ */
 static bool
 read_values(Decoder *decoder, FmsScan *scan, uint32 n, FmsOtlpType type, int depth)
 {
@@ -386,7 +356,7 @@ read_container(Decoder *decoder, FmsScan *scan, uint32 n, FmsOtlpType type, int 
 	return true;
 }
 
-/* Read a string or bytes into a node. */
+/* Read a string or bytes into node n. */
 static bool
 read_node_bytes(Decoder *decoder, FmsScan *scan, uint32 n, FmsOtlpType type)
 {
@@ -480,7 +450,10 @@ read_any_value(Decoder *decoder, FmsScan *scan, uint32 n, int depth)
 	return true;
 }
 
-/* Read attributes. */
+/*
+ * Read attributes.  They lie side by side, whatever is read before and after
+ * them; if the member comes twice, the first list stays unused.
+ */
 static bool
 read_attributes(Decoder *decoder, FmsScan *scan, FmsOtlpList *list)
 {
@@ -552,7 +525,7 @@ read_link(Decoder *decoder, FmsScan *scan, FmsOtlpSpan *span)
 	return good;
 }
 
-/* Read a status into a span. */
+/* Read a status into a span; a newer code than we know is kept. */
 static bool
 read_status(Decoder *decoder, FmsScan *scan, FmsOtlpSpan *span)
 {
@@ -573,7 +546,10 @@ read_status(Decoder *decoder, FmsScan *scan, FmsOtlpSpan *span)
 	return good;
 }
 
-/* Read the events or the links of a span. */
+/*
+ * Read the events or the links of a span, each with "read_part".  One that is
+ * broken costs the span: it would be another one without it.
+ */
 static bool
 read_span_parts(Decoder *decoder, FmsScan *scan, FmsOtlpSpan *span,
 				bool (*read_part) (Decoder *, FmsScan *, FmsOtlpSpan *))
@@ -588,7 +564,10 @@ read_span_parts(Decoder *decoder, FmsScan *scan, FmsOtlpSpan *span,
 	return true;
 }
 
-/* Read a member of a span that a text or an id is; *known tells if it is one. */
+/*
+ * Read a member of a span that a text or an id is; *known tells if it is one.
+ * The three functions of this kind exist because one would be too long.
+ */
 static bool
 read_span_text(Decoder *decoder, FmsScan *scan, FmsOtlpSpan *span, FmsOtlpText name, bool *known)
 {
@@ -757,7 +736,10 @@ read_entities(Decoder *decoder, FmsScan *scan, FmsOtlpResource *resource)
 	return true;
 }
 
-/* Read a resource. */
+/*
+ * Read a resource.  If it is broken, so are the spans below it: they are
+ * rejected, for they would be told under a resource that is not theirs.
+ */
 static bool
 read_resource(Decoder *decoder, FmsScan *scan, FmsOtlpResource *resource)
 {
@@ -780,7 +762,7 @@ read_resource(Decoder *decoder, FmsScan *scan, FmsOtlpResource *resource)
 	return good;
 }
 
-/* Read a scope. */
+/* Read a scope; what is said of a resource holds for it and its spans. */
 static bool
 read_scope(Decoder *decoder, FmsScan *scan, FmsOtlpScope *scope)
 {
@@ -805,7 +787,11 @@ read_scope(Decoder *decoder, FmsScan *scan, FmsOtlpScope *scope)
 	return good;
 }
 
-/* Hand over the spans of an array; false if the sink wants no more. */
+/*
+ * Hand over the spans of an array; false if the sink wants no more.  Each is
+ * read from a copy of the place: after an error it is passed over from its
+ * begin, where the brackets can be counted.
+ */
 static bool
 hand_spans(Decoder *decoder, FmsScan *scan, const char *refused)
 {
@@ -831,7 +817,10 @@ hand_spans(Decoder *decoder, FmsScan *scan, const char *refused)
 	return true;
 }
 
-/* Hand over an element of scopeSpans; false if the sink wants no more. */
+/*
+ * Hand over an element of scopeSpans; false if the sink wants no more.  Its
+ * members are found first and read then, in the order that the sink wants.
+ */
 static bool
 hand_scope_spans(Decoder *decoder, FmsScan *scan, const char *refused)
 {
@@ -842,6 +831,7 @@ hand_scope_spans(Decoder *decoder, FmsScan *scan, const char *refused)
 	FmsOtlpScope scope;
 
 	fms_otlp_forget(decoder);
+	fms_otlp_count_group(decoder);
 	memset(&scope, 0, sizeof(scope));
 	find_members(decoder, *scan, names, 3, places);
 	fms_scan_skip(scan);
@@ -869,6 +859,7 @@ hand_resource_spans(Decoder *decoder, FmsScan *scan)
 	const char *refused;
 
 	fms_otlp_forget(decoder);
+	fms_otlp_count_group(decoder);
 	memset(&resource, 0, sizeof(resource));
 	find_members(decoder, *scan, names, 3, places);
 	fms_scan_skip(scan);
@@ -891,7 +882,10 @@ hand_resource_spans(Decoder *decoder, FmsScan *scan)
 	return true;
 }
 
-/* Why an object is not a request of spans, or NULL if it is one. */
+/*
+ * Why an object is not a request of spans, or NULL if it is one.  Logs and
+ * metrics would be requests without a span, whose client believes them stored.
+ */
 static const char *
 check_request(Decoder *decoder, FmsScan *scan, const char **resource_spans)
 {

@@ -82,8 +82,10 @@ write_keys(Datum *traces, Datum *spans, Datum *starts, int n)
 	Oid			types[3] = {UUIDARRAYOID, UUIDARRAYOID, TIMESTAMPTZARRAYOID};
 	Datum		arrays[3];
 
-	arrays[0] = PointerGetDatum(construct_array(traces, n, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
-	arrays[1] = PointerGetDatum(construct_array(spans, n, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
+	arrays[0] = PointerGetDatum(construct_array(traces, n, UUIDOID, UUID_LEN, false,
+												TYPALIGN_CHAR));
+	arrays[1] = PointerGetDatum(construct_array(spans, n, UUIDOID, UUID_LEN, false,
+												TYPALIGN_CHAR));
 	arrays[2] = PointerGetDatum(construct_array(starts, n, TIMESTAMPTZOID, sizeof(TimestampTz),
 												FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 	lock_outbox();

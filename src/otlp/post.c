@@ -74,7 +74,10 @@ unblock_signals(const sigset_t *before)
 	pthread_sigmask(SIG_SETMASK, before, NULL);
 }
 
-/* libcurl's callback: wait for a socket from now on, or no longer. */
+/*
+ * libcurl's callback: wait for a socket from now on, or no longer.  What it
+ * keeps with the socket tells that the epoll set has it.
+ */
 static int
 watch_socket(CURL *handle, curl_socket_t fd, int what, void *arg, void *known)
 {
@@ -117,7 +120,10 @@ take_body(char *data, size_t size, size_t count, void *arg)
 	return transfer->too_long ? 0 : bytes;
 }
 
-/* Set libcurl up, once in a process. */
+/*
+ * Set libcurl up, once in a process; what is set up stays until its end.
+ * Called again after an error, it goes on where it stopped.
+ */
 static void
 start_libcurl(void)
 {
@@ -163,7 +169,10 @@ compress_body(const FmsPost *post, size_t *bytes)
 	return out;
 }
 
-/* The headers of a request as libcurl wants them; NULL without memory. */
+/*
+ * The headers of a request as libcurl wants them, our own before the caller's;
+ * NULL without memory.  They are malloc'ed.
+ */
 static struct curl_slist *
 header_list(const FmsPost *post)
 {
@@ -190,7 +199,10 @@ header_list(const FmsPost *post)
 	return list;
 }
 
-/* Make the handle that of a request; false without memory. */
+/*
+ * Make the handle that of a request and hand it to libcurl; false without
+ * memory.  The URL is copied, body, headers and transfer are not.
+ */
 static bool
 prepare(const FmsPost *post, const char *body, size_t bytes, struct curl_slist *headers,
 		Transfer *transfer)
@@ -241,7 +253,10 @@ wait_for_peer(void)
 	return (events & WL_SOCKET_READABLE) != 0;
 }
 
-/* Let libcurl do what can be done now; returns whether the request still runs. */
+/*
+ * Let libcurl do what can be done now, with the sockets that are ready and what
+ * its time has come for.  Returns whether the request still runs.
+ */
 static bool
 advance(bool ready)
 {
@@ -290,7 +305,8 @@ read_answer(const Transfer *transfer)
 		if (message->data.result != CURLE_OK && !transfer->too_long)
 		{
 			if (answer->error[0] == '\0')
-				strlcpy(answer->error, curl_easy_strerror(message->data.result), FMS_POST_ERROR_BYTES);
+				strlcpy(answer->error, curl_easy_strerror(message->data.result),
+						FMS_POST_ERROR_BYTES);
 			continue;
 		}
 		(void) curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);

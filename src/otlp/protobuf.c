@@ -21,6 +21,8 @@
  */
 #include "postgres.h"
 
+#include "miscadmin.h"
+
 #include "otlp/decode.h"
 
 typedef enum WireType
@@ -115,7 +117,11 @@ read_bytes(Reader *reader, FmsOtlpText *bytes)
 	return true;
 }
 
-/* Read the value of a field whose tag is known. */
+/*
+ * Read the value of a field whose tag is known.  The wire type alone tells how
+ * long it is; 3 and 4, which bracket a group, and 6 and 7, which nobody uses, are
+ * errors.
+ */
 static bool
 read_value(Reader *reader, Field *field)
 {
@@ -134,12 +140,16 @@ read_value(Reader *reader, Field *field)
 	}
 }
 
-/* Read the next field; false at the end of the message, or if it is broken there. */
+/*
+ * Read the next field; false at the end of the message, or if it is broken there:
+ * then the reader stays before the field, so that its place can be told.
+ */
 static bool
 next_field(Reader *reader, Field *field)
 {
 	const unsigned char *begin = reader->at;
 
+	CHECK_FOR_INTERRUPTS();
 	if (reader->at >= reader->end)
 		return false;
 	if (read_varint(reader, &field->tag) && field->tag >> 3 != 0 && field->tag <= PG_UINT32_MAX &&
@@ -159,7 +169,10 @@ is_sound(FmsOtlpDecoder *decoder, const Reader *reader)
 	return true;
 }
 
-/* Find the last field of a tag; false if there is none. */
+/*
+ * Find the last field of a tag; false if there is none.  Everything else is
+ * passed over by its length, which is why looking twice is cheap.
+ */
 static bool
 find_field(FmsOtlpText message, uint64 tag, Field *found)
 {
@@ -179,7 +192,10 @@ find_field(FmsOtlpText message, uint64 tag, Field *found)
 
 static bool read_any_value(FmsOtlpDecoder *decoder, uint32 node, FmsOtlpText message, int depth);
 
-/* Read a KeyValue as a new node. */
+/*
+ * Read a KeyValue as a new node.  Without a value it has none, which is not the
+ * same as an empty string.
+ */
 static bool
 read_key_value(FmsOtlpDecoder *decoder, FmsOtlpText message, int depth)
 {
@@ -206,9 +222,13 @@ read_key_value(FmsOtlpDecoder *decoder, FmsOtlpText message, int depth)
 	return value.data == NULL || read_any_value(decoder, decoder->node_count - 1, value, depth);
 }
 
-/* Read an ArrayValue or a KeyValueList into a node. */
+/*
+ * Read an ArrayValue or a KeyValueList into a node, the last one: its children are
+ * the nodes that follow it.  Nodes may move meanwhile, so they go by number.
+ */
 static bool
-read_values(FmsOtlpDecoder *decoder, uint32 parent, FmsOtlpType type, FmsOtlpText message, int depth)
+read_values(FmsOtlpDecoder *decoder, uint32 parent, FmsOtlpType type, FmsOtlpText message,
+			int depth)
 {
 	Reader		reader = reader_of(message);
 	uint32		count = 0;
@@ -247,7 +267,10 @@ set_bytes(FmsOtlpNode *node, FmsOtlpType type, FmsOtlpText bytes)
 	node->length = bytes.length;
 }
 
-/* Put the value of a field of an AnyValue into a node. */
+/*
+ * Put the value of a field of an AnyValue into a node.  A field 0 is no value.
+ * The index of a string (8) means something in profiles only.
+ */
 static bool
 set_value(FmsOtlpDecoder *decoder, uint32 n, const Field *field, int depth)
 {
@@ -310,7 +333,10 @@ read_any_value(FmsOtlpDecoder *decoder, uint32 n, FmsOtlpText message, int depth
 	return is_sound(decoder, &reader) && set_value(decoder, n, &value, depth);
 }
 
-/* Read the attributes of a message, which has them as one field. */
+/*
+ * Read the attributes of a message, which has them as one field.  They are read
+ * in a pass of their own, so that they lie side by side.
+ */
 static bool
 read_attributes(FmsOtlpDecoder *decoder, FmsOtlpText message, uint64 tag, FmsOtlpList *list)
 {
@@ -420,7 +446,10 @@ read_span_text(FmsOtlpSpan *span, const Field *field)
 	}
 }
 
-/* Read a field of a span that is a number, or else nothing. */
+/*
+ * Read a field of a span that is a number, or else nothing.  Log records have the
+ * same field numbers as spans with other forms: that gives them away.
+ */
 static void
 read_span_number(FmsOtlpSpan *span, const Field *field)
 {
@@ -454,7 +483,10 @@ read_span_number(FmsOtlpSpan *span, const Field *field)
 	}
 }
 
-/* Read the events and links of a span. */
+/*
+ * Read the events and links of a span, after its attributes: theirs would
+ * otherwise come to lie between those.
+ */
 static bool
 read_span_parts(FmsOtlpDecoder *decoder, FmsOtlpSpan *span, FmsOtlpText message)
 {
@@ -604,6 +636,7 @@ hand_scope_spans(FmsOtlpDecoder *decoder, FmsOtlpText message, const char *refus
 	if (refused == NULL)
 	{
 		fms_otlp_forget(decoder);
+		fms_otlp_count_group(decoder);
 		read_scope(decoder, &scope, message);
 		refused = decoder->reason;
 	}
@@ -623,7 +656,10 @@ hand_scope_spans(FmsOtlpDecoder *decoder, FmsOtlpText message, const char *refus
 	return true;
 }
 
-/* Hand over a ResourceSpans; false if the sink wants no more. */
+/*
+ * Hand over a ResourceSpans; false if the sink wants no more.  Spans of a resource
+ * that can't be read are rejected one by one, so that they are counted.
+ */
 static bool
 hand_resource_spans(FmsOtlpDecoder *decoder, FmsOtlpText message)
 {
@@ -634,6 +670,7 @@ hand_resource_spans(FmsOtlpDecoder *decoder, FmsOtlpText message)
 	Field		field;
 
 	fms_otlp_forget(decoder);
+	fms_otlp_count_group(decoder);
 	read_resource(decoder, &resource, message);
 	refused = decoder->reason;
 	if (refused == NULL && !sink->resource(sink->arg, &resource, decoder->nodes))

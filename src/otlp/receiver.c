@@ -13,6 +13,9 @@
  * process has none.  If it dies, the worker forks it again; the listening
  * socket stays open, so that clients only wait for a moment.
  *
+ * A request may take the worker TAKE_MS, for the others wait.  That is some
+ * hundred thousand spans; only a request made to be slow takes longer.
+ *
  * A change of the settings ends the HTTP process and forks another; requests
  * that it was reading are cut off, and their clients send them again.
  *
@@ -30,10 +33,10 @@
 #include <unistd.h>
 
 #include "access/xact.h"
-#include "commands/dbcommands.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "port/pg_bswap.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "storage/fd.h"
@@ -45,6 +48,7 @@
 #include "utils/memutils.h"
 #include "utils/ps_status.h"
 #include "utils/snapmgr.h"
+#include "utils/timeout.h"
 #include "utils/timestamp.h"
 
 #include "compat.h"
@@ -55,6 +59,7 @@
 #include "writer/service.h"
 
 #define LOOK_MS 1000			/* between looks whether all is as it should be */
+#define TAKE_MS 800				/* a request may take */
 #define REPORT_MS 1000			/* between errors that are logged */
 #define PAUSE_MS 1000			/* after an HTTP process that did not live for that long */
 
@@ -73,6 +78,8 @@ static pgsocket listener = PGINVALID_SOCKET;
 static pgsocket channel = PGINVALID_SOCKET;
 static pid_t http_process = 0;	/* 0: none runs */
 static TimestampTz forked_at = 0;
+static TimeoutId take_timeout;
+static volatile sig_atomic_t took_too_long = false;
 static char problem[256] = "";	/* why nothing is served, as it was logged last */
 
 /* What the receiver runs with, whatever ALTER DATABASE says. */
@@ -355,7 +362,7 @@ take_spans(FmsFrameKind kind, const char *body, size_t bytes, Answer *answer)
 	if (!OidIsValid(fms_buffer_table()))
 	{
 		set_message(answer, psprintf("extension flowmaestro_spans is not in database %s",
-									 get_database_name(MyDatabaseId)));
+									 fms_receiver_database));
 		return FMS_OUTCOME_UNREADY;
 	}
 	if (kind == FMS_FRAME_HEALTH)
@@ -371,6 +378,36 @@ take_spans(FmsFrameKind kind, const char *body, size_t bytes, Answer *answer)
 	return result.full ? FMS_OUTCOME_FULL : FMS_OUTCOME_DONE;
 }
 
+/* Handler of the timeout: the request at hand takes too long. */
+static void
+stop_taking(void)
+{
+	took_too_long = true;
+	QueryCancelPending = true;
+	InterruptPending = true;
+}
+
+/* A request is no longer at hand. */
+static void
+end_timeout(void)
+{
+	disable_timeout(take_timeout, false);
+	if (took_too_long)
+		QueryCancelPending = false;
+}
+
+/* Set the answer to a request that could not be taken. */
+static void
+set_failure(Answer *answer)
+{
+	memset(answer, 0, sizeof(*answer));
+	answer->reply.outcome = took_too_long ? FMS_OUTCOME_SLOW : FMS_OUTCOME_FAILED;
+	answer->reply.bytes = strlcpy(answer->message, took_too_long ?
+								  "taking the request takes too long; send smaller ones" :
+								  "the server's log tells what went wrong",
+								  sizeof(answer->message));
+}
+
 /* After an error: log it, but not too often, and abort. */
 static void
 recover(MemoryContext context)
@@ -380,7 +417,7 @@ recover(MemoryContext context)
 
 	HOLD_INTERRUPTS();
 	MemoryContextSwitchTo(context);
-	if (reported_at == 0 || TimestampDifferenceExceeds(reported_at, now, REPORT_MS))
+	if (!took_too_long && (reported_at == 0 || TimestampDifferenceExceeds(reported_at, now, REPORT_MS)))
 	{
 		EmitErrorReport();
 		reported_at = now;
@@ -400,13 +437,16 @@ do_frame(const FmsFrame *frame, const char *body, Answer *answer)
 	MemoryContext context = CurrentMemoryContext;
 
 	memset(answer, 0, sizeof(*answer));
+	took_too_long = false;
 	PG_TRY();
 	{
 		SetCurrentStatementStartTimestamp();
 		pgstat_report_activity(STATE_RUNNING, "taking spans");
 		StartTransactionCommand();
 		PushActiveSnapshot(GetTransactionSnapshot());
+		enable_timeout_after(take_timeout, TAKE_MS);
 		answer->reply.outcome = take_spans(frame->kind, body, frame->bytes, answer);
+		end_timeout();
 		PopActiveSnapshot();
 		CommitTransactionCommand();
 		pgstat_report_stat(true);
@@ -414,11 +454,9 @@ do_frame(const FmsFrame *frame, const char *body, Answer *answer)
 	}
 	PG_CATCH();
 	{
+		end_timeout();
 		recover(context);
-		memset(answer, 0, sizeof(*answer));
-		answer->reply.outcome = FMS_OUTCOME_FAILED;
-		answer->reply.bytes = strlcpy(answer->message, "the server's log tells what went wrong",
-									  sizeof(answer->message));
+		set_failure(answer);
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
@@ -515,6 +553,7 @@ fms_receiver_main(Datum number)
 	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
 	for (int i = 0; i < lengthof(pinned); i++)
 		SetConfigOption(pinned[i][0], pinned[i][1], PGC_SUSET, PGC_S_OVERRIDE);
+	take_timeout = RegisterTimeout(USER_TIMEOUT, stop_taking);
 	on_proc_exit(end_http_at_exit, (Datum) 0);
 	main_loop(database);
 	proc_exit(0);

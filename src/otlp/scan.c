@@ -17,8 +17,11 @@
 
 #include <ctype.h>
 
+#include "miscadmin.h"
+
 #include "otlp/scan.h"
 
+#define NUMBER_BYTES 400		/* of a number that is read as a double */
 #define MAX_NESTING 512			/* of the text; an attribute's level takes three */
 #define ONES UINT64CONST(0x0101010101010101)
 #define TOPS UINT64CONST(0x8080808080808080)
@@ -55,7 +58,7 @@ to_special(FmsScan *scan)
 		scan->at++;
 }
 
-/* Check an escape after its backslash. */
+/* Check an escape after its backslash: one letter, or four digits after "u". */
 static bool
 check_escape(FmsScan *scan)
 {
@@ -161,6 +164,7 @@ check_inside(FmsScan *scan, char closing, int depth)
 		return true;
 	do
 	{
+		CHECK_FOR_INTERRUPTS();
 		fms_scan_space(scan);
 		if (closing == '}')
 		{
@@ -242,7 +246,10 @@ skip_string(FmsScan *scan)
 	(void) take(scan, '"');
 }
 
-/* Pass over a value. */
+/*
+ * Pass over a value, by counting brackets; the text is known to be sound, so that
+ * they match.
+ */
 void
 fms_scan_skip(FmsScan *scan)
 {
@@ -250,6 +257,7 @@ fms_scan_skip(FmsScan *scan)
 
 	do
 	{
+		CHECK_FOR_INTERRUPTS();
 		fms_scan_space(scan);
 		if (scan->at >= scan->end)
 			return;
@@ -312,7 +320,7 @@ hex_value(char c)
 	return (c | 0x20) - 'a' + 10;
 }
 
-/* Read the four digits of an escape. */
+/* Read the four digits of an escape; the check has seen that they are digits. */
 static unsigned int
 read_hex4(FmsScan *scan)
 {
@@ -407,6 +415,7 @@ fms_scan_string(FmsScan *scan, FmsOtlpDecoder *decoder)
 			*out++ = *inside.at++;
 		else
 		{
+			CHECK_FOR_INTERRUPTS();
 			inside.at++;
 			out = unescape(&inside, out);
 		}
@@ -429,7 +438,10 @@ fms_scan_key(FmsScan *scan, FmsOtlpDecoder *decoder)
 	return key;
 }
 
-/* Read a number, the value at hand; empty if it is none. */
+/*
+ * Read a number, the value at hand; empty if it is none.  Its digits are told as
+ * they are: what they mean depends on the field.
+ */
 FmsOtlpText
 fms_scan_number(FmsScan *scan)
 {
@@ -454,4 +466,69 @@ bool
 fms_scan_is(FmsOtlpText text, const char *literal)
 {
 	return text.length == strlen(literal) && memcmp(text.data, literal, text.length) == 0;
+}
+
+/*
+ * Read a text of decimal digits; false if it is none or does not fit.  Exact for
+ * all 64 bits, which a double in between would not be.
+ */
+bool
+fms_scan_unsigned(FmsOtlpText text, uint64 *number)
+{
+	uint64		result = 0;
+
+	if (text.length == 0)
+		return false;
+	for (uint32 i = 0; i < text.length; i++)
+	{
+		unsigned int digit = (unsigned char) text.data[i] - '0';
+
+		if (digit > 9 || result > (PG_UINT64_MAX - digit) / 10)
+			return false;
+		result = result * 10 + digit;
+	}
+	*number = result;
+	return true;
+}
+
+/*
+ * Read a text as a double; false if it is none.  What is too large for one is
+ * infinite, as strtod has it.
+ */
+bool
+fms_scan_double(FmsOtlpText text, double *number)
+{
+	char		copy[NUMBER_BYTES];
+	char	   *end;
+
+	if (text.length == 0 || text.length >= sizeof(copy))
+		return false;
+	/* what else strtod takes: spaces, hexadecimal digits, names */
+	for (uint32 i = 0; i < text.length; i++)
+	{
+		if (text.data[i] == '\0' || strchr("+-0123456789.eE", text.data[i]) == NULL)
+			return false;
+	}
+	memcpy(copy, text.data, text.length);
+	copy[text.length] = '\0';
+	*number = strtod(copy, &end);
+	return end == copy + text.length;
+}
+
+/* Read a text as a signed integer of 64 bits; false if it is none or does not fit. */
+bool
+fms_scan_signed(FmsOtlpText text, int64 *number)
+{
+	bool		negative = text.length > 0 && text.data[0] == '-';
+	uint64		value;
+
+	if (negative)
+	{
+		text.data++;
+		text.length--;
+	}
+	if (!fms_scan_unsigned(text, &value) || value > (uint64) PG_INT64_MAX + negative)
+		return false;
+	*number = negative ? (int64) (0 - value) : (int64) value;
+	return true;
 }

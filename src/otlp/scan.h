@@ -25,6 +25,9 @@ extern bool fms_scan_more(FmsScan *scan, char bracket);
 extern FmsOtlpText fms_scan_string(FmsScan *scan, FmsOtlpDecoder *decoder);
 extern FmsOtlpText fms_scan_key(FmsScan *scan, FmsOtlpDecoder *decoder);
 extern FmsOtlpText fms_scan_number(FmsScan *scan);
+extern bool fms_scan_unsigned(FmsOtlpText text, uint64 *number);
+extern bool fms_scan_signed(FmsOtlpText text, int64 *number);
+extern bool fms_scan_double(FmsOtlpText text, double *number);
 extern bool fms_scan_null(FmsScan *scan);
 extern bool fms_scan_is(FmsOtlpText text, const char *literal);
 

@@ -48,7 +48,8 @@ fms_otlp_export_stats(PG_FUNCTION_ARGS)
 		LWLockRelease(slot->lock);
 	}
 	for (int i = 0; i < lengthof(plain); i++)
-		values[n++] = Int64GetDatum(slot == NULL ? 0 : pg_atomic_read_u64(&slot->counter[plain[i]]));
+		values[n++] = Int64GetDatum(slot == NULL ? 0 :
+									pg_atomic_read_u64(&slot->counter[plain[i]]));
 	nulls[n] = export.succeeded_at == 0;
 	values[n++] = TimestampTzGetDatum(export.succeeded_at);
 	nulls[n] = export.failed_at == 0;

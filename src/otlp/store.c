@@ -172,7 +172,10 @@ end_object(Object *object)
 	return fms_build_jsonb(&object->members);
 }
 
-/* Put a text, clean and not too long, into an object, and its bytes into "raw" if need be. */
+/*
+ * Put a text into an object, unless it is empty, and its bytes into "raw" if the
+ * database can't hold it as it is.  A text that is too long is cut.
+ */
 static void
 put_text(Object *object, const char *key, FmsOtlpText text)
 {
@@ -359,7 +362,10 @@ put_attributes(Object *object, FmsOtlpNode *nodes, FmsOtlpList list)
 		fms_build_add_jsonb(&object->members, "attributes", attributes_of(object, nodes, list));
 }
 
-/* The part for a clean text of a column; its bytes go into "raw" if need be. */
+/*
+ * The part for a text of a column, in the database's encoding and cut to what a
+ * column takes; its bytes go into "raw" if that is not all of it.
+ */
 static FmsPart
 text_part(Object *object, const char *key, FmsOtlpText text)
 {
@@ -449,7 +455,11 @@ link_element(const FmsOtlpLink *link, FmsOtlpNode *nodes, bool *truncated)
 	return element;
 }
 
-/* Put an array into a part; *dropped counts what is left out because of its size. */
+/*
+ * Put the events or the links of a span into a part.  What does not fit into
+ * flowmaestro.max_payload is left out from the end and counted as dropped, which
+ * is what OTLP's counts are for.
+ */
 static void
 events_part(const FmsOtlpSpan *span, FmsOtlpNode *nodes, bool links, FmsPart *part,
 			uint32 *dropped, bool *truncated)
@@ -564,7 +574,11 @@ begin_event(FmsEvent *event, FmsEventKind kind, const FmsOtlpStore *store)
 	event->at = event->recorded_at = store->now;
 }
 
-/* Put what of a span has no column into its object. */
+/*
+ * Put what of a span has no column into its object.  An end before the start is
+ * clamped in the table, and one of a span that says it still runs has no column:
+ * both are told whole.
+ */
 static void
 put_fields(Object *object, const FmsOtlpStore *store, const FmsOtlpSpan *span, FmsStatus status)
 {
@@ -594,7 +608,10 @@ hand_over(FmsEvent *event, bool truncated, const FmsOtlpStore *store)
 	return taken;
 }
 
-/* Take a span; everything is allocated in the current memory context. */
+/*
+ * Take a span; everything is allocated in the current memory context.  Nothing
+ * here throws because of what the span holds.
+ */
 FmsTaken
 fms_otlp_store_span(FmsOtlpStore *store, const FmsOtlpSpan *span, FmsOtlpNode *nodes)
 {
@@ -647,7 +664,8 @@ hash_parts(FmsEvent *event)
 	{
 		const FmsPart *part = &event->part[i];
 
-		good = pg_cryptohash_update(hash, (const uint8 *) &part->length, sizeof(part->length)) >= 0 &&
+		good = pg_cryptohash_update(hash, (const uint8 *) &part->length,
+									sizeof(part->length)) >= 0 &&
 			(part->length == 0 ||
 			 pg_cryptohash_update(hash, (const uint8 *) part->data, part->length) >= 0);
 	}
@@ -676,7 +694,8 @@ hand_source(FmsEvent *event, bool truncated, const FmsOtlpStore *store)
 	memcpy(&number, event->span_id.data, sizeof(number));
 	place = &sent[number % SENT_PLACES];
 	event->table = fms_span_recorder()->table();
-	if (place->table == event->table && store->now - place->at < RESEND_US && store->now >= place->at &&
+	if (place->table == event->table &&
+		store->now - place->at < RESEND_US && store->now >= place->at &&
 		memcmp(&place->id, &event->span_id, UUID_LEN) == 0)
 		return FMS_TAKEN;
 	taken = hand_over(event, truncated, store);

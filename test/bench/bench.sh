@@ -173,6 +173,25 @@ bench_writer() {
 	echo "    writer / INSERT ... SELECT = $(ratio "$writer" "$insert") (goal <= 1.5)"
 }
 
+# What the outbox costs the writer: the same spans with and without an endpoint,
+# at which nobody listens.
+bench_outbox() {
+	local without with i
+	progress "outbox: CPU us of the writer a span of 1 KB"
+	for ((i = 0; i < RUNS; i++)); do
+		sql -c "TRUNCATE flowmaestro.execution_spans; CHECKPOINT"
+		cpu_of_writer >>"$WORKSPACE/unsent_us"
+		sql -c "ALTER SYSTEM SET flowmaestro.otlp_endpoint = 'http://127.0.0.1:9'" -c "SELECT pg_reload_conf()" \
+			-c "TRUNCATE flowmaestro.execution_spans, flowmaestro.otlp_outbox; CHECKPOINT" >/dev/null
+		cpu_of_writer >>"$WORKSPACE/sent_us"
+		sql -c "ALTER SYSTEM RESET flowmaestro.otlp_endpoint" -c "SELECT pg_reload_conf()" -c "TRUNCATE flowmaestro.otlp_outbox" >/dev/null
+	done
+	without=$(median <"$WORKSPACE/unsent_us")
+	with=$(median <"$WORKSPACE/sent_us")
+	printf '    %-52s %8.1f\n' "export off" "$without" "export on" "$with"
+	echo "    on / off = $(ratio "$with" "$without")"
+}
+
 # What each index of a partition adds.
 bench_indexes() {
 	local partition name heap all us def
@@ -386,6 +405,6 @@ shared_buffers = 512MB
 commit_siblings = 0
 CONF
 sql -v noop="$WORKSPACE/src/test/bench/noop" -f test/bench/setup.sql
-for part in ${PARTS:-caller context end_to_end writer indexes trace schema usage log otlp receiver}; do
+for part in ${PARTS:-caller context end_to_end writer outbox indexes trace schema usage log otlp receiver}; do
 	"bench_$part"
 done

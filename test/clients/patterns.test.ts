@@ -19,13 +19,14 @@ test('pattern 1: a workflow, from two workers that know nothing but the span id'
 	const elsewhere = new SpanService(pool);
 
 	async function run(workflowId: string, inputs: unknown, work: (inputs: unknown) => Promise<unknown>) {
-		const { traceId, spanId } = spanService.createSpan({
+		const { traceId, spanId, recorded } = spanService.createSpan({
 			name: 'workflow: data-processing',
 			spanType: SpanType.WORKFLOW_RUN,
 			entityId: workflowId,
 			attributes: { userId: 'user-1' },
 			input: inputs,
 		});
+		await recorded; // a reader in between finds it
 		try {
 			const output = await work(inputs);
 			await elsewhere.endSpan({ spanId, output });

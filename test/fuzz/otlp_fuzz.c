@@ -13,9 +13,20 @@
 
 #include <stdlib.h>
 
+#include "miscadmin.h"
+
 #include "otlp/decode.h"
 
 extern int	LLVMFuzzerTestOneInput(const uint8 *input, size_t size);
+
+/* what the decoders ask of the server */
+volatile sig_atomic_t InterruptPending = false;
+
+void
+ProcessInterrupts(void)
+{
+	abort();
+}
 
 /* what was handed over */
 typedef struct Seen

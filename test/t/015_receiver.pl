@@ -583,6 +583,18 @@ subtest 'hostile bodies' => sub {
 	$statuses{ status(answer($_)) }++ for @bombs;
 	is(join(',', grep { !/^(?:400|503|closed)$/ } keys %statuses), '', 'they are refused')
 	  or diag(join ' ', %statuses);
+
+	# each of these would keep the worker at work for many seconds
+	for my $case ([ $json, '{"resourceSpans":[' . join(',', ('{}') x 20_000_000) . ']}' ], [ $protobuf, field(1) x 30_000_000 ])
+	{
+		my ($type, $slow) = @$case;
+		my $socket = connection();
+
+		send_all($socket, request('POST', '/v1/traces', { 'Content-Type' => $type, 'Content-Encoding' => 'gzip' },
+				gzipped($slow)));
+		cmp_ok(slowest_of_others(200), '<', 1.5, "others are served while a request is taken that is slow, $type");
+		is(status(answer($socket)), '413', 'which is given up');
+	}
 	cmp_ok(memory_of($http, 'VmHWM'), '<', $bound_kb + $base, 'memory is bounded');
 	note("the HTTP process had $base kB, and at most " . memory_of($http, 'VmHWM'));
 	is(http_pid(), $http, 'it is still the same process');

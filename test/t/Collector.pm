@@ -78,14 +78,14 @@ sub stop
 
 sub DESTROY { my ($self) = @_; $self->stop; return }
 
-# The lines of a record: requests or spans.
+# The lines of a record, requests or spans, that have been written to their end.
 sub record
 {
 	my ($self, $what) = @_;
 	my $path = "$self->{directory}/$what";
 
 	return () unless -e $path;
-	return split /\n/, slurp_file($path);
+	return slurp_file($path) =~ /(.*)\n/g;
 }
 
 # How often each span, by its id in hex, was acknowledged.

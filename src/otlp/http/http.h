@@ -51,6 +51,7 @@ typedef enum FmsOutcome
 	FMS_OUTCOME_FULL,			/* not all of it: the buffer is full */
 	FMS_OUTCOME_BAD,			/* it can't be decoded */
 	FMS_OUTCOME_UNREADY,		/* nothing can be recorded now */
+	FMS_OUTCOME_SLOW,			/* it takes too long: not all of it */
 	FMS_OUTCOME_FAILED			/* an error that the sender can't help */
 } FmsOutcome;
 
