@@ -4,7 +4,7 @@
 #                                           wants a server that preloads us
 #   make demo                               a real agent run, on a bare machine
 #   make test                               set up and run every test
-#   make test-clients                       real clients alone: pg, OpenTelemetry, Temporal
+#   make test-clients                       real clients alone, from npm
 #   make bench | fuzz                       figures; the fuzzers
 #
 EXTENSION = flowmaestro_spans

@@ -85,4 +85,14 @@ SELECT count(*) FILTER (WHERE flowmaestro.jsonschema_is_valid(jsonb_build_object
 FROM generate_series(1, 100000) AS i;
 SELECT sum(total_bytes) BETWEEN 4 * 1024 * 1024 AND 10 * 1024 * 1024 AS bounded FROM pg_backend_memory_contexts WHERE name LIKE 'JSON Schema%';
 
+-- so it does when every error quotes a large constant
+\c
+CREATE FUNCTION status_kb(what text) RETURNS bigint LANGUAGE sql AS $$ SELECT substring(pg_read_file('/proc/self/status') FROM what || ':\s+(\d+)')::bigint $$;
+SELECT status_kb('VmHWM') AS peak_before \gset
+SELECT jsonb_array_length(flowmaestro.validate_tool_input(jsonb_build_object('name', 'quotes', 'schema', jsonb_build_object('items', jsonb_build_object('const', repeat('x', 200000)))),
+                          (SELECT jsonb_agg(i) FROM generate_series(1, 3000) AS i))->'validationErrors') AS told;
+-- a sanitizer, which maps terabytes, keeps what was freed for a while
+SELECT status_kb('VmHWM') - :peak_before < 200 * 1024 OR status_kb('VmSize') > 2::bigint ^ 30 AS bounded;
+DROP FUNCTION status_kb;
+
 DROP FUNCTION answer;

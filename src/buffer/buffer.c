@@ -32,13 +32,13 @@
 #include "buffer/tracked.h"
 
 #define TRANCHE "flowmaestro_spans"
-#define WARN_EVERY_MS 60000
+#define WARN_EVERY_MS 60000		/* also: until the next try after a failed one */
 #define URGENT_PART 4			/* of the ring: if more is used, the writer must hurry */
 #define SCRATCH_KEEP (64 * 1024)	/* a larger scratch is not kept */
 
-int			fms_buffer_size = 64 * 1024;
-int			fms_batch_size = 10;
-int			fms_full_wait = 1000;
+int			fms_buffer_size = 64 * 1024;	/* kB, of a ring that is made */
+int			fms_batch_size = 10;	/* records that are worth waking the writer */
+int			fms_full_wait = 1000;	/* ms */
 
 static FmsSlot *my_slot = NULL; /* of this database, once looked for */
 static FmsRing my_ring;
@@ -134,7 +134,10 @@ track_pending(FmsSlot *slot)
 	}
 }
 
-/* Find out what is in the ring just mapped; slot lock held. */
+/*
+ * Find out what is in the ring just mapped; slot lock held exclusively, so that
+ * nobody appends before the head is known.  Takes as long as reading the ring.
+ */
 static void
 recover(FmsSlot *slot)
 {
@@ -151,7 +154,9 @@ recover(FmsSlot *slot)
 
 /*
  * Map this database's ring, made if there is none.  Returns false, after a
- * log line from the one who tried, if that is not possible.
+ * log line from the one who tried, if that is not possible, and without a try
+ * for WARN_EVERY_MS after that: a disk that is full should not cost every call
+ * an attempt.  The mapping stays until the session ends.
  */
 bool
 fms_buffer_attach(void)
@@ -176,7 +181,8 @@ fms_buffer_attach(void)
 		return false;
 	}
 	LWLockAcquire(slot->lock, LW_EXCLUSIVE);
-	mapped = fms_file_map(MyDatabaseId, slot->ready ? 0 : (uint64) fms_buffer_size * 1024, &my_ring);
+	mapped = fms_file_map(MyDatabaseId, slot->ready ? 0 : (uint64) fms_buffer_size * 1024,
+						  &my_ring);
 	if (mapped && !slot->ready)
 		recover(slot);
 	LWLockRelease(slot->lock);
@@ -203,7 +209,11 @@ fms_buffer_dropped(const char *reason)
 			 errdetail("Further drops of this session are counted in flowmaestro.stats and not warned about for a minute.")));
 }
 
-/* The encoded event, valid until the next call. */
+/*
+ * The encoded event, valid until the next call.  The scratch is in
+ * TopMemoryContext and forgotten before it is allocated anew, so that an
+ * out-of-memory error leaves no pointer to what is freed.
+ */
 static const char *
 encode(const FmsEvent *event, size_t bytes)
 {
@@ -279,9 +289,9 @@ fms_buffer_moved(void)
 /*
  * Have the writer work and wait until it moved on since fms_buffer_moves() was
  * "moves", at most until *until, which the first of a caller's waits sets.
- * False: that time is over.  Interruptible.  Once somebody waited in vain, nobody waits
- * again before the writer did something: a writer that can't write must not
- * slow every call down.
+ * False: that time is over.  Interruptible.  Once somebody waited in vain, nobody
+ * waits again before the writer did something: a writer that can't write must
+ * not slow every call down.
  */
 bool
 fms_buffer_wait(uint64 moves, TimestampTz *until)
@@ -390,19 +400,27 @@ fms_buffer_head(void)
 	return head;
 }
 
-/* Records of a slot that wait. */
+/*
+ * Records of a slot that wait.  Both counts are read under the lock: no record
+ * can be appended and acknowledged between the two, which would make the
+ * difference negative.
+ */
 uint64
 fms_buffer_pending(FmsSlot *slot)
 {
-	uint64		recorded;
+	uint64		pending;
 
 	LWLockAcquire(slot->lock, LW_SHARED);
-	recorded = slot->recorded;
+	pending = slot->recorded - pg_atomic_read_u64(&slot->flushed);
 	LWLockRelease(slot->lock);
-	return recorded - pg_atomic_read_u64(&slot->flushed);
+	return pending;
 }
 
-/* Let go of the records before a position, and tell who waits. */
+/*
+ * Let go of the records before a position, and tell who waits.  Only the writer
+ * calls this, after its commit.  The counts are right before the tail moves:
+ * who sees the new tail sees that these records no longer wait.
+ */
 void
 fms_buffer_acknowledge(uint64 position, uint64 records)
 {
@@ -432,7 +450,11 @@ read_flush_state(FmsSlot *slot, FlushState *state)
 	LWLockRelease(slot->lock);
 }
 
-/* Raise an error if what was recorded can't be written for now. */
+/*
+ * Raise an error if what was recorded can't be written for now.  One failed
+ * flush may have begun before the caller's records were there; a second one is
+ * about them too.
+ */
 static void
 check_flush(FmsSlot *slot, const FlushState *before, uint64 errors_before)
 {

@@ -57,7 +57,10 @@ map_file(int fd, const char *path, uint64 bytes, FmsRing *ring)
 	return true;
 }
 
-/* Allocate every byte of a new file; sets errno. */
+/*
+ * Allocate every byte of a new file; sets errno.  With the slot's lock held
+ * interrupts wait, so a cancel is seen only after a signal's EINTR was retried.
+ */
 static bool
 allocate(int fd, uint64 bytes)
 {
@@ -72,7 +75,10 @@ allocate(int fd, uint64 bytes)
 	return rc == 0;
 }
 
-/* Make a database's file with an empty ring and map it. */
+/*
+ * Make a database's file with an empty ring and map it; false, after a log line,
+ * if that fails, and then no file is left.
+ */
 static bool
 create_file(Oid database, const char *path, uint64 bytes, FmsRing *ring)
 {
@@ -100,8 +106,10 @@ create_file(Oid database, const char *path, uint64 bytes, FmsRing *ring)
 }
 
 /*
- * Map the ring of a file that exists.  Returns false if it is not a ring of
- * this database: it is out of the way then.
+ * Map the ring of a file that exists.  Returns false if it cannot be opened or
+ * mapped, or is not a ring of this database; only the latter is moved out of
+ * the way.  A sound file that this process has no memory to map stays: others
+ * have it mapped, and after a restart its records would not be found.
  */
 static bool
 open_file(Oid database, const char *path, FmsRing *ring)
@@ -117,10 +125,11 @@ open_file(Oid database, const char *path, FmsRing *ring)
 	{
 		mapped = map_file(fd, path, st.st_size, ring);
 		CloseTransientFile(fd);
-		if (mapped && fms_ring_is_sound(ring, st.st_size, database, GetSystemIdentifier()))
+		if (!mapped)
+			return false;
+		if (fms_ring_is_sound(ring, st.st_size, database, GetSystemIdentifier()))
 			return true;
-		if (mapped)
-			munmap(ring->header, st.st_size);
+		munmap(ring->header, st.st_size);
 	}
 	else
 		CloseTransientFile(fd);
@@ -175,7 +184,7 @@ fms_file_map(Oid database, uint64 bytes, FmsRing *ring)
 	return bytes != 0 && create_file(database, path, bytes, ring);
 }
 
-/* Undo fms_file_map. */
+/* Undo fms_file_map.  The file stays. */
 void
 fms_file_unmap(FmsRing *ring)
 {
@@ -184,7 +193,10 @@ fms_file_unmap(FmsRing *ring)
 	ring->data = NULL;
 }
 
-/* Remove a database's file, if there is one. */
+/*
+ * Remove a database's file, if there is one; a failure is logged.  Processes that
+ * have it mapped keep it, nameless, until they unmap it.
+ */
 void
 fms_file_remove(Oid database)
 {

@@ -3,6 +3,13 @@
  * slot.c
  *	  Shared memory: one slot for each database that records spans.
  *
+ * The number of slots is fixed, so looking one up is a scan of all of them; a
+ * session does that once and keeps the pointer, which stays good because a slot
+ * is only given back when nobody can be connected to its database.
+ *
+ * Once shared memory is set up nothing here allocates or raises errors, so all of
+ * it can be called while a transaction ends.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -41,7 +48,10 @@ fms_slot_shmem_init(LWLockPadded *locks)
 		fms_control->slot[i].lock = &locks[1 + i].lock;
 }
 
-/* Make a free slot the one of a database; control lock held. */
+/*
+ * Make a free slot the one of a database; control lock held exclusively.  Its
+ * LWLock was set when shared memory was, and is the only field that stays.
+ */
 static void
 take_slot(FmsSlot *slot, Oid database)
 {
@@ -88,7 +98,10 @@ fms_slot_find(Oid database, bool create)
 	return found;
 }
 
-/* Give back the slot of a database that is gone. */
+/*
+ * Give back the slot of a database that is gone.  The rest of the slot stays as
+ * it is until somebody takes it.
+ */
 void
 fms_slot_free(Oid database)
 {
@@ -109,7 +122,11 @@ fms_slot_count(FmsSlot *slot, FmsCounter counter, uint64 n)
 		pg_atomic_fetch_add_u64(&slot->counter[counter], n);
 }
 
-/* Have the launcher look for work now. */
+/*
+ * Have the launcher look for work now.  The latch is set without the lock:
+ * latches of processes stay in shared memory when these are gone, and one set
+ * for nothing does no harm.
+ */
 void
 fms_slot_wake_launcher(void)
 {
@@ -124,7 +141,8 @@ fms_slot_wake_launcher(void)
 
 /*
  * See to it that a writer looks at the slot's ring: soon, so that a batch is
- * worth its transaction, or at once if it is urgent.
+ * worth its transaction, or at once if it is urgent.  Where no writer is up the
+ * launcher is woken by the first who asks; it looks at "wanted" by itself too.
  */
 void
 fms_slot_want_writer(FmsSlot *slot, bool urgent)

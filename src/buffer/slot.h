@@ -21,13 +21,14 @@
 #include "storage/latch.h"
 #include "storage/lwlock.h"
 
-#define FMS_MAX_DATABASES 256
+#define FMS_MAX_DATABASES 256	/* that can record: an LWLock and a slot each */
 #define FMS_MAX_SERVICES 4
-#define FMS_ERROR_BYTES 256
+#define FMS_ERROR_BYTES 256		/* of a message kept, with its end; longer ones are cut */
 
 /* what a writer or exporter leaves in pause_ms unless it goes on purpose */
 #define FMS_PAUSE_AS_FAILED (-1)
 
+/* since the slot was taken, so at most since the server's start; not in any file */
 typedef enum FmsCounter
 {
 	FMS_WRITTEN,
@@ -44,7 +45,7 @@ typedef enum FmsCounter
 	FMS_EVICTED,
 	FMS_FLUSHES,
 	FMS_FLUSH_ERRORS,
-	FMS_FLUSH_TIME_US,
+	FMS_FLUSH_TIME_US,			/* microseconds, of all flushes */
 	FMS_EXPORT_SENT,
 	FMS_EXPORT_REJECTED,
 	FMS_EXPORT_REFUSED,

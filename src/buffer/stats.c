@@ -3,6 +3,9 @@
  * stats.c
  *	  The counters of a database as a row.
  *
+ * What belongs together, records made and acknowledged, is read under the slot's
+ * lock; the counters are each right, but no snapshot of one moment.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -27,7 +30,8 @@ static const FmsCounter plain[] = {
 };
 
 /*
- * buffer_stats() returns record: one row; zeros before anything was recorded,
+ * buffer_stats() returns record: one row; the number of a column here is its
+ * place among the OUT arguments in buffer.sql, from 0.  Zeros before anything was recorded,
  * and if the library is not preloaded.
  */
 Datum

@@ -88,7 +88,10 @@ static Entry *all_entries;
 
 PG_FUNCTION_INFO_V1(fms_tracked_spans);
 
-/* Entries of each part. */
+/*
+ * Entries of each part.  Span ids are hashed, so the parts fill evenly: when
+ * one is full, nearly all are.
+ */
 static int32
 entries_per_part(void)
 {
@@ -219,7 +222,11 @@ remove_link(int part, int32 *link)
 	tracked->part[part].free = i;
 }
 
-/* Free entry number i of a part; exclusive lock held. */
+/*
+ * Free entry number i of a part; exclusive lock held.  The chains are linked in
+ * one direction only, so the one of its hash is walked; it is short, as there
+ * are as many buckets as entries.
+ */
 static void
 remove_entry(int part, int32 i)
 {
@@ -231,7 +238,13 @@ remove_entry(int part, int32 i)
 	remove_link(part, link);
 }
 
-/* Make room in a full part if an entry can go; exclusive lock held. */
+/*
+ * Make room in a full part if an entry can go; exclusive lock held.  The sweep
+ * is bounded, because every session that starts a span may wait for this lock:
+ * when it finds nothing, an entry further on may well be free to go, and the
+ * next caller continues there.  An entry whose span has ended is left alone: the
+ * writer removes it with its next commit.
+ */
 static bool
 evict(int part)
 {
@@ -252,7 +265,11 @@ evict(int part)
 	return false;
 }
 
-/* Copy a text part, cut at a character; returns how many bytes. */
+/*
+ * Copy a text part, cut at a character; returns how many bytes.  "bytes" is 63
+ * at most, so the length fits a uint8.  pg_mbcliplen, called under the lock,
+ * allocates nothing and raises nothing.
+ */
 static uint8
 copy_text(char *to, int bytes, const FmsPart *part)
 {
@@ -308,6 +325,7 @@ insert_entry(uint32 hash, const FmsEvent *event, bool *evicted)
 	tracked->part[part].free = entry->next;
 	if (entry->next != NONE)
 		__builtin_prefetch(&entries_of(part)[entry->next], 1);
+	/* the text needs no clearing: its lengths are 0 */
 	memset(entry, 0, offsetof(Entry, text));
 	entry->used = true;
 	entry->span_id = event->span_id;
@@ -321,6 +339,7 @@ insert_entry(uint32 hash, const FmsEvent *event, bool *evicted)
 	}
 	else
 	{
+		/* an end or update that knows its trace was told by the table: the start is there */
 		entry->stub = !(event->flags & FMS_HAS_TRACE);
 		entry->in_transaction = (event->flags & FMS_IN_TRANSACTION) != 0;
 		entry->trace_id = event->trace_id;
@@ -333,7 +352,10 @@ insert_entry(uint32 hash, const FmsEvent *event, bool *evicted)
 	return true;
 }
 
-/* Tell what an entry says. */
+/*
+ * Tell what an entry says; lock held.  A record made in a transaction that has
+ * not committed does not count as one in the ring, as it may never get there.
+ */
 static void
 tell(const Entry *entry, FmsSpanRef *ref)
 {
@@ -370,7 +392,11 @@ ends(const FmsEvent *event)
 		(event->kind == FMS_EVENT_SPAN && event->status != FMS_STATUS_STARTED);
 }
 
-/* Change an entry as an event wants it; exclusive lock held. */
+/*
+ * Change an entry as an event wants it; exclusive lock held.  *ref is what the
+ * entry says once it has the event's start, but before its end.  A complete span
+ * may come for a stub that has ended: it has the start which the stub lacks.
+ */
 static FmsClaim
 claim_entry(Entry *entry, const FmsEvent *event, FmsSpanRef *ref)
 {
@@ -418,7 +444,12 @@ fms_tracked_claim(const FmsEvent *event, bool create, FmsSpanRef *ref)
 	return claim;
 }
 
-/* Take back what fms_tracked_claim did for an event that was not recorded. */
+/*
+ * Take back what fms_tracked_claim did for an event that was not recorded.
+ * "claim" is what it returned.  The lock was free in between, so the entry may be
+ * gone, and one made for an end (FMS_CLAIM_NEW) may have got its start: then only
+ * the claim's own part of it is undone.
+ */
 void
 fms_tracked_undo(const FmsEvent *event, FmsClaim claim)
 {
@@ -442,7 +473,7 @@ fms_tracked_undo(const FmsEvent *event, FmsClaim claim)
 	LWLockRelease(tracked->part[part].lock);
 }
 
-/* Remove the entry of a span, if there is one. */
+/* Remove the entry of a span of this database, if there is one. */
 void
 fms_tracked_forget(Oid table, const pg_uuid_t *span_id)
 {
@@ -514,7 +545,11 @@ fms_tracked_stub_written(Oid table, const pg_uuid_t *span_id, bool ended)
 	return missed;
 }
 
-/* Remove the entries of a database but those of one table. */
+/*
+ * Remove the entries of a database but those of one table: what is left of
+ * another life of the extension, or with InvalidOid everything, as no entry is
+ * without a table.  Part by part, so that recording goes on meanwhile.
+ */
 void
 fms_tracked_purge(Oid database, Oid table)
 {
@@ -540,7 +575,10 @@ is_running(const Entry *entry, Oid table)
 		!entry->ended && !entry->stub;
 }
 
-/* Running spans of this database in memory. */
+/*
+ * Running spans of this database in memory.  Every part is looked at by itself:
+ * with spans starting and ending meanwhile the sum is no snapshot.
+ */
 uint64
 fms_tracked_running(Oid table)
 {
@@ -556,7 +594,10 @@ fms_tracked_running(Oid table)
 	return running;
 }
 
-/* Whether memory holds a span, running or not yet written, that started then. */
+/*
+ * Whether memory holds a span, running or not yet written, that started from
+ * "from" on and before "until".  False if the library is not preloaded.
+ */
 bool
 fms_tracked_started_between(Oid table, TimestampTz from, TimestampTz until)
 {
@@ -607,7 +648,10 @@ fms_tracked_of_trace(Oid table, const pg_uuid_t *trace_id, int *count)
 	return spans;
 }
 
-/* The row of tracked_spans() for an entry. */
+/*
+ * Put the row of tracked_spans() for an entry, a copy made under the lock.  The
+ * texts become datums in the function's context: some 100 bytes for each row.
+ */
 static void
 put_row(ReturnSetInfo *result, Entry *entry)
 {
@@ -633,7 +677,8 @@ put_row(ReturnSetInfo *result, Entry *entry)
 
 /*
  * tracked_spans() returns setof record: the spans of this database in memory
- * whose start has been seen; none if the library is not preloaded.
+ * whose start has been seen; none if the library is not preloaded.  Entries are
+ * copied a part at a time, and rows made when its lock is free again.
  */
 Datum
 fms_tracked_spans(PG_FUNCTION_ARGS)

@@ -17,7 +17,7 @@
 
 #include "span/event.h"
 
-#define FMS_TRACKED_PARTITIONS 16
+#define FMS_TRACKED_PARTITIONS 16	/* each with an LWLock of its own */
 
 typedef enum FmsClaim
 {
@@ -29,7 +29,7 @@ typedef enum FmsClaim
 	FMS_CLAIM_UNTRACKED			/* no entry, and no place for one */
 } FmsClaim;
 
-extern int	fms_max_active_spans;	/* GUC */
+extern int	fms_max_active_spans;	/* GUC, fixed at the server's start */
 
 extern Size fms_tracked_shmem_size(void);
 extern void fms_tracked_shmem_init(LWLockPadded *locks);

@@ -83,7 +83,8 @@ initialize(void)
 		cache_context = AllocSetContextCreate(TopMemoryContext, "JSON Schema cache",
 											  ALLOCSET_DEFAULT_SIZES);
 	control.hcxt = cache_context;
-	table = hash_create("JSON Schema programs", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	table = hash_create("JSON Schema programs", 64, &control,
+						HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 }
 
 /* Free a program that nobody can reach any more. */

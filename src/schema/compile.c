@@ -23,7 +23,7 @@
 #include "schema/compiler.h"
 #include "schema/uri.h"
 
-#define MAX_NODES 2000000
+#define MAX_NODES 2000000		/* subschemas, over all documents of a program */
 #define MAX_ERRORS 1000			/* that a check gathers */
 
 /* marks of the search for loops */
@@ -51,8 +51,9 @@ typedef struct PlaceEntry
 #include "lib/simplehash.h"
 
 /*
- * Say that a schema is wrong, at a keyword of a node.  Raises the error, or
- * notes it if the compilation gathers errors.
+ * Say that a schema is wrong, at a keyword of a node ("" for the node itself).
+ * Raises the error (ERRCODE_INVALID_PARAMETER_VALUE), or notes it if the
+ * compilation gathers errors: so callers must be able to go on after it.
  */
 void
 fms_compile_error(FmsCompiler *compiler, const FmsNode *node, const char *keyword,
@@ -110,7 +111,8 @@ index_places(FmsCompiler *compiler)
 	{
 		bool		found;
 
-		places_insert(compiler->places, compiler->nodes[i]->place, &found)->node = compiler->nodes[i];
+		places_insert(compiler->places, compiler->nodes[i]->place, &found)->node =
+			compiler->nodes[i];
 	}
 }
 
@@ -125,7 +127,8 @@ fms_compile_find(FmsCompiler *compiler, const void *place)
 
 /*
  * Make a node for the subschema at a place.  It is known by its place at once,
- * so that a schema which refers to itself finds it.
+ * so that a schema which refers to itself finds it.  The node is in the program's
+ * context, the list of nodes only as long as the compilation.
  */
 static FmsNode *
 make_node(FmsCompiler *compiler, FmsValue schema, const void *place, uint32 resource)
@@ -157,7 +160,10 @@ make_node(FmsCompiler *compiler, FmsValue schema, const void *place, uint32 reso
 	return node;
 }
 
-/* Make the table of properties and required members. */
+/*
+ * Make the table of properties and required members.  A name that is both is in
+ * the list twice, and one entry after fms_properties_index.
+ */
 static void
 merge_properties(FmsBuilder *builder, FmsObjectRules *object)
 {
@@ -165,7 +171,8 @@ merge_properties(FmsBuilder *builder, FmsObjectRules *object)
 	uint32		declared = builder->properties.data ? fms_count(builder->properties) : 0;
 	uint32		required = builder->required.data ? fms_count(builder->required) : 0;
 	FmsProperty *list = MemoryContextAllocHuge(context,
-											   (Size) (declared + required) * sizeof(FmsProperty) + 1);
+											   (Size) (declared + required) *
+											   sizeof(FmsProperty) + 1);
 	FmsCursor	cursor = {0};
 
 	if (declared > 0)
@@ -269,7 +276,11 @@ finish_node(FmsBuilder *builder)
 	}
 }
 
-/* Compile a schema object into its node; recursive through its keywords. */
+/*
+ * Compile a schema object into its node; recursive through its keywords.  The
+ * depth is bounded by itself too: the stack of this session may be large, and the
+ * evaluator's frames are not these.
+ */
 static void
 compile_object(FmsCompiler *compiler, FmsNode *node)
 {
@@ -288,7 +299,8 @@ compile_object(FmsCompiler *compiler, FmsNode *node)
 }
 
 /*
- * The node for the subschema at a place, compiled if it is not yet.  Its
+ * The node for the subschema at a place, compiled if it is not yet; never NULL,
+ * as after an error that was noted there is an empty node.  Its
  * resource is the one around it, from which its own id is resolved.
  */
 FmsNode *
@@ -413,7 +425,10 @@ find_target(FmsCompiler *compiler, FmsReference *reference, char **anchor_name)
 	return node;
 }
 
-/* The column of a dynamic anchor's name in the table. */
+/*
+ * The column of a dynamic anchor's name in the table, given one if it has none.
+ * Only names that a dynamic reference uses get one before the table is made.
+ */
 static uint32
 dynamic_column(FmsCompiler *compiler, const char *name)
 {
@@ -459,7 +474,10 @@ resolve(FmsCompiler *compiler, FmsReference *reference)
 		rules->dynamic_name = dynamic_column(compiler, name);
 }
 
-/* Resolve all references, those included that come up meanwhile. */
+/*
+ * Resolve all references, those included that come up meanwhile: a target may be
+ * at a place that is compiled only now, or in a document that is fetched for it.
+ */
 static void
 resolve_all(FmsCompiler *compiler)
 {
@@ -478,7 +496,10 @@ resolve_all(FmsCompiler *compiler)
 	}
 }
 
-/* Compile every anchor that a dynamic reference may mean. */
+/*
+ * Compile every anchor that a dynamic reference may mean.  Documents that come in
+ * on the way add to the list while it is walked, hence by number.
+ */
 static void
 compile_dynamic_anchors(FmsCompiler *compiler)
 {
@@ -536,7 +557,8 @@ kinds_of_any(const FmsNodeList *list)
 
 /*
  * Let a node refuse by kind what the nodes it applies to the same value would
- * refuse, so that the evaluator need not go there.  Those are done already.
+ * refuse, so that the evaluator need not go there.  Those are done already.  Not,
+ * if, then and else say nothing by themselves about the kinds that pass.
  */
 static void
 narrow_kinds(FmsNode *node)
@@ -616,8 +638,8 @@ find_loop(FmsCompiler *compiler, FmsNode *node, const char *keyword)
 		return;
 	if (node->visit == VISITING)
 	{
-		fms_compile_error(compiler, node, "", "the schema applies itself to the same value, by \"%s\"",
-						  keyword);
+		fms_compile_error(compiler, node, "",
+						  "the schema applies itself to the same value, by \"%s\"", keyword);
 		return;
 	}
 	check_stack_depth();
@@ -632,7 +654,10 @@ find_loop(FmsCompiler *compiler, FmsNode *node, const char *keyword)
 	node->visit = VISITED;
 }
 
-/* Set up a compiler for a schema, with a program to be. */
+/*
+ * Set up a compiler for a schema, with a program to be.  Its scratch is a child
+ * of the program's context, so that an error takes both with their parent.
+ */
 static void
 start(FmsCompiler *compiler, const FmsSchemaOptions *options)
 {
@@ -646,7 +671,8 @@ start(FmsCompiler *compiler, const FmsSchemaOptions *options)
 	compiler->program = MemoryContextAllocZero(context, sizeof(FmsProgram));
 	compiler->program->context = context;
 	compiler->max_nodes = 64;
-	compiler->nodes = MemoryContextAlloc(compiler->scratch, compiler->max_nodes * sizeof(FmsNode *));
+	compiler->nodes = MemoryContextAlloc(compiler->scratch,
+										 compiler->max_nodes * sizeof(FmsNode *));
 }
 
 /*
@@ -682,8 +708,9 @@ compile(FmsCompiler *compiler, Jsonb *schema)
 }
 
 /*
- * Compile a schema; the program's memory context is a child of the current one.
- * Raises an error if the schema is wrong.
+ * Compile a schema; the program's memory context is a child of the current one;
+ * the caller deletes it in the end.  The schema's jsonb is copied into it.
+ * Raises an error if the schema is wrong or too large.
  */
 FmsProgram *
 fms_compile(Jsonb *schema, const FmsSchemaOptions *options)
@@ -716,7 +743,8 @@ push_text(JsonbParseState **state, const char *key, const char *text)
 
 /*
  * Everything that is wrong with a schema: an array of {location, keyword,
- * error}, empty if it is right.
+ * error}, empty if it is right; MAX_ERRORS of them at most.  In the current
+ * memory context.
  */
 Jsonb *
 fms_compile_check(Jsonb *schema, const FmsSchemaOptions *options)

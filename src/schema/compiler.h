@@ -48,9 +48,9 @@ typedef struct FmsAnchor
 /* A reference that is not resolved yet. */
 typedef struct FmsReference
 {
-	FmsNode    *node;
-	FmsGeneralRules *rules;
-	char	   *uri;
+	FmsNode    *node;			/* that has the keyword */
+	FmsGeneralRules *rules;		/* of node: where the target goes */
+	char	   *uri;			/* as written */
 	const char *keyword;
 } FmsReference;
 
@@ -64,11 +64,11 @@ typedef struct FmsCompiler
 	List	   *anchors;		/* FmsAnchor */
 	List	   *references;		/* FmsReference, unresolved */
 	List	   *dynamic_names;	/* terminated strings, columns of program->dynamic */
-	FmsNode   **nodes;
+	FmsNode   **nodes;			/* all, in the order in which they were made */
 	uint32		nnodes;
-	uint32		max_nodes;
+	uint32		max_nodes;		/* that "nodes" has room for */
 	struct places_hash *places; /* nodes by place; made for the first reference */
-	int			depth;
+	int			depth;			/* of nested schema objects */
 	bool		collect;		/* gather errors instead of raising the first */
 	List	   *errors;			/* FmsCompileError */
 } FmsCompiler;
@@ -76,12 +76,15 @@ typedef struct FmsCompiler
 /* What is wrong with a schema. */
 typedef struct FmsCompileError
 {
-	char	   *location;
-	const char *keyword;
+	char	   *location;		/* JSON pointer, after the URI if it is another document */
+	const char *keyword;		/* "": the schema as a whole */
 	char	   *message;
 } FmsCompileError;
 
-/* A node under construction. */
+/*
+ * A node under construction.  What a keyword leaves here depends on another
+ * keyword of the same schema, which jsonb's order may bring later.
+ */
 typedef struct FmsBuilder
 {
 	FmsCompiler *compiler;
@@ -95,8 +98,8 @@ typedef struct FmsBuilder
 	FmsValue	properties;		/* data NULL: none */
 	FmsValue	required;
 	const FmsNode *additional_items;
-	FmsNode   **property_nodes;
-	bool		low_exclusive;
+	FmsNode   **property_nodes; /* of the members of "properties", in their order */
+	bool		low_exclusive;	/* draft 4 */
 	bool		high_exclusive;
 } FmsBuilder;
 

@@ -12,7 +12,9 @@
  * which the hyphen stands for itself, and a lookahead that is repeated.
  *
  * One pass, no recursion; groups are kept on a stack of fixed size.  Group
- * names become numbers.
+ * names become numbers.  The take_ functions consume what they are named after and
+ * return false after an error, which is in t->error then.  Nothing is raised but
+ * for want of memory; a pattern comes as UTF-8, and bad bytes are an error.
  *
  * Limits: group names are taken literally, without \u escapes, and are unique;
  * no inline modifiers (?i:...); no set operations of the "v" flag.
@@ -30,7 +32,7 @@
 #define MAX_NAMES 1000			/* named groups */
 #define MAX_REPEAT 65535		/* PCRE2's highest count in {n,m} */
 
-/* one character of no text, the set of all, and the set of none */
+/* a class of all characters, and what matches at no place */
 #define ANY_CHARACTER "[\\x{0}-\\x{10ffff}]"
 #define NO_CHARACTER "(?:(?!))"
 
@@ -79,7 +81,7 @@ fail(Translator *t, const char *error)
 	return false;
 }
 
-/* The next byte, or -1 at the end. */
+/* The next byte, not taken, or -1 at the end. */
 static inline int
 peek(const Translator *t)
 {
@@ -104,7 +106,10 @@ emit(Translator *t, const char *text)
 		appendStringInfoString(t->out, text);
 }
 
-/* Append a character that stands for itself, inside of a class or outside. */
+/*
+ * Append a character that stands for itself, inside of a class or outside.  All
+ * beyond ASCII is written in digits, so the translation is plain ASCII.
+ */
 static void
 emit_character(Translator *t, int32 c)
 {
@@ -237,7 +242,10 @@ close_group(Translator *t)
 	return true;
 }
 
-/* Take digits; false if there are none.  A number too big for us stays big. */
+/*
+ * Take digits; false if there are none.  A number too big for us stays big: past
+ * PG_INT32_MAX digits are skipped, so nothing overflows.
+ */
 static bool
 take_number(Translator *t, int64 *number)
 {
@@ -263,7 +271,10 @@ emit_quantifier(Translator *t, const char *quantifier)
 	return true;
 }
 
-/* "{", taken already: a counted quantifier, or a brace that stands for itself. */
+/*
+ * "{", taken already: a counted quantifier, or a brace that stands for itself.  A
+ * pattern that is only checked may repeat more often than PCRE2 can.
+ */
 static bool
 take_brace(Translator *t)
 {
@@ -345,7 +356,7 @@ take_unicode(Translator *t, int32 *c)
 	return true;
 }
 
-/* What follows a backslash and stands for one character. */
+/* What follows a backslash and stands for one character, maybe half of a pair. */
 static bool
 take_character_escape(Translator *t, int32 *c)
 {
@@ -438,7 +449,7 @@ take_set_escape(Translator *t, bool in_class, bool *is_set)
 	}
 }
 
-/* A reference to a group, by number or by name. */
+/* Append a reference to a group, which exists; by number even if it was by name. */
 static bool
 emit_reference(Translator *t, int64 number)
 {
@@ -517,7 +528,10 @@ take_class_atom(Translator *t, bool *is_set, int32 *c)
 	return *is_set || take_character_escape(t, c);
 }
 
-/* Append the characters from low to high to a class, without surrogates. */
+/*
+ * Append the characters from low to high to a class, without surrogates: no text
+ * has them, and PCRE2 refuses them.
+ */
 static void
 emit_range(Translator *t, int32 low, int32 high)
 {
@@ -603,7 +617,7 @@ take_class(Translator *t)
 	return true;
 }
 
-/* Take one term, or a part of one. */
+/* Take one term, or a part of one; there is a byte left.  Keeps t->atom right. */
 static bool
 take_term(Translator *t)
 {

@@ -15,7 +15,7 @@
 
 /*
  * Translate a pattern in UTF-8.  "out" gets what PCRE2 wants to see; NULL only
- * checks the syntax, and allocates nothing.  Returns NULL, or a constant
+ * checks the syntax, and leaves nothing allocated.  Returns NULL, or a constant
  * message and the byte at which the trouble is.
  */
 extern const char *fms_ecma_translate(const char *source, size_t bytes, StringInfo out, size_t *at);

@@ -10,7 +10,13 @@
  * SMALL_CONTAINER, the hashes of uniqueItems above SMALL_ARRAY, and strings of
  * a server whose encoding is not UTF-8.
  *
- * Recursion is bounded by the stack and by FMS_MAX_DEPTH.
+ * Recursion is bounded by the stack and by FMS_MAX_DEPTH.  What is allocated goes
+ * back before the call that did it returns; after an error it goes with the
+ * caller's memory context.
+ *
+ * "seen" is where a node notes what it evaluated of its value, and NULL where
+ * nobody asks: unevaluated* reach through everything that is applied to the same
+ * value, but not into its elements and members, which start with NULL again.
  *
  *-------------------------------------------------------------------------
  */
@@ -71,7 +77,7 @@ fms_seen_get(const FmsSeen *seen, uint32 index)
 	return (seen->bits[index / WORD_BITS] >> (index % WORD_BITS)) & 1;
 }
 
-/* A set for a container, allocated. */
+/* An empty set for a container, palloc'd; one word more, so that it is never empty. */
 FmsSeen *
 fms_seen_make(FmsValue container)
 {
@@ -131,7 +137,10 @@ find_string(const FmsValue *strings, uint32 count, FmsValue value)
 	return false;
 }
 
-/* enum and const. */
+/*
+ * enum and const.  Strings are searched for in O(log n); numbers, arrays and
+ * objects are compared one by one, as schemas have few of them.
+ */
 bool
 fms_choices_allow(const FmsChoices *choices, FmsValue value)
 {
@@ -226,11 +235,13 @@ static bool
 string_ok(const FmsStringRules *rules, FmsValue value)
 {
 	return fms_length_within(value, rules->min_length, rules->max_length) &&
-		(rules->format == FMS_FORMAT_NONE || fms_format_check(rules->format, value.data, value.length)) &&
-		(rules->pattern == NULL || fms_pattern_search(rules->pattern, value.data, value.length));
+		(rules->format == FMS_FORMAT_NONE ||
+		 fms_format_check(rules->format, value.data, value.length)) &&
+		(rules->pattern == NULL ||
+		 fms_pattern_search(rules->pattern, value.data, value.length));
 }
 
-/* Two elements of an array that are equal, by comparing every pair. */
+/* Two elements of an array that are equal, by comparing every pair; false if any. */
 static bool
 different_by_pairs(FmsValue array, uint32 count, uint32 *first, uint32 *second)
 {
@@ -260,7 +271,10 @@ typedef struct HashedValue
 	FmsValue	value;
 } HashedValue;
 
-/* Two elements that are equal, by an open hash table. */
+/*
+ * The same by an open hash table, at most half full; in O(n) unless the hashes
+ * collide, which a caller could provoke: hence the interrupts in both loops.
+ */
 static bool
 different_by_hash(FmsValue array, uint32 count, uint32 *first, uint32 *second)
 {
@@ -300,7 +314,7 @@ different_by_hash(FmsValue array, uint32 count, uint32 *first, uint32 *second)
 	return different;
 }
 
-/* uniqueItems; if it does not hold, two elements that are equal. */
+/* uniqueItems; if it does not hold, *first < *second are elements that are equal. */
 bool
 fms_all_different(FmsValue array, uint32 *first, uint32 *second)
 {
@@ -400,7 +414,8 @@ find_property(const FmsProperties *properties, FmsValue name, uint32 *next)
 		const FmsProperty *property = &properties->list[i];
 
 		if (property->words.head == words.head && property->words.tail == words.tail &&
-			(name.length <= 2 * sizeof(uint64) || memcmp(property->key, name.data, name.length) == 0))
+			(name.length <= 2 * sizeof(uint64) ||
+			 memcmp(property->key, name.data, name.length) == 0))
 		{
 			*next = i + 1;
 			return property;
@@ -469,7 +484,10 @@ member_ok(FmsEvaluation *evaluation, const FmsObjectRules *rules, FmsValue name,
 	return evaluate_member(evaluation, rules->additional, value, deferred);
 }
 
-/* Every member against its schemas, and all required ones there. */
+/*
+ * Every member against its schemas, and all required ones there.  Required names
+ * are different ones, so it is enough to count those that were met.
+ */
 static bool
 members_ok(FmsEvaluation *evaluation, const FmsObjectRules *rules, FmsValue object, FmsSeen *seen)
 {
@@ -560,7 +578,7 @@ object_ok(FmsEvaluation *evaluation, const FmsObjectRules *rules, FmsValue objec
 
 /*
  * Evaluate a branch that may fail without the whole failing: what it marks
- * counts only if it holds.
+ * counts only if it holds, so it marks a set of its own first.
  */
 static bool
 try_branch(FmsEvaluation *evaluation, const FmsNode *node, FmsValue value, FmsSeen *seen)
@@ -685,8 +703,8 @@ condition_ok(FmsEvaluation *evaluation, const FmsGeneralRules *rules, FmsValue v
 }
 
 /*
- * What a dynamic reference means here: the outermost resource of the dynamic
- * scope that has such an anchor.
+ * What a dynamic reference means here: the anchor in the outermost resource of the
+ * dynamic scope that has one; costs a step for each resource entered.
  */
 const FmsNode *
 fms_dynamic_target(const FmsEvaluation *evaluation, const FmsGeneralRules *rules)
@@ -709,7 +727,8 @@ fms_dynamic_target(const FmsEvaluation *evaluation, const FmsGeneralRules *rules
 
 /*
  * The rules for any value, applicators that look at the same value again.  Those
- * that cannot fail the whole by themselves mark in a set of their own.
+ * that cannot fail the whole by themselves mark in a set of their own; "not" marks
+ * nothing, because it holds only where its schema fails.
  */
 static bool
 general_ok(FmsEvaluation *evaluation, const FmsGeneralRules *rules, FmsValue value, FmsSeen *seen)
@@ -871,14 +890,20 @@ fms_evaluate(FmsEvaluation *evaluation, const FmsNode *node, FmsValue value)
 	return evaluate(evaluation, node, value, NULL);
 }
 
-/* The same for all but unevaluated*; what the rules evaluated is in the set. */
+/*
+ * The same for all but unevaluated*; what the rules evaluated is in the set.  For
+ * the reporter, which guards depth and scope itself.
+ */
 bool
 fms_evaluate_seen(FmsEvaluation *evaluation, const FmsNode *node, FmsValue value, FmsSeen *seen)
 {
 	return plain_rules_ok(evaluation, node, value, seen);
 }
 
-/* Whether an instance is valid. */
+/*
+ * Whether an instance is valid.  Raises ERRCODE_STATEMENT_TOO_COMPLEX if schemas
+ * and values nest too deeply.
+ */
 bool
 fms_schema_is_valid(const FmsProgram *program, const Jsonb *instance)
 {

@@ -17,7 +17,7 @@
 typedef struct FmsScope
 {
 	const struct FmsScope *outer;
-	uint32		resource;
+	uint32		resource;		/* index into program->resources */
 } FmsScope;
 
 /* A validation. */
@@ -25,14 +25,14 @@ typedef struct FmsEvaluation
 {
 	const FmsProgram *program;
 	const FmsScope *scope;		/* kept only if the program has dynamic references */
-	int			depth;
+	int			depth;			/* levels of recursion, up to FMS_MAX_DEPTH */
 } FmsEvaluation;
 
 /* Which elements or members of a container were evaluated, a bit each. */
 typedef struct FmsSeen
 {
 	uint64	   *bits;
-	uint32		count;
+	uint32		count;			/* of the elements or members */
 } FmsSeen;
 
 extern bool fms_evaluate(FmsEvaluation *evaluation, const FmsNode *node, FmsValue value);

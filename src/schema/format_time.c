@@ -75,7 +75,8 @@ take_offset(const char **at, const char *end, int *offset)
 		return true;
 	sign = take(at, end, '-') ? -1 : 1;
 	if ((sign > 0 && !take(at, end, '+')) ||
-		!take_two(at, end, 0, 23, &hour) || !take(at, end, ':') || !take_two(at, end, 0, 59, &minute))
+		!take_two(at, end, 0, 23, &hour) || !take(at, end, ':') ||
+		!take_two(at, end, 0, 59, &minute))
 		return false;
 	*offset = sign * (hour * 60 + minute);
 	return true;

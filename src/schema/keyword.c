@@ -8,6 +8,13 @@
  * the wrong form is an error that names the place; a keyword that is not in the
  * table, or not in the dialect, is ignored, as the specification says.
  *
+ * When errors are gathered, apply functions go on after one: what they leave in
+ * the node is never evaluated then.
+ *
+ * Keywords are applied in jsonb's order, by length and bytes; none may rely on
+ * another one having been seen.  Ids and anchors are rows without a function:
+ * document.c has read them before.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -66,7 +73,7 @@ struct Keyword
 	Shape		shape;
 	void		(*apply) (Use *use);	/* NULL: only its form matters */
 	Room		room;			/* where apply puts it */
-	size_t		offset;
+	size_t		offset;			/* in that room */
 };
 
 /* drafts, short for the table */
@@ -144,14 +151,17 @@ child(Use *use, FmsValue schema, const void *place)
 	return fms_compile_node(use->builder->compiler, schema, place, use->builder->node->resource);
 }
 
-/* Allocate in the program. */
+/* Allocate in the program's context; counts come from the schema, hence huge. */
 static void *
 allocate(Use *use, Size size)
 {
 	return MemoryContextAllocHuge(use->builder->compiler->program->context, size);
 }
 
-/* The keywords whose value is a limit on a count. */
+/*
+ * The keywords whose value is a limit on a count.  One too large to be counted
+ * becomes PG_UINT64_MAX: no maximum, or a minimum that nothing reaches.
+ */
 static void
 apply_count(Use *use)
 {
@@ -194,7 +204,7 @@ apply_child(Use *use)
 	*(const FmsNode **) slot_of(use) = node;
 }
 
-/* Compile the elements of an array of schemas. */
+/* Compile the elements of an array of schemas, for the list in the keyword's slot. */
 static void
 apply_children(Use *use)
 {
@@ -289,7 +299,10 @@ apply_required(Use *use)
 	use->builder->required = use->value;
 }
 
-/* Compile a pattern into the program's context; NULL after an error. */
+/*
+ * Compile a pattern into the program's context; NULL after an error.  PCRE2's
+ * memory counts for the size that the cache knows of the program.
+ */
 static const FmsPattern *
 pattern_of(Use *use, FmsValue source)
 {
@@ -338,7 +351,7 @@ apply_pattern_properties(Use *use)
 	object->npatterns = count;
 }
 
-/* format, where it is an assertion. */
+/* format, where it is an assertion; formats that we do not know always hold. */
 static void
 apply_format(Use *use)
 {
@@ -403,7 +416,8 @@ apply_dependencies(Use *use)
 		if (names_only || (combined && value.kind == FMS_KIND_ARRAY))
 		{
 			if (!are_strings(value))
-				complain(use, "member \"%s\" must be an array of different strings", fms_value_string(name));
+				complain(use, "member \"%s\" must be an array of different strings",
+						 fms_value_string(name));
 			else
 				dependency->required = value;
 		}
@@ -414,7 +428,7 @@ apply_dependencies(Use *use)
 	object->ndependencies += count;
 }
 
-/* Take one name under "type". */
+/* Take one name under "type"; "integer" is the bit above those of all kinds. */
 static void
 add_type(Use *use, FmsValue name, uint16 *kinds)
 {
@@ -543,7 +557,10 @@ apply_const(Use *use)
 	add_choices(use, 1, none, true);
 }
 
-/* Draft 4: a bound is exclusive if a second keyword says so. */
+/*
+ * Draft 4: a bound is exclusive if a second keyword says so, which waits in the
+ * builder because it may come before the bound.
+ */
 static void
 apply_exclusive(Use *use)
 {
@@ -585,7 +602,10 @@ apply_reference(Use *use)
 #define METADATA FMS_VOCABULARY_METADATA
 #define CONTENT FMS_VOCABULARY_CONTENT
 
-/* All keywords, ordered by length and bytes as jsonb orders keys. */
+/*
+ * All keywords, ordered by length and bytes as jsonb orders keys; find_keyword
+ * relies on it.  A new one goes to its place in that order.
+ */
 static const Keyword keywords[] = {
 	{"id", D4, D4, CORE, STRING},
 	{"if", D7, D20, APPLICATOR, SCHEMA, apply_child, IN_GENERAL(condition)},
@@ -767,7 +787,10 @@ apply(FmsBuilder *builder, FmsValue name, FmsValue value, const void *place)
 		keyword->apply(&use);
 }
 
-/* Apply the keywords of a schema object to its node. */
+/*
+ * Apply the keywords of a schema object to its node.  Compiles the subschemas on
+ * the way, so it is part of the compiler's recursion, which guards the stack.
+ */
 void
 fms_keywords_apply(FmsBuilder *builder)
 {

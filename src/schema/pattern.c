@@ -132,8 +132,9 @@ compile(FmsPattern *pattern, uint32 options, const char **error)
 {
 	int			code;
 	PCRE2_SIZE	at;
-	pcre2_code *compiled = pcre2_compile((PCRE2_SPTR) pattern->translated, pattern->translated_bytes,
-										 OPTIONS | options, &code, &at, pattern->compiling);
+	pcre2_code *compiled = pcre2_compile((PCRE2_SPTR) pattern->translated,
+										 pattern->translated_bytes, OPTIONS | options, &code,
+										 &at, pattern->compiling);
 
 	if (compiled == NULL)
 	{

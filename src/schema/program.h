@@ -19,7 +19,7 @@
 #include "schema/schema.h"
 #include "schema/value.h"
 
-#define FMS_NO_LIMIT PG_UINT64_MAX
+#define FMS_NO_LIMIT PG_UINT64_MAX	/* of a maximum */
 
 /* levels that a schema or a validation may nest, whatever the stack allows */
 #define FMS_MAX_DEPTH 20000
@@ -56,7 +56,7 @@ typedef struct FmsNumberRules
 	FmsBound	maximum;
 	FmsBound	exclusive_minimum;
 	FmsBound	exclusive_maximum;
-	FmsValue	divisor;		/* data NULL: none */
+	FmsValue	divisor;		/* multipleOf; data NULL: none */
 } FmsNumberRules;
 
 /* What a string has to be. */
@@ -129,13 +129,13 @@ typedef struct FmsObjectRules
 	uint64		min_properties;
 	uint64		max_properties;
 	FmsProperties properties;
-	uint32		nrequired;
+	uint32		nrequired;		/* of the properties */
 	FmsPatternProperty *patterns;
 	uint32		npatterns;
 	uint32		ndependencies;
 	FmsDependency *dependencies;
-	const FmsNode *additional;
-	const FmsNode *names;
+	const FmsNode *additional;	/* of this and the next two, NULL: none */
+	const FmsNode *names;		/* propertyNames */
 	const FmsNode *unevaluated;
 } FmsObjectRules;
 
@@ -161,10 +161,10 @@ typedef struct FmsGeneralRules
 	FmsNodeList all;
 	FmsNodeList any;
 	FmsNodeList one;
-	const FmsNode *none;
-	const FmsNode *condition;
+	const FmsNode *none;		/* not */
+	const FmsNode *condition;	/* if; NULL: then and else mean nothing */
 	const FmsNode *then;
-	const FmsNode *otherwise;
+	const FmsNode *otherwise;	/* else */
 } FmsGeneralRules;
 
 /*
@@ -182,7 +182,11 @@ struct FmsFilter
 
 #define FMS_FILTER_KEYS 64
 
-/* A (sub)schema. */
+/*
+ * A (sub)schema.  A value whose kind is not in "kinds" fails, one whose kind is
+ * there but not in "more" holds, and only the others meet the rules; each of
+ * those pointers is NULL if the schema has none of that sort.
+ */
 struct FmsNode
 {
 	uint16		kinds;			/* kinds of values that pass the test of kind */
@@ -206,15 +210,15 @@ struct FmsNode
 typedef struct FmsDocument
 {
 	FmsValue	root;
-	const void *place;
+	const void *place;			/* of the root */
 } FmsDocument;
 
 /* A schema with a URI of its own. */
 typedef struct FmsResource
 {
 	char	   *uri;			/* absolute if anything is, without fragment */
-	uint32		document;
-	uint32		dialect;
+	uint32		document;		/* index into program->documents */
+	uint32		dialect;		/* number in the compiler's list; no use later */
 	FmsValue	schema;
 	const void *place;
 } FmsResource;

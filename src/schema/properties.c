@@ -69,7 +69,8 @@ fms_properties_find(const FmsProperties *properties, FmsValue name)
 	{
 		uint32		middle = low + (high - low) / 2;
 		const FmsProperty *property = &properties->list[middle];
-		int			order = fms_key_compare(property->key, property->length, name.data, name.length);
+		int			order = fms_key_compare(property->key, property->length, name.data,
+											name.length);
 
 		if (order == 0)
 			return property;

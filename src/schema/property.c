@@ -138,7 +138,10 @@ translate_pair(const char *name, const char *value, bool negated, StringInfo out
 	return true;
 }
 
-/* See ecma.h. */
+/*
+ * See ecma.h.  "Assigned" is no property of PCRE2, but the contrary of Cn.  What a
+ * pattern that is only checked says of scripts is right if its form is.
+ */
 bool
 fms_ecma_property(const char *text, size_t bytes, bool negated, StringInfo out)
 {

@@ -82,7 +82,8 @@ read_id(Relation relation, const char *id)
 	if (HeapTupleIsValid(tuple))
 	{
 		bool		is_null;
-		Datum		datum = heap_getattr(tuple, SCHEMA_COLUMN, RelationGetDescr(relation), &is_null);
+		Datum		datum = heap_getattr(tuple, SCHEMA_COLUMN, RelationGetDescr(relation),
+										 &is_null);
 
 		if (!is_null)
 			schema = DatumGetJsonbPCopy(datum);

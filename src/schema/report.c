@@ -14,6 +14,10 @@
  * unevaluatedProperties say about a value counts only if nothing else is wrong
  * with it.
  *
+ * Steps of paths are on the stack, linked upwards; messages are in a scratch
+ * context that is reset after each error, so a callback has to copy what it keeps.
+ * The values that a message quotes are clipped in the caller's context first.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -34,9 +38,9 @@ typedef struct Reporter
 	FmsEvaluation evaluation;
 	FmsSchemaErrorCallback callback;
 	void	   *argument;
-	int			limit;
-	int			count;
-	uint32		branch;
+	int			limit;			/* errors that the caller wants at most */
+	int			count;			/* errors handed over */
+	uint32		branch;			/* nested anyOf, oneOf that we are in */
 	FmsValue	member;			/* name that propertyNames looks at; data NULL: none */
 	MemoryContext scratch;		/* reset after each error */
 } Reporter;
@@ -54,31 +58,46 @@ typedef struct Spot
 
 static void report(Reporter *reporter, const Spot *spot);
 
+/* The JSON text of a value, in full and palloc'd. */
+static char *
+value_text(FmsValue value)
+{
+	StringInfoData text;
+	char	   *copy;
+
+	if (value.kind == FMS_KIND_NUMBER)
+		return DatumGetCString(DirectFunctionCall1(numeric_out, PointerGetDatum(value.data)));
+	initStringInfo(&text);
+	if (value.kind == FMS_KIND_STRING)
+	{
+		copy = pnstrdup(value.data, value.length);
+		escape_json(&text, copy);
+		pfree(copy);
+	}
+	else if (value.kind >= FMS_KIND_ARRAY)
+		(void) JsonbToCString(&text, (JsonbContainer *) unconstify(char *, value.data),
+							  value.length);
+	else
+		appendStringInfoString(&text, value.kind == FMS_KIND_NULL ? "null" :
+							   value.kind == FMS_KIND_TRUE ? "true" : "false");
+	return text.data;
+}
+
 /*
- * Append a value as JSON text, cut at a character if it is long.  A container is
- * written in full first; an error has one such value at most.
+ * Append a value as JSON text, cut at a character if it is long.  The full text
+ * goes back at once: a schema may quote a large constant in every error.
  */
 static void
 append_value(StringInfo out, FmsValue value)
 {
-	StringInfoData text;
-	int			length;
+	char	   *text = value_text(value);
+	int			length = strlen(text);
+	int			keep = pg_mbcliplen(text, length, MAX_VALUE_BYTES);
 
-	initStringInfo(&text);
-	if (value.kind == FMS_KIND_STRING)
-		escape_json(&text, pnstrdup(value.data, value.length));
-	else if (value.kind >= FMS_KIND_ARRAY)
-		(void) JsonbToCString(&text, (JsonbContainer *) unconstify(char *, value.data), value.length);
-	else if (value.kind == FMS_KIND_NUMBER)
-		appendStringInfoString(&text, DatumGetCString(DirectFunctionCall1(numeric_out,
-																		  PointerGetDatum(value.data))));
-	else
-		appendStringInfoString(&text, value.kind == FMS_KIND_NULL ? "null" :
-							   value.kind == FMS_KIND_TRUE ? "true" : "false");
-	length = pg_mbcliplen(text.data, text.len, MAX_VALUE_BYTES);
-	appendBinaryStringInfo(out, text.data, length);
-	if (length < text.len)
+	appendBinaryStringInfo(out, text, keep);
+	if (keep < length)
 		appendStringInfoString(out, "...");
+	pfree(text);
 }
 
 /* Append a string in quotes, as it would be in JSON. */
@@ -98,7 +117,11 @@ keyword_value(const FmsNode *node, const char *keyword, FmsValue *value)
 		fms_member(node->schema, keyword, strlen(keyword), value, NULL);
 }
 
-/* The URI of a keyword, or of a whole subschema if the keyword is NULL. */
+/*
+ * The URI of a keyword, or of a whole subschema if the keyword is NULL: that of
+ * its resource, and a JSON pointer from there.  Found by searching the resource
+ * for the place, which takes long but is only done for errors.
+ */
 static char *
 absolute_location(const FmsProgram *program, const FmsNode *node, const char *keyword)
 {
@@ -115,7 +138,8 @@ absolute_location(const FmsProgram *program, const FmsNode *node, const char *ke
 }
 
 /*
- * Hand an error to the caller.  "node" holds the keyword; "path" leads to it.
+ * Hand an error to the caller.  "node" holds the keyword, NULL if none does; "path"
+ * leads to it.  Called in the scratch context, which is reset afterwards.
  */
 static void
 emit_at(Reporter *reporter, const Spot *spot, const FmsNode *node, const char *keyword,
@@ -270,7 +294,8 @@ report_false(Reporter *reporter, const Spot *spot)
 	initStringInfo(&message);
 	if (reporter->member.data != NULL || (last != NULL && last->key != NULL))
 	{
-		appendStringInfoString(&message, reporter->member.data != NULL ? "property name " : "property ");
+		appendStringInfoString(&message,
+							   reporter->member.data != NULL ? "property name " : "property ");
 		if (reporter->member.data != NULL)
 			append_string(&message, reporter->member.data, reporter->member.length);
 		else
@@ -376,11 +401,13 @@ report_string(Reporter *reporter, const Spot *spot, const FmsStringRules *rules)
 	FmsValue	source;
 
 	if (!fms_length_within(spot->value, rules->min_length, FMS_NO_LIMIT))
-		fail(reporter, spot, "minLength", no_member, "must have at least " UINT64_FORMAT " character%s",
-			 rules->min_length, plural(rules->min_length));
+		fail(reporter, spot, "minLength", no_member,
+			 "must have at least " UINT64_FORMAT " character%s", rules->min_length,
+			 plural(rules->min_length));
 	if (!fms_length_within(spot->value, 0, rules->max_length))
-		fail(reporter, spot, "maxLength", no_member, "must have at most " UINT64_FORMAT " character%s",
-			 rules->max_length, plural(rules->max_length));
+		fail(reporter, spot, "maxLength", no_member,
+			 "must have at most " UINT64_FORMAT " character%s", rules->max_length,
+			 plural(rules->max_length));
 	if (rules->pattern != NULL &&
 		!fms_pattern_search(rules->pattern, spot->value.data, spot->value.length) &&
 		keyword_value(spot->node, "pattern", &source))
@@ -536,7 +563,8 @@ report_dependencies(Reporter *reporter, const Spot *spot, const FmsObjectRules *
 		const char *keyword = dependency->combined ? "dependencies" :
 			dependency->node != NULL ? "dependentSchemas" : "dependentRequired";
 		FmsStep		outer = {.parent = spot->path, .key = keyword, .length = strlen(keyword)};
-		FmsStep		inner = {.parent = &outer, .key = dependency->key, .length = dependency->length};
+		FmsStep		inner = {.parent = &outer, .key = dependency->key,
+		.length = dependency->length};
 
 		CHECK_FOR_INTERRUPTS();
 		if (!fms_member(spot->value, dependency->key, dependency->length, NULL, NULL))
@@ -548,12 +576,16 @@ report_dependencies(Reporter *reporter, const Spot *spot, const FmsObjectRules *
 	}
 }
 
-/* A member's name, against propertyNames. */
+/*
+ * A member's name, against propertyNames.  It has no path of its own: errors are
+ * told of the object, with the name as their member.
+ */
 static void
 report_name(Reporter *reporter, const Spot *spot, const FmsNode *names, FmsValue name)
 {
 	FmsValue	outer = reporter->member;
-	FmsStep		step = {.parent = spot->path, .key = "propertyNames", .length = strlen("propertyNames")};
+	FmsStep		step = {.parent = spot->path, .key = "propertyNames",
+	.length = strlen("propertyNames")};
 
 	reporter->member = name;
 	descend_child(reporter, spot, names, name, spot->instance, &step, "propertyNames");
@@ -621,7 +653,10 @@ report_object(Reporter *reporter, const Spot *spot, const FmsObjectRules *rules)
 	report_dependencies(reporter, spot, rules);
 }
 
-/* anyOf and oneOf: what they say, and why none of their branches holds. */
+/*
+ * anyOf and oneOf: what they say, and why none of their branches holds.  The errors
+ * of the branches follow the one of the keyword, with "branch" above 0.
+ */
 static void
 report_branches(Reporter *reporter, const Spot *spot, const FmsNodeList *list, const char *keyword,
 				bool exactly_one)
@@ -643,7 +678,8 @@ report_branches(Reporter *reporter, const Spot *spot, const FmsNodeList *list, c
 			 holds[0], holds[1]);
 		return;
 	}
-	fail(reporter, spot, keyword, no_member, exactly_one ? "must match exactly one schema, matches none" :
+	fail(reporter, spot, keyword, no_member,
+		 exactly_one ? "must match exactly one schema, matches none" :
 		 "must match at least one schema, matches none");
 	reporter->branch++;
 	descend_list(reporter, spot, list, keyword);
@@ -776,7 +812,9 @@ report(Reporter *reporter, const Spot *spot)
 
 /*
  * Hand every error of an instance to a callback, at most "limit" of them; how
- * many there were.  Zero means that the instance is valid.
+ * many there were.  Zero means that the instance is valid.  What the callback is
+ * given lives until it returns.  Raises ERRCODE_STATEMENT_TOO_COMPLEX as the
+ * evaluator does.
  */
 int
 fms_schema_report(const FmsProgram *program, const Jsonb *instance, int limit,
@@ -795,7 +833,7 @@ fms_schema_report(const FmsProgram *program, const Jsonb *instance, int limit,
 	return reporter.count;
 }
 
-/* Append a path as a JSON pointer. */
+/* Append a path as a JSON pointer; recursive, because it is linked from its end. */
 void
 fms_schema_pointer(StringInfo out, const FmsStep *path)
 {

@@ -89,7 +89,10 @@ value_jsonb(FmsValue value)
 	return JsonbValueToJsonb(&copy);
 }
 
-/* A tool from its definition. */
+/*
+ * A tool from its definition, which need not be registered: copies of its parts
+ * in the current memory context.  Raises an error if it is no definition.
+ */
 static void
 read_definition(Jsonb *definition, Tool *tool)
 {
@@ -116,7 +119,10 @@ read_definition(Jsonb *definition, Tool *tool)
 		tool->output = value_jsonb(value);
 }
 
-/* A plan that is prepared once in a process. */
+/*
+ * A plan that is prepared once in a process and kept for its life.  It names the
+ * table by name, so it follows the extension's next life.  SPI is connected.
+ */
 static SPIPlanPtr
 prepare(SPIPlanPtr *plan, const char *query, int nargs, Oid *types)
 {
@@ -125,7 +131,8 @@ prepare(SPIPlanPtr *plan, const char *query, int nargs, Oid *types)
 		SPIPlanPtr	fresh = SPI_prepare(query, nargs, types);
 
 		if (fresh == NULL || SPI_keepplan(fresh) != 0)
-			elog(ERROR, "could not prepare a query for tools: %s", SPI_result_code_string(SPI_result));
+			elog(ERROR, "could not prepare a query for tools: %s",
+				 SPI_result_code_string(SPI_result));
 		*plan = fresh;
 	}
 	return *plan;
@@ -136,7 +143,8 @@ static Jsonb *
 result_jsonb(int column, MemoryContext context)
 {
 	bool		is_null;
-	Datum		datum = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, &is_null);
+	Datum		datum = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column,
+									  &is_null);
 	MemoryContext old;
 	Jsonb	   *jsonb;
 
@@ -148,7 +156,10 @@ result_jsonb(int column, MemoryContext context)
 	return jsonb;
 }
 
-/* A registered tool. */
+/*
+ * A registered tool, read with the caller's privileges and snapshot.  Raises
+ * ERRCODE_UNDEFINED_OBJECT if there is none of the name.
+ */
 static void
 find_tool(text *name, Tool *tool)
 {
@@ -160,7 +171,8 @@ find_tool(text *name, Tool *tool)
 	tool->name = text_to_cstring(name);
 	tool->registered = true;
 	SPI_connect();
-	if (SPI_execute_plan(prepare(&plan, FIND_TOOL, 1, types), values, NULL, true, 1) != SPI_OK_SELECT)
+	if (SPI_execute_plan(prepare(&plan, FIND_TOOL, 1, types), values, NULL, true,
+						 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read the table of tools");
 	if (SPI_processed == 0)
 		ereport(ERROR,
@@ -185,7 +197,8 @@ tool_argument(FunctionCallInfo fcinfo, bool by_name, Tool *tool)
 				 errmsg("tool must not be null")));
 	if (!by_name)
 		read_definition(PG_GETARG_JSONB_P(0), tool);
-	else if (VARSIZE_ANY_EXHDR(PG_GETARG_TEXT_PP(0)) > 0 && *VARDATA_ANY(PG_GETARG_TEXT_PP(0)) == '{')
+	else if (VARSIZE_ANY_EXHDR(PG_GETARG_TEXT_PP(0)) > 0 &&
+			 *VARDATA_ANY(PG_GETARG_TEXT_PP(0)) == '{')
 		read_definition(DatumGetJsonbP(DirectFunctionCall1(jsonb_in,
 														   CStringGetDatum(text_to_cstring(PG_GETARG_TEXT_PP(0))))),
 						tool);
@@ -208,7 +221,12 @@ schema_context(void *arg)
 	errcontext("%s schema of tool \"%s\"", of->what, of->name);
 }
 
-/* The program of a tool's schema; an error that says where it is wrong. */
+/*
+ * The program of a tool's schema, from the backend's cache; pinned until the
+ * current memory context goes.  An error says where the schema is wrong.  Only
+ * registered schemas may read the registry: a definition that a caller sends must
+ * not depend on what others have stored.
+ */
 static const FmsProgram *
 compile(const Tool *tool, Jsonb *schema, const char *what)
 {
@@ -228,7 +246,8 @@ compile(const Tool *tool, Jsonb *schema, const char *what)
 /*
  * register_tool(name, input_schema, output_schema, description, version)
  *
- * A name that is there already gets the new definition.
+ * A name that is there already gets the new definition.  Both schemas are compiled
+ * first, so that no wrong one gets into the table.
  */
 Datum
 fms_register_tool(PG_FUNCTION_ARGS)
@@ -264,7 +283,7 @@ fms_register_tool(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* Push a key and a value into an object under construction. */
+/* Push a key and, unless it is NULL, a value into an object under construction. */
 static void
 push_pair(JsonbParseState **state, const char *key, JsonbValue *value)
 {
@@ -362,7 +381,11 @@ compose_message(const FmsToolIssues *issues)
 	return message.data;
 }
 
-/* {"error": true, "tool": ..., "message": ..., "validationErrors": [...], "hint": ...} */
+/*
+ * {"error": true, "tool": ..., "message": ..., "validationErrors": [...],
+ * "hint": ...}, for the model; at most MAX_TOLD issues, so that no answer fills a
+ * model's context.  Puts the issues in order.
+ */
 static Jsonb *
 failure(const Tool *tool, FmsToolIssues *issues)
 {
@@ -400,7 +423,10 @@ failure_missing(const Tool *tool)
 	return failure(tool, &issues);
 }
 
-/* Check arguments, coercing what is wrong where that is no guess. */
+/*
+ * Check arguments, coercing what is wrong where that is no guess.  Wrong arguments
+ * are an answer, not an error; errors are for wrong schemas and unknown tools.
+ */
 static Jsonb *
 validate_input(FunctionCallInfo fcinfo, bool by_name)
 {
@@ -433,7 +459,10 @@ fms_validate_tool_input_name(PG_FUNCTION_ARGS)
 	PG_RETURN_JSONB_P(validate_input(fcinfo, true));
 }
 
-/* Check what a tool returned.  It is data: nothing is coerced. */
+/*
+ * Check what a tool returned.  It is data: nothing is coerced.  A tool without a
+ * schema for its output may return anything but SQL NULL.
+ */
 static Jsonb *
 validate_output(FunctionCallInfo fcinfo, bool by_name)
 {

@@ -72,10 +72,10 @@ typedef struct FmsToolIssue
 	uint32		wanted;			/* kinds that a keyword "type" allows, bits */
 	bool		integer;		/* numbers only without a fraction */
 	bool		name;			/* what failed is the name of a member */
-	JsonbValue	instance;		/* the value that failed */
+	JsonbValue	instance;		/* the value that failed; points into the arguments */
 	int32		branch;			/* of a union: the only one to tell about, or -1 */
 	bool		extra;			/* a key too many: the step after the path */
-	bool		dropped;
+	bool		dropped;		/* another issue tells it */
 } FmsToolIssue;
 
 /* All failures of one validation, in the current memory context. */
@@ -83,7 +83,7 @@ typedef struct FmsToolIssues
 {
 	FmsToolIssue *items;
 	int			count;
-	int			room;
+	int			room;			/* that items has */
 	int			copied;			/* steps of all paths */
 	FmsValue	schema;			/* the root */
 } FmsToolIssues;

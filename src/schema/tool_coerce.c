@@ -63,7 +63,8 @@ compare_changes(const void *left, const void *right)
 
 /*
  * Read a text as JSON; NULL if it is none, or none that jsonb can hold.  The
- * errors caught are those of a parser, which holds nothing but memory.
+ * errors caught are those of a parser, which holds nothing but memory, so no
+ * subtransaction is needed.  Others, a cancel or too deep a stack, go on.
  */
 static Jsonb *
 parse(const char *text, int length)
@@ -94,7 +95,7 @@ parse(const char *text, int length)
 	return result;
 }
 
-/* A scalar as a jsonb. */
+/* A boolean as a jsonb. */
 static Jsonb *
 boolean_jsonb(bool value)
 {
@@ -171,7 +172,10 @@ mend(const FmsToolIssue *issue, Change *change)
 	return change->value != NULL;
 }
 
-/* Find what can be mended, each value once. */
+/*
+ * Find what can be mended, each value once: several keywords may have failed for
+ * it, and of changes with one path any will do.
+ */
 static void
 find_changes(const FmsToolIssues *issues, Changes *changes)
 {
@@ -309,7 +313,9 @@ report(const Changes *changes, List **coercions)
 
 /*
  * See tool.h: the arguments as the schema wants them, as far as that goes.
- * Leaves in *issues what is still wrong.
+ * Leaves in *issues what is still wrong.  Each round validates all anew.  The
+ * rounds end: a change takes away a null, or a string whose own strings are
+ * escaped once less afterwards.
  */
 Jsonb *
 fms_tool_coerce(FmsToolIssues *issues, const FmsProgram *program, Jsonb *schema, Jsonb *arguments,

@@ -51,7 +51,7 @@ static const struct
 	{"oneOf", true, false},
 };
 
-/* The number in a text, or -1. */
+/* The number in a text, or -1; no index of a jsonb has more than nine digits. */
 static int64
 index_of(const char *text, uint32 length)
 {
@@ -233,7 +233,10 @@ typedef struct Collector
 	MemoryContext context;
 } Collector;
 
-/* Take one failure; called by the validator, in a context that goes. */
+/*
+ * Take one failure; called by the validator, in a context that goes.  Paths and
+ * texts are copied; values stay where they are, in the arguments and the schema.
+ */
 static void
 take(const FmsSchemaError *error, void *argument)
 {
@@ -272,7 +275,10 @@ take(const FmsSchemaError *error, void *argument)
 	MemoryContextSwitchTo(old);
 }
 
-/* See tool.h: gather the failures of a validation, in no particular order. */
+/*
+ * See tool.h: gather the failures of a validation, in the validator's order, on
+ * which tidy_union and lift_extra rely.
+ */
 void
 fms_tool_collect(FmsToolIssues *issues, const FmsProgram *program, Jsonb *schema,
 				 const Jsonb *instance)
@@ -381,7 +387,10 @@ tidy_union(FmsToolIssues *issues, int at)
 	outer->dropped |= told;
 }
 
-/* Of the issues of one value that say that its type is wrong, keep the best. */
+/*
+ * Of the issues of one value that say that its type is wrong, keep the best: the
+ * last kind of FmsToolKind, as a list of values tells more than a type.
+ */
 static void
 tidy_types(FmsToolIssues *issues, int first, int after)
 {
@@ -473,14 +482,18 @@ tidy_extra(FmsToolIssues *issues, int first, int after)
 	told->message = psprintf("Unrecognized key%s in object: %s", count == 1 ? "" : "s", keys.data);
 }
 
-/* See tool.h: leave out what is told otherwise, and sort. */
+/*
+ * See tool.h: leave out what is told otherwise, and sort.  Unions come first, while
+ * the branches of each still follow it.
+ */
 void
 fms_tool_tidy(FmsToolIssues *issues)
 {
 	int			first = 0;
 
 	for (int i = 0; i < issues->count; i++)
-		if (issues->items[i].kind == FMS_TOOL_UNION || issues->items[i].kind == FMS_TOOL_DISCRIMINATOR)
+		if (issues->items[i].kind == FMS_TOOL_UNION ||
+			issues->items[i].kind == FMS_TOOL_DISCRIMINATOR)
 			tidy_union(issues, i);
 	compact(issues);
 	lift_extra(issues);

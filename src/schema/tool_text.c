@@ -25,7 +25,7 @@
 
 #define MAX_DIGITS 21			/* of a number before it gets an exponent, as in JavaScript */
 
-/* Append a text, clipped. */
+/* Append a text, clipped to FMS_TOOL_SHOWN characters. */
 static void
 append_clipped(StringInfo out, const char *text, int length)
 {
@@ -445,7 +445,7 @@ describe_format(const FmsSchemaError *error, StringInfo text)
 	appendStringInfo(text, "Invalid %s", name);
 }
 
-/* The subschema of a branch, through a reference inside of the document. */
+/* The subschema of a branch, through references inside of the document; false: none. */
 static bool
 branch_of(FmsValue root, FmsValue branches, uint32 i, FmsValue *branch)
 {
@@ -478,8 +478,8 @@ branch_constant(FmsValue branch, const char *key, uint32 length, FmsValue *const
 }
 
 /*
- * The member that tells the branches of a union apart: each demands another
- * constant of it.  False if there is none.
+ * The member that tells the branches of a union apart: each demands a constant of
+ * it.  False if there is none.  Takes members of the first branch times branches.
  */
 static bool
 find_discriminator(FmsValue root, FmsValue branches, FmsValue *key)
@@ -490,7 +490,8 @@ find_discriminator(FmsValue root, FmsValue branches, FmsValue *key)
 	FmsCursor	values;
 
 	if (fms_count(branches) < 2 || !branch_of(root, branches, 0, &first) ||
-		!fms_member(first, "properties", 10, &properties, NULL) || properties.kind != FMS_KIND_OBJECT)
+		!fms_member(first, "properties", 10, &properties, NULL) ||
+		properties.kind != FMS_KIND_OBJECT)
 		return false;
 	/* only what the first branch has can be in all of them */
 	keys = fms_members(properties, &values);
@@ -640,7 +641,10 @@ static const struct
 	{"not", FMS_TOOL_OTHER, "custom", "Invalid input"},
 };
 
-/* An element where the schema allows none: the array is too long. */
+/*
+ * An element where the schema allows none: the array is too long.  The issue moves
+ * from the element, whose index is the number allowed, to the array.
+ */
 static void
 describe_too_many(FmsToolIssue *issue, StringInfo text)
 {
@@ -709,7 +713,10 @@ compose(const FmsSchemaError *error, FmsValue root, FmsToolIssue *issue, StringI
 	}
 }
 
-/* See tool.h: kind, code and message of a failure. */
+/*
+ * See tool.h: kind, code and message of a failure.  The message is palloc'd in the
+ * current context, or a constant of the table; "" where tidying writes it.
+ */
 void
 fms_tool_describe(const FmsSchemaError *error, FmsValue root, FmsToolIssue *issue)
 {

@@ -4,7 +4,8 @@
  *	  URI references and JSON pointers, as far as $id and $ref need them.
  *
  * Resolution is RFC 3986, section 5.2; pointers are RFC 6901.  URIs are
- * compared as strings: nothing is normalised but dot segments.
+ * compared as strings: nothing is normalised but dot segments.  Results are
+ * palloc'd in the current context.  No text is refused.
  *
  *-------------------------------------------------------------------------
  */
@@ -189,7 +190,7 @@ fms_uri_resolve(const char *base, const char *reference)
 	return out.data;
 }
 
-/* Cut a URI at its fragment; the fragment, or NULL if it has none. */
+/* Cut a URI, in place, at its fragment; the fragment, or NULL if it has none. */
 char *
 fms_uri_cut_fragment(char *uri)
 {
@@ -214,7 +215,11 @@ hex_value(char c)
 	return -1;
 }
 
-/* A copy with every %XX decoded; what is no such code stays as it is. */
+/*
+ * A copy with every %XX decoded; what is no such code stays as it is.  The result
+ * may be ill-formed text, and ends early at a %00: it only serves look-ups, which
+ * find nothing then.
+ */
 char *
 fms_uri_decode(const char *text)
 {

@@ -389,7 +389,8 @@ fms_value_hash(FmsValue value, uint64 seed)
 		case FMS_KIND_OBJECT:
 			check_stack_depth();
 			count = fms_count(value);
-			cursor = value.kind == FMS_KIND_OBJECT ? fms_members(value, &unused) : fms_elements(value);
+			cursor = value.kind == FMS_KIND_OBJECT ? fms_members(value, &unused) :
+				fms_elements(value);
 			if (value.kind == FMS_KIND_OBJECT)
 				count *= 2;
 			for (uint32 i = 0; i < count; i++)

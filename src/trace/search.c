@@ -42,13 +42,12 @@
 #include "trace/read.h"
 #include "trace/search.h"
 
-#define GATHER_LIMIT 1000
+#define GATHER_LIMIT 1000		/* rows of a partition that are sorted at most */
 #define BATCH 256				/* rows fetched at once where some may not match */
 #define MOST_BRANCHES 8			/* types that are read side by side */
 #define MOST_ROWS 10000			/* of a page */
 #define CURSOR_VERSION '1'
-#define CURSOR_BYTES (8 + 2 * UUID_LEN)
-
+#define CURSOR_BYTES (8 + 2 * UUID_LEN) /* time, span, trace */
 
 /* what came of looking at a partition */
 typedef enum Outcome
@@ -66,7 +65,10 @@ typedef struct Window
 	TimestampTz until;
 } Window;
 
-/* Columns that follow the caller's: the position, and whether the rest matches. */
+/*
+ * Columns that follow the caller's: the position, and whether the rest matches.
+ * The rest is no WHERE: rows that fail it have to come back too, to be counted.
+ */
 static void
 append_columns(StringInfo sql, const FmsSearch *search, int driving)
 {
@@ -121,7 +123,11 @@ ordered_sql(const FmsSearch *search, int driving)
 	return sql.data;
 }
 
-/* The statement that gathers rows, one more than are to be sorted. */
+/*
+ * The statement that gathers rows, one more than are to be sorted, which tells
+ * that there are too many.  The limit is inside of the sort, so that no more rows
+ * than these are ever read.
+ */
 static char *
 gather_sql(const FmsSearch *search, int driving)
 {
@@ -189,7 +195,10 @@ position_of(const FmsSearch *search, HeapTuple row, TupleDesc desc)
 	return position;
 }
 
-/* Look at a row; the search is behind it then. */
+/*
+ * Look at a row; the search is behind it then.  Only rows that match and that
+ * "take" accepts count for the page; every one counts for the budget.
+ */
 static void
 look_at(FmsSearch *search, HeapTuple row, TupleDesc desc)
 {
@@ -240,7 +249,11 @@ set_window(FmsSearch *search, Window window)
 	memset(nulls, ' ', FMS_PARAM_CONDITIONS);
 }
 
-/* Gather a partition's rows of a condition, unless there are too many. */
+/*
+ * Gather a partition's rows of a condition, unless there are too many.  The
+ * planner's settings hold for the one statement; after an error the end of the
+ * transaction undoes them.
+ */
 static Outcome
 gather(FmsSearch *search, int driving)
 {
@@ -264,7 +277,10 @@ gather(FmsSearch *search, int driving)
 	return TOO_MANY;
 }
 
-/* Read a partition in the order of time. */
+/*
+ * Read a partition in the order of time.  Where every row matches no more are
+ * fetched than the page takes; else batches spare a call for each row.
+ */
 static Outcome
 read_in_order(FmsSearch *search, int driving)
 {
@@ -301,7 +317,10 @@ search_window(FmsSearch *search, Window window)
 	return outcome;
 }
 
-/* Bound number i of the partitions, or what lies beyond the last. */
+/*
+ * Bound number i of the partitions, or what lies beyond the last.  The key is one
+ * column, and the bounds are in its order.
+ */
 static TimestampTz
 bound(PartitionBoundInfo bounds, int i)
 {
@@ -313,7 +332,12 @@ bound(PartitionBoundInfo bounds, int i)
 	return DatumGetTimestampTz(bounds->datums[i][0]);
 }
 
-/* The stretches of time that have a partition, the latest first. */
+/*
+ * The stretches of time that have a partition, the latest first, in the current
+ * context.  bounds->indexes[i] is the partition that ends at bound i, -1 if none
+ * does; the default partition has what lies in such gaps.  The AccessShareLock is
+ * kept to the end of the transaction, so that what was listed stays attached.
+ */
 static Window *
 windows(int *count)
 {
@@ -354,7 +378,8 @@ clip(const FmsSearch *search, Window *window)
 
 /*
  * Search for a page.  Returns true if the budget was spent before it was full;
- * "after" is then where to go on.
+ * "after" is then where to go on.  Rows are handed to search->take in order.
+ * May raise the errors of the caller's lack of privileges.
  */
 bool
 fms_search_run(FmsSearch *search)
@@ -382,7 +407,11 @@ fms_search_run(FmsSearch *search)
 	return outcome == BUDGET_SPENT;
 }
 
-/* A position as a text that a caller can bring back. */
+/*
+ * A position as a text that a caller can bring back: a version, then time (big
+ * endian), span and trace in hexadecimal.  It holds nothing secret and grants
+ * nothing: what a caller makes up is only another place to start.
+ */
 Datum
 fms_search_cursor(const FmsPosition *position)
 {
@@ -439,7 +468,11 @@ read_cursor(FmsPosition *position, text *cursor)
 	memcpy(position->trace_id.data, bytes + 8 + UUID_LEN, UUID_LEN);
 }
 
-/* Read the arguments page_size, after and scan_limit; "argument" is the first. */
+/*
+ * Read the arguments page_size, after and scan_limit; "argument" is the first.
+ * Raises ERRCODE_INVALID_PARAMETER_VALUE where one makes no sense; a NULL
+ * page_size is wrong too, a NULL scan_limit is no limit.
+ */
 void
 fms_search_read_page(FmsSearch *search, FunctionCallInfo fcinfo, int argument)
 {

@@ -28,7 +28,7 @@
 #include "trace/display.h"
 #include "trace/trace.h"
 
-#define LEAST_WIDTH 60
+#define LEAST_WIDTH 60			/* all of these are columns of the screen */
 #define MOST_WIDTH 1000
 #define DURATION_COLUMNS 8
 #define TOKEN_COLUMNS 5
@@ -101,7 +101,10 @@ pad(Drawing *drawing, int column)
 	}
 }
 
-/* Append a text in what is left up to a column. */
+/*
+ * Append a text in what is left up to a column, cut if it is longer; its control
+ * characters come out harmless.  A wide character takes two columns.
+ */
 static void
 put_text(Drawing *drawing, const char *data, int length, int column)
 {
@@ -136,7 +139,8 @@ end_line(Drawing *drawing)
 
 /*
  * Append what is drawn left of a span at a depth: a guide for each level above
- * that goes on, and then the last piece, if there is one.
+ * that goes on, and then the last piece, if there is one.  Where the depth leaves
+ * no room for its name it is told as a number, and the innermost levels follow.
  */
 static void
 put_guides(Drawing *drawing, int depth, const char *last_piece)
@@ -277,7 +281,10 @@ put_head(Drawing *drawing, const pg_uuid_t *trace_id)
 	end_line(drawing);
 }
 
-/* Find the time that the bars show, and whether there are tokens. */
+/*
+ * Find the time that the bars show, and whether there are tokens: of all spans,
+ * not of the main root, which others may begin before or outlast.
+ */
 static void
 measure(Drawing *drawing)
 {
@@ -298,7 +305,10 @@ measure(Drawing *drawing)
 		DURATION_COLUMNS - 2;
 }
 
-/* Draw a trace that has spans. */
+/*
+ * Draw a trace that has spans.  drawing->line is in the caller's context and
+ * kept from line to line; all else that a span needs goes with line_context.
+ */
 static void
 draw(Drawing *drawing, const pg_uuid_t *trace_id)
 {
@@ -326,7 +336,8 @@ draw(Drawing *drawing, const pg_uuid_t *trace_id)
 /*
  * trace_tree_text(trace_id uuid, width int, ascii bool) returns setof text
  *
- * One row a line; none if there is no such trace.
+ * One row a line; none if there is no such trace.  A width out of range is an
+ * error (ERRCODE_INVALID_PARAMETER_VALUE).
  */
 Datum
 fms_trace_tree_text(PG_FUNCTION_ARGS)

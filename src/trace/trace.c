@@ -70,7 +70,10 @@ ms(int64 us)
 	return Float8GetDatum(us / 1000.0);
 }
 
-/* The sibling numbers from the root to a span; "numbers" has them by depth. */
+/*
+ * The sibling numbers from the root to a span; "numbers" has them by depth.  They
+ * are those of the way to this span, because spans are put in the tree's order.
+ */
 static Datum
 path(const int *numbers, int depth)
 {
@@ -188,7 +191,7 @@ any_span(const FmsTree *tree, int place, int about)
 	return true;
 }
 
-/* Whether one span is below another; they lie behind it without a gap. */
+/* Whether one span is below another; these lie right behind it, by position. */
 static bool
 is_below(const FmsTree *tree, int place, int about)
 {

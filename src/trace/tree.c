@@ -68,7 +68,10 @@ by_start(const void *a, const void *b, void *tree)
 	return fms_tree_compare_starts(tree, *(const int *) a, *(const int *) b);
 }
 
-/* An array of all places, sorted; the caller's to free. */
+/*
+ * An array of all places, sorted; in the tree's context, the caller's to free.
+ * Both orders end with the place, so they are total: a tree always looks the same.
+ */
 static int *
 sorted(FmsTree *tree, int (*compare) (const void *, const void *, void *))
 {
@@ -81,7 +84,10 @@ sorted(FmsTree *tree, int (*compare) (const void *, const void *, void *))
 	return places;
 }
 
-/* The first span with an id, else NO_SPAN. */
+/*
+ * The first span with an id, else NO_SPAN.  Where several rows share the id it is
+ * the earliest of them: that one gets the children.
+ */
 int
 fms_tree_find(const FmsTree *tree, const pg_uuid_t *span_id)
 {
@@ -103,7 +109,10 @@ fms_tree_find(const FmsTree *tree, const pg_uuid_t *span_id)
 	return NO_SPAN;
 }
 
-/* Find each span's parent, and the rows whose id another row has, too. */
+/*
+ * Find each span's parent, and the rows whose id another row has, too: of those
+ * the earliest counts as the span, the others as duplicates.
+ */
 static void
 find_parents(FmsTree *tree)
 {
@@ -126,7 +135,11 @@ find_parents(FmsTree *tree)
 	}
 }
 
-/* Cut a circle of parents above its earliest span; "member" lies on it. */
+/*
+ * Cut a circle of parents above its earliest span; "member" lies on it.  One
+ * span has one parent, so the circles have no span in common, and all cuts
+ * together cost one look at each span.
+ */
 static void
 cut_cycle(FmsTree *tree, int member)
 {
@@ -143,7 +156,8 @@ cut_cycle(FmsTree *tree, int member)
 
 /*
  * Cut all circles.  Each walk goes up from a span until it meets the top, a
- * span of an earlier walk, or one of its own: then it went round a circle.
+ * span of an earlier walk, or one of its own: then it went round a circle.  No
+ * span is walked over twice, so this is linear.
  */
 static void
 cut_cycles(FmsTree *tree)
@@ -201,7 +215,10 @@ link_spans(FmsTree *tree)
 	pfree(places);
 }
 
-/* The span after this one in the order of the tree, else NO_SPAN. */
+/*
+ * The span after this one in the order of the tree (parents before children),
+ * else NO_SPAN.  A whole walk climbs each edge once.
+ */
 static int
 following(const FmsTree *tree, int place)
 {
@@ -212,7 +229,10 @@ following(const FmsTree *tree, int place)
 	return place == NO_SPAN ? NO_SPAN : tree->spans[place].next;
 }
 
-/* Give every span its position, depth and root. */
+/*
+ * Give every span its position, depth and root.  Positions count from 1, and a
+ * span's descendants have the ones right after its own.
+ */
 static void
 walk(FmsTree *tree)
 {
@@ -298,7 +318,10 @@ add_usage(FmsTreeSpan *span)
 	span->usage_below = true;
 }
 
-/* Sum up from the leaves to the roots. */
+/*
+ * Sum up from the leaves to the roots: in the reverse of the tree's order a span
+ * comes after everything below it.
+ */
 static void
 sum_up(FmsTree *tree)
 {
@@ -322,7 +345,8 @@ sum_up(FmsTree *tree)
 
 /*
  * Turn the rows that were read into a tree: set what the rows do not tell, in
- * the order in which one needs the other.
+ * the order in which one needs the other.  What is allocated is in the tree's
+ * context.  Called once for a tree.
  */
 void
 fms_tree_build(FmsTree *tree)
@@ -338,7 +362,10 @@ fms_tree_build(FmsTree *tree)
 	MemoryContextSwitchTo(old);
 }
 
-/* What is odd about a span, in words; NULL if nothing is. */
+/*
+ * What is odd about a span, in words, palloc'd in the current context; NULL if
+ * nothing is.
+ */
 char *
 fms_tree_note(const FmsTreeSpan *span)
 {

@@ -17,12 +17,22 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "miscadmin.h"
 #include "otlp/decode.h"
 
 #define SPANS 512
 #define ROUNDS 400
 #define ROOM (1024 * 1024)
 #define NS_PER_S INT64CONST(1000000000)
+
+/* the server's, which asks for no interrupt here */
+volatile sig_atomic_t InterruptPending = 0;
+
+/* Never called here. */
+void
+ProcessInterrupts(void)
+{
+}
 
 /* a message under construction */
 typedef struct Message

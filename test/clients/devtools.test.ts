@@ -16,7 +16,9 @@ let devtools: DevtoolsInstance;
 before(async () => {
 	devtools = createDevtools({ port: 0, sourceRoot: false });
 	const { port } = await devtools.ready;
-	cluster = await Cluster.start({ 'flowmaestro.otlp_endpoint': `http://127.0.0.1:${port}`, 'flowmaestro.otlp_compression': 'none' });
+	cluster = await Cluster.start({
+		'flowmaestro.otlp_endpoint': `http://127.0.0.1:${port}`, 'flowmaestro.otlp_compression': 'none',
+	});
 });
 after(async () => {
 	await cluster.destroy();

@@ -17,7 +17,8 @@ function plain(text: string): string {
 
 /** The blocks of code of a page: what language, which text. */
 function blocksOf(page: string): { language: string; text: string }[] {
-	return Array.from(page.matchAll(/^```(\w*)\n(.*?)^```$/gms), ([, language, text]) => ({ language: language!, text: text! }));
+	return Array.from(page.matchAll(/^```(\w*)\n(.*?)^```$/gms),
+		([, language, text]) => ({ language: language!, text: text! }));
 }
 
 for (const name of ['temporal', 'opentelemetry']) {
@@ -27,7 +28,8 @@ for (const name of ['temporal', 'opentelemetry']) {
 		const mark = '-- next block --';
 		const sql = blocks.filter(({ language }) => language === 'sql');
 		const script = sql.map(({ text }) => `${text}\n\\echo '${mark}'\n`).join('');
-		const printed = execFileSync('psql', ['-Xq', '-v', 'ON_ERROR_STOP=1'], { input: script, encoding: 'utf8' }).split(`${mark}\n`);
+		const printed = execFileSync('psql', ['-Xq', '-v', 'ON_ERROR_STOP=1'], { input: script, encoding: 'utf8' })
+			.split(`${mark}\n`);
 		assert.equal(printed.length, sql.length + 1);
 		blocks.forEach(({ language, text }, at) => {
 			if (language === '' && blocks[at - 1]?.language === 'sql') {

@@ -42,8 +42,8 @@ test('Mastra: the agent is a trace, and its tokens are counted once', async () =
 
 	await pool.query('SELECT flowmaestro.flush()');
 	const { rows } = await pool.query(
-		'SELECT name, span_type, entity_id FROM flowmaestro.execution_spans WHERE trace_id = $1::uuid ORDER BY started_at, span_type',
-		[traceId]);
+		`SELECT name, span_type, entity_id FROM flowmaestro.execution_spans
+			WHERE trace_id = $1::uuid ORDER BY started_at, span_type`, [traceId]);
 	const kinds = rows.map(({ name, span_type }) => `${name}: ${span_type}`);
 	assert.deepEqual([...new Set(kinds)].sort(), [
 		'agent_step planner: agent_iteration',

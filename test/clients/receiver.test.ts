@@ -72,8 +72,8 @@ for (const [name, exporter] of Object.entries(exporters)) {
 		const { traceId, traceFlags } = root.spanContext();
 		assert.equal(traceFlags & TraceFlags.SAMPLED, TraceFlags.SAMPLED);
 		const { rows } = await cluster.pool.query(
-			`SELECT * FROM flowmaestro.execution_spans WHERE trace_id = $1::uuid ORDER BY parent_span_id NULLS FIRST, (attributes->>'n')::int`,
-			[traceId]);
+			`SELECT * FROM flowmaestro.execution_spans WHERE trace_id = $1::uuid
+				ORDER BY parent_span_id NULLS FIRST, (attributes->>'n')::int`, [traceId]);
 		assert.equal(rows.length, 1000);
 		const [first, failed] = rows;
 		assert.equal(first.span_id.replaceAll('-', '').slice(16), root.spanContext().spanId);

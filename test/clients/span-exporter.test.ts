@@ -88,7 +88,9 @@ test('a batch whose answer got lost is sent again and stored once', async () => 
 
 test('an export that the database refuses fails at once', async () => {
 	const exporter = new PgSpanExporter(new Proxy(pool, {
-		get: (target, key: keyof pg.Pool) => key === 'query' ? () => target.query('SELECT flowmaestro.no_such_function()') : target[key],
+		get: (target, key: keyof pg.Pool) => key === 'query'
+			? () => target.query('SELECT flowmaestro.no_such_function()')
+			: target[key],
 	}));
 	const result = await new Promise<any>((done) => exporter.export([], done));
 	assert.equal(result.error.code, '42883');

@@ -113,6 +113,25 @@ subtest 'DROP DATABASE' => sub {
 	$client->kill_kill;
 };
 
+subtest 'a session that has no memory to map the ring' => sub {
+	my ($pages) = split / /, slurp_file('/proc/' . writer_pid($node, 'recorded') . '/statm');
+	plan(skip_all => 'a sanitizer wants all memory') if $pages > 2**28;
+	add_recorded('narrow');
+	my $ring = ring_of('narrow');
+	my $offset = log_size($node);
+	# less address space than the ring takes, beyond what the backend has already
+	$node->psql('narrow', <<'SQL');
+SELECT pg_backend_pid() AS pid \gset
+\setenv BACKEND :pid
+\! prlimit --pid $BACKEND --as=$(($(awk '/^VmSize/ {print $2}' /proc/$BACKEND/status) * 1024 + 16777216))
+SELECT flowmaestro.create_span('lost', 'agent_run');
+SQL
+	is(scalar(log_lines($node, qr/could not map span buffer file/, $offset)), 1, 'says so');
+	is(ring_of('narrow'), $ring, 'the ring stays where others look for it');
+	is(scalar(log_lines($node, qr/is damaged/, $offset)), 0, 'and counts as sound');
+	arrives('narrow', 'after');
+};
+
 subtest 'a DROP DATABASE that fails' => sub {
 	my $other = $node->background_psql('recorded');
 	my ($rc, $stdout, $stderr) = $node->psql('postgres', 'DROP DATABASE recorded');

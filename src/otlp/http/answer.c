@@ -30,7 +30,7 @@ typedef struct Text
 	char		data[ESCAPED_BYTES + 128];
 } Text;
 
-/* Add bytes; there is always room. */
+/* Add bytes.  There is always room: a message has its limit, and nothing else varies. */
 static void
 add(Text *text, const char *data, size_t bytes)
 {
@@ -45,7 +45,7 @@ add_string(Text *text, const char *string)
 	add(text, string, strlen(string));
 }
 
-/* Add a string of JSON. */
+/* Add a string of JSON.  It is UTF-8 already; only what JSON reserves is escaped. */
 static void
 add_json(Text *text, const char *string)
 {
@@ -83,7 +83,10 @@ add_field(Text *text, int number, const char *data, size_t bytes)
 	add(text, data, bytes);
 }
 
-/* The response to an export. */
+/*
+ * The response to an export: {} and no bytes at all, or partial_success with
+ * rejected (1, where there are any) and a message (2), which is field 1.
+ */
 static void
 add_response(Text *text, const FmsRequest *request)
 {
@@ -120,7 +123,7 @@ add_response(Text *text, const FmsRequest *request)
 	}
 }
 
-/* A google.rpc.Status. */
+/* A google.rpc.Status with its message, field 2; the code tells nothing that HTTP's does not. */
 static void
 add_status(Text *text, const FmsRequest *request)
 {
@@ -134,7 +137,7 @@ add_status(Text *text, const FmsRequest *request)
 		add_field(text, 2, request->message, strlen(request->message));
 }
 
-/* What a look at the health is told. */
+/* What a look at the health is told, always in JSON. */
 static void
 add_health(Text *text, const FmsRequest *request)
 {

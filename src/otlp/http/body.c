@@ -54,6 +54,7 @@ fms_body_set_limits(size_t body, size_t all)
 static bool
 take_memory(FmsBody *body, size_t bytes)
 {
+	/* one after the other, as many as it takes; the asking one may be the largest */
 	while (memory + bytes > max_memory)
 	{
 		if (!fms_request_sacrifice(body))
@@ -104,7 +105,7 @@ grow(FmsBody *body)
 	return FMS_BODY_GOOD;
 }
 
-/* Add bytes that came as they are. */
+/* Add bytes that came as they are; the body grows by doubling. */
 static FmsBodyState
 add_plain(FmsBody *body, const char *data, size_t bytes)
 {
@@ -182,7 +183,7 @@ inflate_part(FmsBody *body)
 	memmove(inflater->input, stream->next_in, stream->avail_in);
 	inflater->pending = stream->avail_in;
 	inflater->ended = result == Z_STREAM_END;
-	/* there can be more in zlib than there was room for */
+	/* without input there can still be more in zlib than there was room for */
 	inflater->full = stream->avail_out == 0 && !inflater->ended;
 	if (result == Z_MEM_ERROR)
 		return FMS_BODY_NO_MEMORY;
@@ -210,7 +211,7 @@ fms_body_work(FmsBody *body)
 	return state;
 }
 
-/* Give back the inflater. */
+/* Give back the inflater, if the body has one. */
 static void
 free_inflater(FmsBody *body)
 {
@@ -222,7 +223,7 @@ free_inflater(FmsBody *body)
 	memory -= INFLATER_BYTES;
 }
 
-/* Everything was received. */
+/* Everything was received, and all work is done.  A gzip that is cut off is damaged. */
 FmsBodyState
 fms_body_finish(FmsBody *body)
 {

@@ -51,7 +51,11 @@ fms_channel_set_socket(int socket)
 	channel = socket;
 }
 
-/* Submit a request with its body, which the job takes over; false: no memory. */
+/*
+ * Submit a request with its body, which the job takes over: the request can
+ * end, and its body still has to be written to the end once that has begun.
+ * Returns false without memory.
+ */
 bool
 fms_channel_submit(FmsRequest *request, FmsFrameKind kind)
 {
@@ -70,7 +74,10 @@ fms_channel_submit(FmsRequest *request, FmsFrameKind kind)
 	return true;
 }
 
-/* Nothing more is to be done for a request; its job may still be. */
+/*
+ * Nothing more is to be done for a request.  A job that has not begun goes with
+ * it; of another the receiver will reply, to nobody.
+ */
 void
 fms_channel_abandon(FmsRequest *request)
 {
@@ -126,11 +133,17 @@ write_part(void)
 	size_t		head = current->sent < sizeof(FmsFrame) ? sizeof(FmsFrame) - current->sent : 0;
 	size_t		body_sent = current->sent + head - sizeof(FmsFrame);
 
+	/* the end of the frame itself, if it is not yet out, and of the body */
 	if (head > 0)
-		parts[message.msg_iovlen++] = (struct iovec) {(char *) &current->frame + current->sent, head};
+		parts[message.msg_iovlen++] = (struct iovec)
+		{
+			(char *) &current->frame + current->sent, head
+		};
 	if (body_sent < current->frame.bytes)
-		parts[message.msg_iovlen++] = (struct iovec) {current->body.data + body_sent,
-			current->frame.bytes - body_sent};
+		parts[message.msg_iovlen++] = (struct iovec)
+		{
+			current->body.data + body_sent, current->frame.bytes - body_sent
+		};
 	return sendmsg(channel, &message, MSG_NOSIGNAL);
 }
 
@@ -148,6 +161,7 @@ finish_current(void)
 bool
 fms_channel_write(void)
 {
+	/* chosen as late as can be: what comes meanwhile can be smaller */
 	while (current != NULL || waiting != NULL)
 	{
 		ssize_t		written;
@@ -206,6 +220,7 @@ fms_channel_read(void)
 		if (got <= 0)
 			return false;
 		incoming_bytes += got;
+		/* never, unless the two are not of one build */
 		if (incoming_bytes == sizeof(FmsReply) &&
 			(incoming.head.bytes >= FMS_HTTP_MESSAGE_BYTES || replies == NULL))
 			return false;

@@ -71,6 +71,7 @@ home_of(const struct sockaddr *address)
 	}
 	else
 	{
+		/* a socket for both families shows an IPv4 address at the end of an IPv6 one */
 		bool		is_v4 = IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr);
 
 		bytes = in6->sin6_addr.s6_addr + (is_v4 ? 12 : 0);
@@ -164,9 +165,12 @@ make_place(void)
 static void
 start(struct MHD_Connection *mhd, void **state)
 {
-	int			socket = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
 	FmsConnection *connection = calloc(1, sizeof(*connection));
+	const union MHD_ConnectionInfo *info;
+	int			socket;
 
+	info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
+	socket = info->connect_fd;
 	if (connection == NULL)
 	{
 		(void) shutdown(socket, SHUT_RDWR);
@@ -174,7 +178,8 @@ start(struct MHD_Connection *mhd, void **state)
 	}
 	connection->mhd = mhd;
 	connection->socket = socket;
-	connection->home = home_of(MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr);
+	info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+	connection->home = home_of(info->client_addr);
 	connection->phase = FMS_PHASE_WAITING;
 	connection->since = now_ms();
 	put_last(connection);

@@ -30,6 +30,7 @@
 #define PROTOBUF "application/x-protobuf"
 #define JSON "application/json"
 #define BEARER "Bearer "
+#define NO_MEMORY "there is no memory for this request now"
 #define TRACES_ONLY \
 	"only traces are stored here; set OTEL_LOGS_EXPORTER and OTEL_METRICS_EXPORTER to none"
 
@@ -113,7 +114,7 @@ is_framed(struct MHD_Connection *mhd)
 		(encoding == NULL || strcasecmp(encoding, "chunked") == 0);
 }
 
-/* Find out where a request goes. */
+/* Find out where a request goes; what goes nowhere keeps FMS_TARGET_NONE. */
 static void
 route(FmsRequest *request, const char *url, const char *method)
 {
@@ -175,6 +176,7 @@ read_types(FmsRequest *request, struct MHD_Connection *mhd)
 	const char *type = header(mhd, MHD_HTTP_HEADER_CONTENT_TYPE);
 	const char *encoding = header(mhd, MHD_HTTP_HEADER_CONTENT_ENCODING);
 
+	/* what has no type of ours is answered in JSON, which people can read */
 	request->json = type == NULL || !is_word(type, PROTOBUF);
 	if (request->status != 0)
 		return;
@@ -184,13 +186,17 @@ read_types(FmsRequest *request, struct MHD_Connection *mhd)
 	else if (encoding == NULL || encoding[0] == '\0' || strcasecmp(encoding, "identity") == 0)
 		return;
 	else if (strcasecmp(encoding, "gzip") != 0)
-		refuse(request, MHD_HTTP_UNSUPPORTED_MEDIA_TYPE, "the content encoding must be gzip or identity");
+		refuse(request, MHD_HTTP_UNSUPPORTED_MEDIA_TYPE,
+			   "the content encoding must be gzip or identity");
 	else if (request->target == FMS_TARGET_TRACES &&
 			 fms_body_inflate(&request->body) != FMS_BODY_GOOD)
-		refuse(request, MHD_HTTP_SERVICE_UNAVAILABLE, "there is no memory for this request now");
+		refuse(request, MHD_HTTP_SERVICE_UNAVAILABLE, NO_MEMORY);
 }
 
-/* Refuse a length that is too large; true if that much can't even be read. */
+/*
+ * Refuse a length that is too large.  Returns whether that much can't even be
+ * read and thrown away.  The library has checked that it is a number.
+ */
 static bool
 refuse_length(FmsRequest *request, struct MHD_Connection *mhd)
 {
@@ -218,6 +224,7 @@ begin(struct MHD_Connection *mhd, const char *url, const char *method, void **st
 	request->connection = connection;
 	connection->request = request;
 	fms_connection_enter(connection, FMS_PHASE_READING);
+	/* the order decides what a request with several faults is told */
 	at_once = !is_framed(mhd);
 	if (at_once)
 		refuse(request, MHD_HTTP_BAD_REQUEST, "the length of the body is not clear");
@@ -247,7 +254,7 @@ refuse_body(FmsRequest *request, FmsBodyState state)
 			refuse(request, MHD_HTTP_CONTENT_TOO_LARGE, "the body is too large");
 			break;
 		case FMS_BODY_NO_MEMORY:
-			refuse(request, MHD_HTTP_SERVICE_UNAVAILABLE, "there is no memory for this request now");
+			refuse(request, MHD_HTTP_SERVICE_UNAVAILABLE, NO_MEMORY);
 			break;
 		case FMS_BODY_DAMAGED:
 			refuse(request, MHD_HTTP_BAD_REQUEST, "the body is not what gzip makes");
@@ -268,6 +275,7 @@ queue_work(FmsRequest *request)
 static bool
 work_on(FmsRequest *request)
 {
+	/* the library notices a closed connection only when it is no longer suspended */
 	if (request->connection->closing)
 		refuse(request, MHD_HTTP_REQUEST_TIMEOUT, "the request takes too long");
 	refuse_body(request, fms_body_work(&request->body));
@@ -306,6 +314,7 @@ static enum MHD_Result
 receive(FmsRequest *request, struct MHD_Connection *mhd, const char *data, size_t bytes)
 {
 	request->received += bytes;
+	/* in chunks it can go on for ever */
 	if (request->received > DRAIN_BODIES * (uint64_t) config->max_body)
 		return MHD_NO;
 	if (request->received > config->max_body)
@@ -408,7 +417,7 @@ fms_request_reply(FmsRequest *request, const FmsReply *reply, const char *messag
 		[FMS_OUTCOME_BAD] = MHD_HTTP_BAD_REQUEST,
 		[FMS_OUTCOME_UNREADY] = MHD_HTTP_SERVICE_UNAVAILABLE,
 		[FMS_OUTCOME_SLOW] = MHD_HTTP_CONTENT_TOO_LARGE,
-		[FMS_OUTCOME_FAILED] = MHD_HTTP_INTERNAL_SERVER_ERROR,
+		[FMS_OUTCOME_FAILED] = MHD_HTTP_SERVICE_UNAVAILABLE,
 	};
 
 	request->rejected = reply->rejected;

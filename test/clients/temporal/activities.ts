@@ -6,7 +6,9 @@
  */
 import { CancelledFailure, Context } from '@temporalio/activity';
 import type { Pool } from 'pg';
-import { SpanService, type Attributes, type SpanContext, type SpanEnd, type SpanFailure, type SpanStart } from '../span-service.ts';
+import {
+	SpanService, type Attributes, type SpanContext, type SpanEnd, type SpanFailure, type SpanStart,
+} from '../span-service.ts';
 
 export type SpanActivities = ReturnType<typeof spanActivities>;
 
