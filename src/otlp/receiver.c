@@ -60,7 +60,8 @@
 #include "writer/service.h"
 
 #define LOOK_MS 1000			/* between looks whether all is as it should be */
-#define TAKE_MS 500				/* of work that a request may take */
+#define TAKE_MS 500				/* of work that a request may take, */
+#define TAKE_LOOK_MS 50			/* and between looks at how much it took */
 #define REPORT_MS 1000			/* between errors that are logged */
 #define PAUSE_MS 1000			/* after an HTTP process that did not live for that long */
 
@@ -393,8 +394,8 @@ cpu_ms(void)
 }
 
 /*
- * Handler of the timeout, which comes every TAKE_MS: stop if the request at hand
- * has taken that much work.  One that waits for a busy machine goes on.
+ * Handler of the timeout, which comes every TAKE_LOOK_MS: stop if the request at
+ * hand has taken TAKE_MS of work.  One that waits for a busy machine goes on.
  */
 static void
 stop_taking(void)
@@ -465,7 +466,8 @@ do_frame(const FmsFrame *frame, const char *body, Answer *answer)
 		PushActiveSnapshot(GetTransactionSnapshot());
 		began_ms = cpu_ms();
 		enable_timeout_every(take_timeout,
-							 TimestampTzPlusMilliseconds(GetCurrentTimestamp(), TAKE_MS), TAKE_MS);
+							 TimestampTzPlusMilliseconds(GetCurrentTimestamp(), TAKE_LOOK_MS),
+							 TAKE_LOOK_MS);
 		answer->reply.outcome = take_spans(frame->kind, body, frame->bytes, answer);
 		end_timeout();
 		PopActiveSnapshot();
