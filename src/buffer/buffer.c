@@ -34,6 +34,7 @@
 #define TRANCHE "flowmaestro_spans"
 #define WARN_EVERY_MS 60000		/* also: until the next try after a failed one */
 #define URGENT_PART 4			/* of the ring: if more is used, the writer must hurry */
+#define LAUNCHER_MS 5000		/* flush() waits without a launcher; a new one comes after 1 s */
 #define SCRATCH_KEEP (64 * 1024)	/* a larger scratch is not kept */
 
 int			fms_buffer_size = 64 * 1024;	/* kB, of a ring that is made */
@@ -450,6 +451,38 @@ read_flush_state(FmsSlot *slot, FlushState *state)
 	LWLockRelease(slot->lock);
 }
 
+/* Raise the error that there is no worker for a writer, or for the launcher. */
+static void
+fail_to_start(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+			 errmsg("could not start the span writer"),
+			 errdetail("The spans stay in the buffer until it can be started."),
+			 errhint("You might need to increase max_worker_processes.")));
+}
+
+/*
+ * Raise an error if nobody is there to start a writer.  *seen is when a launcher
+ * was up last, or when the wait began.
+ */
+static void
+check_launcher(TimestampTz *seen)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (!IsUnderPostmaster)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("cannot flush the span buffer in single-user mode"),
+				 errdetail("No writer can run there.  The spans stay in the buffer and are written when the server has been started."),
+				 errhint("Set \"flowmaestro.write_mode\" to \"transactional\" to write spans at once.")));
+	if (fms_slot_has_launcher())
+		*seen = now;
+	else if (TimestampDifferenceExceeds(*seen, now, LAUNCHER_MS))
+		fail_to_start();
+}
+
 /*
  * Raise an error if what was recorded can't be written for now.  One failed
  * flush may have begun before the caller's records were there; a second one is
@@ -462,11 +495,7 @@ check_flush(FmsSlot *slot, const FlushState *before, uint64 errors_before)
 
 	read_flush_state(slot, &now);
 	if (now.start_failures != before->start_failures)
-		ereport(ERROR,
-				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				 errmsg("could not start the span writer"),
-				 errdetail("The spans stay in the buffer until it can be started."),
-				 errhint("You might need to increase max_worker_processes.")));
+		fail_to_start();
 	if (pg_atomic_read_u64(&slot->counter[FMS_FLUSH_ERRORS]) > errors_before + 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -479,6 +508,7 @@ static void
 wait_for_flush(FmsSlot *slot)
 {
 	FlushState	before;
+	TimestampTz launcher_seen = GetCurrentTimestamp();
 	uint64		errors = pg_atomic_read_u64(&slot->counter[FMS_FLUSH_ERRORS]);
 	uint32		wait_event = fms_wait_event("FlowmaestroFlush");
 
@@ -488,6 +518,7 @@ wait_for_flush(FmsSlot *slot)
 	ConditionVariablePrepareToSleep(&slot->changed);
 	while (pg_atomic_read_u64(&slot->tail) < before.head)
 	{
+		check_launcher(&launcher_seen);
 		check_flush(slot, &before, errors);
 		fms_slot_want_writer(slot, true);
 		(void) ConditionVariableTimedSleep(&slot->changed, 1000, wait_event);
@@ -518,8 +549,8 @@ fms_buffer_settle(void)
 /*
  * flush() returns void
  *
- * Waits, interruptibly; raises an error if the writer can't be started or
- * failed twice meanwhile.  Without a buffer there is nothing to wait for.
+ * Waits, interruptibly; raises an error if no writer can run, or if it failed
+ * twice meanwhile.  Without a buffer there is nothing to wait for.
  */
 Datum
 fms_flush(PG_FUNCTION_ARGS)

@@ -139,6 +139,18 @@ fms_slot_wake_launcher(void)
 		SetLatch(latch);
 }
 
+/* Whether a launcher is up, which starts what is wanted. */
+bool
+fms_slot_has_launcher(void)
+{
+	bool		up;
+
+	LWLockAcquire(fms_control->lock, LW_SHARED);
+	up = fms_control->launcher_latch != NULL;
+	LWLockRelease(fms_control->lock);
+	return up;
+}
+
 /*
  * See to it that a writer looks at the slot's ring: soon, so that a batch is
  * worth its transaction, or at once if it is urgent.  Where no writer is up the

@@ -113,5 +113,6 @@ extern void fms_slot_count(FmsSlot *slot, FmsCounter counter, uint64 n);
 extern void fms_slot_want_writer(FmsSlot *slot, bool urgent);
 extern void fms_slot_want_exporter(FmsSlot *slot);
 extern void fms_slot_wake_launcher(void);
+extern bool fms_slot_has_launcher(void);
 
 #endif							/* FMS_BUFFER_SLOT_H */
