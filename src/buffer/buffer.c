@@ -36,6 +36,8 @@
 #define URGENT_PART 4			/* of the ring: if more is used, the writer must hurry */
 #define LAUNCHER_MS 5000		/* flush() waits without a launcher; a new one comes after 1 s */
 #define SCRATCH_KEEP (64 * 1024)	/* a larger scratch is not kept */
+#define STANDSTILL_MS 1000		/* without a move: no call waits longer, unless it wants to */
+#define FAVOUR_MS 20			/* that calls which waited have freed room for themselves */
 
 int			fms_buffer_size = 64 * 1024;	/* kB, of a ring that is made */
 int			fms_batch_size = 10;	/* records that are worth waking the writer */
@@ -278,44 +280,101 @@ fms_buffer_moves(void)
 	return pg_atomic_read_u64(&my_slot->moves);
 }
 
-/* The writer moved on: places in memory or room in the ring are free. */
+/*
+ * The writer moved on: places in memory or room in the ring are free.  Calls
+ * that slept go first.  The count is raised before blocked_since is cleared, as
+ * blocked_since() wants it.
+ */
 void
 fms_buffer_moved(void)
 {
-	pg_atomic_write_u32(&my_slot->stalled, 0);
+	uint32		sleepers = pg_atomic_exchange_u32(&my_slot->sleepers, 0);
+
+	pg_atomic_write_u64(&my_slot->favour_ends,
+						(uint64) TimestampTzPlusMilliseconds(GetCurrentTimestamp(), FAVOUR_MS));
+	pg_atomic_write_u32(&my_slot->favoured, sleepers);
 	pg_atomic_fetch_add_u64(&my_slot->moves, 1);
+	pg_atomic_write_u64(&my_slot->blocked_since, 0);
 	ConditionVariableBroadcast(&my_slot->changed);
 }
 
 /*
+ * Since when calls have found no room while the writer did not move; "now" if
+ * this call is the first.  A move between the caller's look at "moves" and here
+ * may have cleared the time before this call set it: then it is taken back.
+ */
+static TimestampTz
+blocked_since(uint64 moves, TimestampTz now)
+{
+	uint64		since = 0;
+	uint64		mine = (uint64) now;
+
+	if (!pg_atomic_compare_exchange_u64(&my_slot->blocked_since, &since, mine))
+		return (TimestampTz) since;
+	if (fms_buffer_moves() != moves)
+		(void) pg_atomic_compare_exchange_u64(&my_slot->blocked_since, &mine, 0);
+	return now;
+}
+
+/*
+ * Whether the room that there may be is for calls that waited for it: a call
+ * that comes now must not take it before they have woken up.
+ */
+static bool
+others_first(void)
+{
+	if (likely(pg_atomic_read_u32(&my_slot->favoured) == 0))
+		return false;
+	if (GetCurrentTimestamp() < (TimestampTz) pg_atomic_read_u64(&my_slot->favour_ends))
+		return true;
+	pg_atomic_write_u32(&my_slot->favoured, 0);
+	return false;
+}
+
+/* A call that had slept got its room: it is no longer one that goes first. */
+static void
+leave_favoured(void)
+{
+	uint32		favoured = pg_atomic_read_u32(&my_slot->favoured);
+
+	while (favoured > 0 &&
+		   !pg_atomic_compare_exchange_u32(&my_slot->favoured, &favoured, favoured - 1))
+		;
+}
+
+/*
  * Have the writer work and wait until it moved on since fms_buffer_moves() was
- * "moves", at most until *until, which the first of a caller's waits sets.
- * False: that time is over.  Interruptible.  Once somebody waited in vain, nobody
- * waits again before the writer did something: a writer that can't write must
- * not slow every call down.
+ * "moves", at most until *until, which the first of a caller's waits sets to
+ * flowmaestro.full_wait from now.  False: that time is over.  Interruptible.
+ *
+ * Nobody waits for a writer that stands still: one that did not move for
+ * STANDSTILL_MS, or for full_wait of the session if that is longer, although
+ * calls found no room.  It must not slow every call down.
  */
 bool
 fms_buffer_wait(uint64 moves, TimestampTz *until)
 {
 	static uint32 wait_event = 0;
+	TimestampTz now = GetCurrentTimestamp();
+	bool		behind = others_first();
+	TimestampTz since = behind ? now : blocked_since(moves, now);
+	TimestampTz standstill = TimestampTzPlusMilliseconds(since, Max(fms_full_wait, STANDSTILL_MS));
+	bool		first = *until == 0;
 	long		ms;
 
 	if (wait_event == 0)
 		wait_event = fms_wait_event("FlowmaestroBufferFull");
-	if (*until == 0)
-	{
-		*until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), fms_full_wait);
-		if (pg_atomic_read_u32(&my_slot->stalled) == 0)
-			fms_slot_count(my_slot, FMS_WAITED, 1);
-	}
-	ms = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), *until);
+	if (first)
+		*until = TimestampTzPlusMilliseconds(now, fms_full_wait);
 	if (fms_buffer_moves() != moves)
 		return true;
-	if (ms <= 0 || pg_atomic_read_u32(&my_slot->stalled) != 0)
-	{
-		pg_atomic_write_u32(&my_slot->stalled, 1);
+	ms = TimestampDifferenceMilliseconds(now, Min(*until, standstill));
+	if (ms <= 0)
 		return false;
-	}
+	if (first)
+		fms_slot_count(my_slot, FMS_WAITED, 1);
+	if (behind)
+		ms = Min(ms, FAVOUR_MS);
 	fms_slot_want_writer(my_slot, true);
 	ConditionVariablePrepareToSleep(&my_slot->changed);
 	if (fms_buffer_moves() == moves)
@@ -334,8 +393,14 @@ append_patiently(const char *body, uint32 length, uint32 checksum, bool wait)
 	do
 	{
 		moves = fms_buffer_moves();
-		if (try_append(body, length, checksum))
+		if ((until != 0 || !others_first()) && try_append(body, length, checksum))
+		{
+			if (until != 0)
+				leave_favoured();
 			return true;
+		}
+		if (wait && fms_full_wait > 0)
+			pg_atomic_fetch_add_u32(&my_slot->sleepers, 1);
 	} while (wait && fms_buffer_wait(moves, &until));
 	return false;
 }

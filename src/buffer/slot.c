@@ -63,7 +63,10 @@ take_slot(FmsSlot *slot, Oid database)
 	pg_atomic_init_u64(&slot->tail, 0);
 	pg_atomic_init_u64(&slot->flushed, 0);
 	pg_atomic_init_u64(&slot->moves, 0);
-	pg_atomic_init_u32(&slot->stalled, 0);
+	pg_atomic_init_u64(&slot->blocked_since, 0);
+	pg_atomic_init_u32(&slot->sleepers, 0);
+	pg_atomic_init_u32(&slot->favoured, 0);
+	pg_atomic_init_u64(&slot->favour_ends, 0);
 	ConditionVariableInit(&slot->changed);
 	for (int i = 0; i < FMS_COUNTERS; i++)
 		pg_atomic_init_u64(&slot->counter[i], 0);

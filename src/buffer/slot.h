@@ -78,7 +78,10 @@ typedef struct FmsSlot
 	pg_atomic_uint64 tail;		/* as in the ring; moved by the writer */
 	pg_atomic_uint64 flushed;	/* records ever acknowledged */
 	pg_atomic_uint64 moves;		/* batches committed and acknowledgements */
-	pg_atomic_uint32 stalled;	/* a caller waited for the writer in vain */
+	pg_atomic_uint64 blocked_since; /* a call found no room, and no move since; 0: none */
+	pg_atomic_uint32 sleepers;	/* calls that went to sleep for room since the last move */
+	pg_atomic_uint32 favoured;	/* calls that had slept at the last move and go first */
+	pg_atomic_uint64 favour_ends;	/* when they no longer do */
 	ConditionVariable changed;	/* moves, or the outcome of a flush, changed */
 	pg_atomic_uint64 counter[FMS_COUNTERS];
 

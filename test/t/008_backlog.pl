@@ -62,5 +62,10 @@ is( $node->safe_psql(
 	'all are in the table, once, ended');
 is(value($node, 'postgres', 'dropped'), 0, 'nothing is dropped');
 
+# it can write again: calls wait for it again
+my $untracked = value($node, 'postgres', 'untracked');
+is(record_pairs(5000, 'paced again'), 5000, 'every end of a burst after that is the first one');
+is(value($node, 'postgres', 'untracked'), $untracked, 'every span of it had a place');
+
 $node->stop;
 done_testing();
