@@ -162,7 +162,7 @@ METASCHEMAS_H = src/schema/metaschema.h
 
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
 
-REGRESS = recording context context_doc identity transactional temporal errors guc storage usage usage_random log \
+REGRESS = recording fold context context_doc identity transactional temporal errors guc storage usage usage_random log \
 	trace trace_oracle trace_search trace_text \
 	otlp otlp_mapping otlp_export patterns formats encoding tools tools_doc schema schema_doc schema_hostile privileges catalog
 ISOLATION = end_end end_create create_twice end_before_flush cancel_end transactional_end \

@@ -576,6 +576,7 @@ fms_apply(FmsRow **rows, int count, FmsApplied *applied)
 	for (int i = 0; i < count; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
+		fms_fold_merge(rows[i]);
 		if (!rows[i]->has_trace || rows[i]->adopt_stub || (rows[i]->has_whole && !rows[i]->whole))
 			rows[i] = complete_row(rows[i], applied);
 		rows[i]->partition = fms_partition_for(rows[i]->started_at);

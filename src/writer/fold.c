@@ -10,17 +10,30 @@
  * span is a start and an end that are taken together: if the span has both, it
  * changes nothing, so that a batch can be sent again.
  *
+ * Attributes and events are only collected here; fms_fold_merge makes one value
+ * of them, all at once, for a span can have thousands.  That can fail (a value
+ * that is nested too deeply, or becomes too large), and then it is the row's
+ * fault: the writer calls it where a failing row can be set aside.
+ *
  * Everything is allocated in the context that was current at the beginning.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
+#include "miscadmin.h"
 #include "utils/fmgrprotos.h"
 
 #include "compat.h"
 #include "span/payload.h"
 #include "writer/fold.h"
+
+/* attributes that one record brought; they lie in the event's bytes */
+typedef struct Piece
+{
+	Jsonb	   *attributes;
+	FmsOrigin	origin;
+} Piece;
 
 /* Begin an empty fold for about "room" spans, in the current context. */
 void
@@ -110,34 +123,30 @@ add_end(FmsRow *row, const FmsEvent *event, TimestampTz ended_at)
 	return true;
 }
 
-/* Merge attributes that are not an end's. */
+/* Collect attributes; NULL are none. */
 static void
-add_attributes(FmsRow *row, Jsonb *attributes)
+add_attributes(FmsRow *row, Jsonb *attributes, FmsOrigin origin)
 {
-	row->attributes = fms_fold_concat(row->attributes, attributes);
-	if (row->has_whole)
-		row->rest_attributes = fms_fold_concat(row->rest_attributes, attributes);
-	if (row->end_has_attributes)
-		row->unended_attributes = fms_fold_concat(row->unended_attributes, attributes);
+	Piece	   *piece;
+
+	if (attributes == NULL)
+		return;
+	piece = palloc(sizeof(Piece));
+	piece->attributes = attributes;
+	piece->origin = origin;
+	row->pieces = lappend(row->pieces, piece);
 }
 
 /* What a start or a whole span brings besides the fields that only the first one gives. */
 static void
-add_contents(FmsRow *row, const FmsEvent *event)
+add_contents(FmsRow *row, const FmsEvent *event, FmsOrigin origin)
 {
-	add_attributes(row, fms_fold_concat(jsonb_part(event, FMS_PART_CONTEXT),
-										jsonb_part(event, FMS_PART_ATTRIBUTES)));
-	row->events = fms_fold_concat(row->events, jsonb_part(event, FMS_PART_EVENTS));
-}
+	Jsonb	   *events = jsonb_part(event, FMS_PART_EVENTS);
 
-/* Keep apart what came before the first whole span of a row. */
-static void
-begin_whole(FmsRow *row)
-{
-	if (row->has_whole)
-		return;
-	row->has_whole = true;
-	row->rest_attributes = row->end_has_attributes ? row->unended_attributes : row->attributes;
+	add_attributes(row, jsonb_part(event, FMS_PART_CONTEXT), origin);
+	add_attributes(row, jsonb_part(event, FMS_PART_ATTRIBUTES), origin);
+	if (events != NULL)
+		row->event_arrays = lappend(row->event_arrays, events);
 }
 
 /*
@@ -148,20 +157,17 @@ static bool
 add_whole(FmsRow *row, const FmsEvent *event)
 {
 	bool		ended = event->status != FMS_STATUS_STARTED;
-	Jsonb	   *rest;
 
 	if (row->has_start && (row->status != FMS_STATUS_STARTED || !ended))
 		return false;
 	if (row->otlp != NULL && event->part[FMS_PART_EVENTS].data != NULL)
-		row->events = NULL;
+		row->event_arrays = NIL;
 	row->likely_new = !row->has_start && (event->flags & (FMS_ADOPT_STUB | FMS_IS_KNOWN)) == 0;
 	add_start(row, event);
 	if (ended)
 		(void) add_end(row, event, event->ended_at);
-	begin_whole(row);
-	rest = row->rest_attributes;
-	add_contents(row, event);
-	row->rest_attributes = rest;
+	row->has_whole = true;
+	add_contents(row, event, FMS_ORIGIN_WHOLE);
 	if (event->part[FMS_PART_LINKS].data != NULL)
 		row->links = jsonb_part(event, FMS_PART_LINKS);
 	if (event->part[FMS_PART_OTLP].data != NULL)
@@ -169,14 +175,14 @@ add_whole(FmsRow *row, const FmsEvent *event)
 	return true;
 }
 
-/* Keep a resource or a scope; its bytes stay where they are. */
-static void
-add_source(FmsFold *fold, const FmsEvent *event)
+/* An event to be kept; its bytes stay where they are. */
+static FmsEvent *
+copy_event(const FmsEvent *event)
 {
 	FmsEvent   *copy = palloc(sizeof(FmsEvent));
 
 	*copy = *event;
-	fold->sources = lappend(fold->sources, copy);
+	return copy;
 }
 
 /* Fold one event in.  Its bytes must live as long as the fold. */
@@ -188,7 +194,7 @@ fms_fold_add(FmsFold *fold, const FmsEvent *event)
 
 	if (event->kind == FMS_EVENT_RESOURCE || event->kind == FMS_EVENT_SCOPE)
 	{
-		add_source(fold, event);
+		fold->sources = lappend(fold->sources, copy_event(event));
 		return;
 	}
 	row = row_of(fold, event);
@@ -205,7 +211,7 @@ fms_fold_add(FmsFold *fold, const FmsEvent *event)
 	{
 		case FMS_EVENT_START:
 			add_start(row, event);
-			add_contents(row, event);
+			add_contents(row, event, FMS_ORIGIN_PLAIN);
 			return;
 		case FMS_EVENT_SPAN:
 			if (!add_whole(row, event))
@@ -217,43 +223,116 @@ fms_fold_add(FmsFold *fold, const FmsEvent *event)
 				fold->duplicates++;
 				return;
 			}
-			if (attributes != NULL)
-			{
-				row->unended_attributes = row->attributes;
-				row->end_has_attributes = true;
-				row->attributes = fms_fold_concat(row->attributes, attributes);
-			}
+			row->end_has_attributes = attributes != NULL;
+			add_attributes(row, attributes, FMS_ORIGIN_END);
 			return;
 		case FMS_EVENT_ATTRIBUTES:
-			add_attributes(row, attributes);
+			add_attributes(row, attributes, FMS_ORIGIN_PLAIN);
 			return;
 		case FMS_EVENT_EVENT:
-			row->new_events = lappend(row->new_events, fms_payload_event(event));
+			row->new_events = lappend(row->new_events, copy_event(event));
 			return;
 		default:
 			return;
 	}
 }
 
-/* The events that came in, as an array. */
+/* Push the members of an object, or the elements of an array. */
+static void
+push_contents(JsonbParseState **state, Jsonb *container)
+{
+	JsonbIterator *iterator = JsonbIteratorInit(&container->root);
+	JsonbIteratorToken token;
+	JsonbValue	value;
+
+	(void) JsonbIteratorNext(&iterator, &value, true);
+	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (token == WJB_KEY || token == WJB_VALUE || token == WJB_ELEM)
+			pushJsonbValue(state, token, &value);
+	}
+}
+
+/*
+ * The attributes of some origins merged in their order, later keys win, as
+ * pairwise || would have it.  An object under construction takes keys again and
+ * keeps the last of each: one sort for all.  NULL if there are none.
+ */
 static Jsonb *
-events_array(List *events)
+merge_pieces(List *pieces, int origins)
+{
+	JsonbParseState *state = NULL;
+	Jsonb	   *only = NULL;
+	int			count = 0;
+	ListCell   *cell;
+
+	foreach(cell, pieces)
+	{
+		Piece	   *piece = lfirst(cell);
+
+		if ((piece->origin & origins) == 0)
+			continue;
+		if (count == 1)
+		{
+			pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+			push_contents(&state, only);
+		}
+		if (count++ > 0)
+			push_contents(&state, piece->attributes);
+		only = piece->attributes;
+	}
+	if (count < 2)
+		return only;
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+/* The elements of some arrays and the events that came one by one, as an array; NULL if none. */
+static Jsonb *
+merge_events(List *arrays, List *events)
 {
 	JsonbParseState *state = NULL;
 	ListCell   *cell;
 
+	if (events == NIL && list_length(arrays) < 2)
+		return arrays == NIL ? NULL : linitial(arrays);
 	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
+	foreach(cell, arrays)
+		push_contents(&state, lfirst(cell));
 	foreach(cell, events)
 	{
-		Jsonb	   *event = lfirst(cell);
+		Jsonb	   *event = fms_payload_event(lfirst(cell));
 		JsonbValue	value;
 
+		CHECK_FOR_INTERRUPTS();
 		value.type = jbvBinary;
 		value.val.binary.data = &event->root;
 		value.val.binary.len = VARSIZE(event) - VARHDRSZ;
 		pushJsonbValue(&state, WJB_ELEM, &value);
 	}
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, NULL));
+}
+
+/*
+ * Merge the attributes and the events of a row, once; in the current memory
+ * context, which has to live as long as the row.  Throws what jsonb throws.
+ */
+void
+fms_fold_merge(FmsRow *row)
+{
+	if (row->merged)
+		return;
+	row->attributes = merge_pieces(row->pieces, FMS_ORIGIN_PLAIN | FMS_ORIGIN_END | FMS_ORIGIN_WHOLE);
+	if (row->end_has_attributes)
+		row->unended_attributes = merge_pieces(row->pieces, FMS_ORIGIN_PLAIN | FMS_ORIGIN_WHOLE);
+	row->events = merge_events(row->event_arrays, row->new_events);
+	/* a row of whole spans alone is never without them */
+	if (row->has_whole && !row->whole)
+	{
+		row->rest_attributes = merge_pieces(row->pieces, FMS_ORIGIN_PLAIN);
+		row->rest_events = merge_events(NIL, row->new_events);
+	}
+	row->merged = true;
 }
 
 /* Complete the rows when all events are in. */
@@ -264,11 +343,6 @@ fms_fold_finish(FmsFold *fold)
 	{
 		FmsRow	   *row = fold->rows[i];
 
-		if (row->new_events != NIL)
-		{
-			row->rest_events = events_array(row->new_events);
-			row->events = fms_fold_concat(row->events, row->rest_events);
-		}
 		if (row->status != FMS_STATUS_STARTED && row->has_trace && row->ended_at < row->started_at)
 		{
 			row->ended_at = row->started_at;

@@ -14,9 +14,18 @@
 
 #include "span/event.h"
 
+/* what brought attributes; bits, so that some can be chosen */
+typedef enum FmsOrigin
+{
+	FMS_ORIGIN_PLAIN = 0x01,	/* a start, or attributes */
+	FMS_ORIGIN_END = 0x02,
+	FMS_ORIGIN_WHOLE = 0x04
+} FmsOrigin;
+
 /*
  * What a batch knows of a span.  Texts and jsonb point into the events' bytes
- * or into the memory context of the fold.
+ * or into the memory context of the fold.  The merged values are there once
+ * fms_fold_merge was called.
  */
 typedef struct FmsRow
 {
@@ -42,15 +51,18 @@ typedef struct FmsRow
 	Jsonb	   *input;
 	Jsonb	   *output;
 	Jsonb	   *error;
-	Jsonb	   *attributes;
-	Jsonb	   *unended_attributes; /* the same without the end's */
+	Jsonb	   *attributes;		/* merged */
+	Jsonb	   *unended_attributes; /* merged: the same without the end's */
 	bool		end_has_attributes; /* the two differ */
-	Jsonb	   *rest_attributes;	/* without a whole span's and the end's */
-	Jsonb	   *rest_events;	/* without a whole span's */
-	Jsonb	   *events;			/* array */
+	Jsonb	   *rest_attributes;	/* merged: without a whole span's and the end's */
+	Jsonb	   *rest_events;	/* merged: without a whole span's */
+	Jsonb	   *events;			/* merged: array */
 	Jsonb	   *links;			/* array */
 	Jsonb	   *otlp;
-	List	   *new_events;		/* of Jsonb, not yet in events */
+	List	   *pieces;			/* of attributes, in the order of recording */
+	List	   *event_arrays;	/* of Jsonb: what starts and whole spans brought */
+	List	   *new_events;		/* of FmsEvent: events that came one by one */
+	bool		merged;			/* these three are in the merged values */
 	Oid			partition;		/* set by apply.c */
 } FmsRow;
 
@@ -68,6 +80,7 @@ typedef struct FmsFold
 extern void fms_fold_begin(FmsFold *fold, int room);
 extern void fms_fold_add(FmsFold *fold, const FmsEvent *event);
 extern void fms_fold_finish(FmsFold *fold);
+extern void fms_fold_merge(FmsRow *row);
 extern Jsonb *fms_fold_concat(Jsonb *first, Jsonb *second);
 
 #endif							/* FMS_WRITER_FOLD_H */

@@ -264,6 +264,7 @@ set_aside(const Failure *failure, FmsApplied *applied)
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
+		fms_fold_merge(failure->row);
 		fms_table_enter(rejected_table(), &scope);
 		insert_failure(failure);
 		fms_table_leave(&scope);
@@ -404,6 +405,7 @@ rejected_row(HeapTuple tuple)
 	row->links = jsonb_column(tuple, 16);
 	row->otlp = jsonb_column(tuple, 17);
 	row->whole = row->otlp != NULL;
+	row->merged = true;
 	return row;
 }
 
