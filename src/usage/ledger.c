@@ -61,6 +61,7 @@
 #include "writer/apply.h"
 
 #define EXPECTED_SPANS 256		/* of a batch, to begin with */
+#define POST_SPANS 10000			/* of a transaction, whose rows are in memory at a time */
 #define NEAR (2 * USECS_PER_DAY)	/* of a batch: where parents are looked for first */
 
 static const char default_currency[] = "USD";	/* of a cost that was given */
@@ -102,7 +103,7 @@ typedef struct Batch
 } Batch;
 
 /* spans that the current transaction wrote; in its memory context */
-static FmsSpanState *written = NULL;
+static FmsSpanPlace *written = NULL;
 static int	written_count = 0;
 static int	written_room = 0;
 
@@ -639,9 +640,10 @@ begin_batch(Batch *batch, int count)
  * Bring ledger and rollups in line with spans that were written.  Their traces
  * stay locked until the end of the transaction.
  *
- * The locks come first, before anything is read: what is decided holds only if
- * nobody else decides about the same trace.  All memory is the batch's own and
- * goes at the end; after an error it goes with the caller's context.
+ * The caller has locked the traces before anything was read: what is decided
+ * holds only if nobody else decides about the same trace.  All memory is the
+ * batch's own and goes at the end; after an error it goes with the caller's
+ * context.
  */
 static void
 post(const FmsSpanState *spans, int count)
@@ -652,7 +654,6 @@ post(const FmsSpanState *spans, int count)
 	FmsStoreScope scope;
 	Batch		batch;
 
-	fms_store_lock_traces(spans, count);
 	fms_prices_refresh();
 	begin_batch(&batch, count);
 	fms_store_enter(&scope);
@@ -670,9 +671,9 @@ post(const FmsSpanState *spans, int count)
 }
 
 /*
- * Remember spans until the end of the transaction.  Texts and attributes are
- * not copied and are not looked at again: rows are read anew then, since a
- * subtransaction may have been rolled back by that time.
+ * Remember spans until the end of the transaction.  Only where they are: rows
+ * are read anew then, since a subtransaction may have been rolled back by that
+ * time.
  */
 static void
 remember(const FmsSpanState *spans, int count)
@@ -680,17 +681,33 @@ remember(const FmsSpanState *spans, int count)
 	if (written_count + count > written_room)
 	{
 		int			room = Max(written_count + count, 2 * written_room);
-		FmsSpanState *grown = MemoryContextAllocHuge(TopTransactionContext, sizeof(FmsSpanState) * room);
 
-		if (written_count > 0)
-			memcpy(grown, written, sizeof(FmsSpanState) * written_count);
-		if (written != NULL)
-			pfree(written);
-		written = grown;
+		if (written == NULL)
+			written = MemoryContextAllocHuge(TopTransactionContext, sizeof(FmsSpanPlace) * room);
+		else
+			written = repalloc_huge(written, sizeof(FmsSpanPlace) * room);
 		written_room = room;
 	}
-	memcpy(written + written_count, spans, sizeof(FmsSpanState) * count);
-	written_count += count;
+	for (int i = 0; i < count; i++)
+	{
+		FmsSpanPlace *place = &written[written_count++];
+
+		place->key = (FmsSpanKey) {spans[i].trace_id, spans[i].span_id};
+		place->started_at = spans[i].started_at;
+	}
+}
+
+/* Count spans that the writer has just written. */
+static void
+post_at_once(const FmsSpanState *spans, int count)
+{
+	FmsSpanKey *keys = palloc(sizeof(FmsSpanKey) * count);
+
+	for (int i = 0; i < count; i++)
+		keys[i] = (FmsSpanKey) {spans[i].trace_id, spans[i].span_id};
+	fms_store_lock_traces(keys, count);
+	pfree(keys);
+	post(spans, count);
 }
 
 /*
@@ -703,51 +720,73 @@ fms_ledger_written(const FmsSpanState *spans, int count)
 	if (count == 0)
 		return;
 	if (!fms_apply_waits)
-		post(spans, count);
+		post_at_once(spans, count);
 	else
 		remember(spans, count);
 }
 
-/* Order keys. */
+/* Order places by their keys. */
 static int
-compare_keys(const void *a, const void *b)
+compare_places(const void *a, const void *b)
 {
-	return memcmp(a, b, sizeof(FmsSpanKey));
+	return memcmp(&((const FmsSpanPlace *) a)->key, &((const FmsSpanPlace *) b)->key,
+				  sizeof(FmsSpanKey));
 }
 
 /*
- * Count spans as their rows are now; what a subtransaction rolled back is not
- * among them.  Of what is given, the ids and starts matter.
+ * Count some spans of locked traces, with the memory that this takes.  The
+ * keys are those of the places.
  */
 static void
-post_as_now(const FmsSpanState *given, int given_count)
+post_part(const FmsSpanPlace *places, const FmsSpanKey *keys, int count)
 {
-	FmsSpanKey *keys = palloc(sizeof(FmsSpanKey) * given_count);
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "flowmaestro_spans ledger part",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
 	TimestampTz from = DT_NOEND;
 	TimestampTz until = DT_NOBEGIN;
 	FmsStoreScope scope;
 	FmsSpanState *spans;
-	int			count = 0;
 	int			found;
 
-	fms_store_lock_traces(given, given_count);
-	for (int i = 0; i < given_count; i++)
+	for (int i = 0; i < count; i++)
 	{
-		keys[i] = (FmsSpanKey) {given[i].trace_id, given[i].span_id};
-		from = Min(from, given[i].started_at);
-		until = Max(until, given[i].started_at);
-	}
-	qsort(keys, given_count, sizeof(FmsSpanKey), compare_keys);
-	for (int i = 0; i < given_count; i++)
-	{
-		if (count == 0 || compare_keys(&keys[i], &keys[count - 1]) != 0)
-			keys[count++] = keys[i];
+		from = Min(from, places[i].started_at);
+		until = Max(until, places[i].started_at);
 	}
 	fms_store_enter(&scope);
 	spans = fms_store_spans(keys, count, from, until, true, &found);
 	fms_store_leave(&scope);
 	if (found > 0)
 		post(spans, found);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+}
+
+/*
+ * Count spans as their rows are now; what a subtransaction rolled back is not
+ * among them.  All traces are locked first, in the order that everybody keeps;
+ * then it goes part by part, which is as if the parts had been written by
+ * transactions one after the other.  The array gets sorted.
+ */
+static void
+post_as_now(FmsSpanPlace *places, int given)
+{
+	FmsSpanKey *keys = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(FmsSpanKey) * given);
+	int			count = 0;
+
+	qsort(places, given, sizeof(FmsSpanPlace), compare_places);
+	for (int i = 0; i < given; i++)
+	{
+		if (i == 0 || compare_places(&places[i], &places[count - 1]) != 0)
+			places[count++] = places[i];
+	}
+	for (int i = 0; i < count; i++)
+		keys[i] = places[i].key;
+	fms_store_lock_traces(keys, count);
+	for (int i = 0; i < count; i += POST_SPANS)
+		post_part(places + i, keys + i, Min(POST_SPANS, count - i));
+	pfree(keys);
 }
 
 /* Count what the transaction wrote. */
@@ -757,30 +796,33 @@ post_written(void)
 	post_as_now(written, written_count);
 }
 
-/* Leave what the transaction wrote to the writer's next batch, if it commits. */
+/* Leave what the transaction wrote to the writer, if it commits. */
 static void
 defer_written(void)
 {
 	FmsStoreScope scope;
 
-	fms_store_enter(&scope);
-	fms_store_defer(written, written_count);
-	fms_store_leave(&scope);
+	for (int i = 0; i < written_count; i += POST_SPANS)
+	{
+		fms_store_enter(&scope);
+		fms_store_defer(written + i, Min(POST_SPANS, written_count - i));
+		fms_store_leave(&scope);
+	}
 }
 
-/* Count what transactions left to the writer; all of it, or nothing if it fails. */
+/* Count some of what transactions left to the writer, or nothing if it fails. */
 static void
 post_deferred(void)
 {
 	FmsStoreScope scope;
-	FmsSpanState *spans;
+	FmsSpanPlace *places;
 	int			count;
 
 	fms_store_enter(&scope);
-	spans = fms_store_take_deferred(&count);
+	places = fms_store_take_deferred(POST_SPANS, &count);
 	fms_store_leave(&scope);
 	if (count > 0)
-		post_as_now(spans, count);
+		post_as_now(places, count);
 }
 
 /*

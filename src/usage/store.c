@@ -93,12 +93,18 @@ static const char *const find_waiting =
 	"JOIN flowmaestro.span_usage AS u ON u.waits_for OPERATOR(pg_catalog.=) k.s "
 	"AND u.trace_id OPERATOR(pg_catalog.=) k.t";
 
-/* the times let the planner's partitions be left out; a span without a name is a stub */
+/*
+ * The times let the planner leave partitions out.  Each is written as two
+ * comparisons, which serves for that and for no index scan: without statistics
+ * the planner takes a range of times for a few rows, and would search all of
+ * them again for each key.  A span without a name is a stub.
+ */
 static const char *const find_spans =
 	"SELECT " FMS_STORE_SPAN("$5 AND ") " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS k (t, s) "
 	"JOIN flowmaestro.execution_spans AS s ON s.trace_id OPERATOR(pg_catalog.=) k.t "
 	"AND s.span_id OPERATOR(pg_catalog.=) k.s "
-	"WHERE s.started_at OPERATOR(pg_catalog.>=) $3 AND s.started_at OPERATOR(pg_catalog.<=) $4 "
+	"WHERE (s.started_at OPERATOR(pg_catalog.>) $3 OR s.started_at OPERATOR(pg_catalog.=) $3) "
+	"AND (s.started_at OPERATOR(pg_catalog.<) $4 OR s.started_at OPERATOR(pg_catalog.=) $4) "
 	"AND s.name OPERATOR(pg_catalog.<>) ''";
 
 static const char *const insert_entries =
@@ -124,7 +130,9 @@ static const char *const defer_spans =
 
 /* by the writer, in the transaction that counts them */
 static const char *const take_deferred =
-	"DELETE FROM flowmaestro.uncounted_spans AS d RETURNING d.trace_id, d.span_id, d.started_at";
+	"DELETE FROM flowmaestro.uncounted_spans AS d WHERE d.ctid OPERATOR(pg_catalog.=) "
+	"ANY (ARRAY(SELECT c.ctid FROM flowmaestro.uncounted_spans AS c LIMIT $1)) "
+	"RETURNING d.trace_id, d.span_id, d.started_at";
 
 static const char *const settle_reservations =
 	"DELETE FROM flowmaestro.budget_reservations AS r "
@@ -148,6 +156,8 @@ static const char *const planning[][2] = {
 	{"enable_seqscan", "off"},
 	{"enable_hashjoin", "off"},
 	{"enable_mergejoin", "off"},
+	{"enable_bitmapscan", "off"},
+	{"enable_material", "off"},
 	{"enable_nestloop", "on"},
 	{"enable_indexscan", "on"},
 	{"jit", "off"},
@@ -225,13 +235,13 @@ take_lock(Oid table, int n)
  * circle.
  */
 void
-fms_store_lock_traces(const FmsSpanState *spans, int count)
+fms_store_lock_traces(const FmsSpanKey *keys, int count)
 {
 	Oid			table = ledger_table();
 	bool		wanted[LOCKS] = {false};
 
 	for (int i = 0; i < count; i++)
-		wanted[hash_bytes(spans[i].trace_id.data, UUID_LEN) % LOCKS] = true;
+		wanted[hash_bytes(keys[i].trace_id.data, UUID_LEN) % LOCKS] = true;
 	for (int n = 0; n < LOCKS; n++)
 	{
 		if (wanted[n])
@@ -595,7 +605,7 @@ fms_store_write(FmsEntry **inserted, int n_inserted, FmsEntry **updated, int n_u
  * them their rows may have changed.
  */
 void
-fms_store_defer(const FmsSpanState *spans, int count)
+fms_store_defer(const FmsSpanPlace *places, int count)
 {
 	static SPIPlanPtr plan = NULL;
 	Oid			types[3] = {UUIDARRAYOID, UUIDARRAYOID, TIMESTAMPTZARRAYOID};
@@ -605,8 +615,8 @@ fms_store_defer(const FmsSpanState *spans, int count)
 
 	for (int i = 0; i < count; i++)
 	{
-		keys[i] = (FmsSpanKey) {spans[i].trace_id, spans[i].span_id};
-		starts[i] = TimestampTzGetDatum(spans[i].started_at);
+		keys[i] = places[i].key;
+		starts[i] = TimestampTzGetDatum(places[i].started_at);
 	}
 	key_arrays(keys, count, values);
 	values[2] = PointerGetDatum(construct_array(starts, count, TIMESTAMPTZOID, sizeof(TimestampTz),
@@ -616,30 +626,32 @@ fms_store_defer(const FmsSpanState *spans, int count)
 }
 
 /*
- * Take the spans that were left; ids and starts only are set.  If the
- * transaction fails they are still there for the next one.
+ * Take spans that were left, "limit" at most.  If the transaction fails they
+ * are still there for the next one.
  */
-FmsSpanState *
-fms_store_take_deferred(int *count)
+FmsSpanPlace *
+fms_store_take_deferred(int limit, int *count)
 {
 	static SPIPlanPtr plan = NULL;
-	FmsSpanState *spans;
+	Oid			types[1] = {INT8OID};
+	Datum		values[1] = {Int64GetDatum(limit)};
+	FmsSpanPlace *places;
 	bool		isnull;
 
-	if (SPI_execute_plan(prepared(&plan, take_deferred, 0, NULL), NULL, NULL, false, 0) != SPI_OK_DELETE_RETURNING)
+	if (SPI_execute_plan(prepared(&plan, take_deferred, 1, types), values, NULL, false, 0) != SPI_OK_DELETE_RETURNING)
 		elog(ERROR, "could not take the spans that were left: %s", SPI_result_code_string(SPI_result));
 	*count = (int) SPI_processed;
-	spans = SPI_palloc(sizeof(FmsSpanState) * Max(*count, 1));
+	places = SPI_palloc(sizeof(FmsSpanPlace) * Max(*count, 1));
 	for (int i = 0; i < *count; i++)
 	{
 		HeapTuple	tuple = SPI_tuptable->vals[i];
 		TupleDesc	desc = SPI_tuptable->tupdesc;
 
-		spans[i].trace_id = *DatumGetUUIDP(SPI_getbinval(tuple, desc, 1, &isnull));
-		spans[i].span_id = *DatumGetUUIDP(SPI_getbinval(tuple, desc, 2, &isnull));
-		spans[i].started_at = DatumGetTimestampTz(SPI_getbinval(tuple, desc, 3, &isnull));
+		places[i].key.trace_id = *DatumGetUUIDP(SPI_getbinval(tuple, desc, 1, &isnull));
+		places[i].key.span_id = *DatumGetUUIDP(SPI_getbinval(tuple, desc, 2, &isnull));
+		places[i].started_at = DatumGetTimestampTz(SPI_getbinval(tuple, desc, 3, &isnull));
 	}
-	return spans;
+	return places;
 }
 
 /*

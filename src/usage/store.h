@@ -18,6 +18,13 @@ typedef struct FmsSpanKey
 	pg_uuid_t	span_id;
 } FmsSpanKey;
 
+/* where a span is; started_at may be its start as it was when the row was written */
+typedef struct FmsSpanPlace
+{
+	FmsSpanKey	key;
+	TimestampTz started_at;
+} FmsSpanPlace;
+
 /* the statements of the ledger run between these two */
 typedef struct FmsStoreScope
 {
@@ -39,7 +46,7 @@ typedef struct FmsStoreScope
 extern void fms_store_read_span(HeapTuple tuple, TupleDesc desc, FmsSpanState *span);
 extern void fms_store_enter(FmsStoreScope *scope);
 extern void fms_store_leave(FmsStoreScope *scope);
-extern void fms_store_lock_traces(const FmsSpanState *spans, int count);
+extern void fms_store_lock_traces(const FmsSpanKey *keys, int count);
 extern void fms_store_lock_all(void);
 extern FmsEntry *fms_store_entries(const FmsSpanKey *keys, int count, int *found);
 extern FmsEntry *fms_store_trace_entries(const FmsSpanKey *keys, int count, int *found);
@@ -47,8 +54,8 @@ extern FmsEntry *fms_store_waiting(const FmsSpanKey *keys, int count, int *found
 extern FmsSpanState *fms_store_spans(const FmsSpanKey *keys, int count, TimestampTz from,
 									 TimestampTz until, bool whole, int *found);
 extern void fms_store_write(FmsEntry **inserted, int n_inserted, FmsEntry **updated, int n_updated);
-extern void fms_store_defer(const FmsSpanState *spans, int count);
-extern FmsSpanState *fms_store_take_deferred(int *count);
+extern void fms_store_defer(const FmsSpanPlace *places, int count);
+extern FmsSpanPlace *fms_store_take_deferred(int limit, int *count);
 extern void fms_store_settle_reservations(Datum *ids, int count);
 
 #endif							/* FMS_USAGE_STORE_H */

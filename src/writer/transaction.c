@@ -29,24 +29,50 @@
 #include "writer/source.h"
 #include "writer/transaction.h"
 
-/* what has to be done in memory when the transaction ends */
+#define FIRST_ROOM 64			/* of changes, to begin with */
+
+/*
+ * What has to be done in memory when the transaction ends.  There is one for a
+ * start or an end of a span that has a place in memory, and for each stub: so
+ * their number has a bound, however many spans a transaction records.
+ */
 typedef struct Change
 {
-	FmsEvent	event;			/* without its parts */
+	uint8		kind;			/* of the event: these five */
+	uint8		status;
+	uint16		flags;
+	Oid			table;
+	pg_uuid_t	span_id;
 	FmsClaim	claim;
+	int			level;			/* of the subtransaction that it belongs to */
 	char	   *adopt;			/* of a stub: the record that has it adopted */
 	size_t		adopt_bytes;
-	int			level;			/* of the subtransaction that it belongs to */
 } Change;
 
-/* in the transaction's memory context */
-static List *changes = NIL;
+/*
+ * In the transaction's memory context, in the order in which they were made.
+ * Levels never fall from one to the next: a subtransaction that ends passes
+ * its changes on or takes them away before another one is made.
+ */
+static Change *changes = NULL;
+static int	change_count = 0;
+static int	change_room = 0;
 
-/* The record that has the writer look for a stub of an event's span. */
-static void
-encode_adoption(Change *change)
+/* Whether a change is of an event that ends its span. */
+static bool
+ends(const Change *change)
 {
-	FmsEvent	event = change->event;
+	return change->kind == FMS_EVENT_END || change->kind == FMS_EVENT_SPAN;
+}
+
+/*
+ * The record that has the writer look for a stub of an event's span, made in
+ * the current memory context.
+ */
+static void
+encode_adoption(Change *change, const FmsEvent *stub)
+{
+	FmsEvent	event = *stub;
 
 	event.kind = FMS_EVENT_ATTRIBUTES;
 	event.flags = FMS_ADOPT_STUB;
@@ -56,42 +82,75 @@ encode_adoption(Change *change)
 	fms_event_encode(&event, change->adopt);
 }
 
-/* Remember a change until the end of the transaction. */
+/* Make room for one more change; the memory is the transaction's. */
+static void
+make_room(void)
+{
+	int			room = Max(2 * change_room, FIRST_ROOM);
+
+	if (change_count < change_room)
+		return;
+	if (changes == NULL)
+		changes = MemoryContextAllocHuge(TopTransactionContext, sizeof(Change) * room);
+	else
+		changes = repalloc_huge(changes, sizeof(Change) * room);
+	change_room = room;
+}
+
+/*
+ * Remember a change until the end of the transaction, in its memory; a stub's
+ * comes with the record that has it adopted.
+ */
 static void
 remember(const FmsEvent *event, FmsClaim claim, bool stub)
 {
+	Change		change = {0};
 	MemoryContext old;
-	Change	   *change;
 
 	if (fms_control == NULL)
 		return;
-	old = MemoryContextSwitchTo(TopTransactionContext);
-	change = palloc0(sizeof(Change));
-	change->event = *event;
-	change->claim = claim;
-	change->level = GetCurrentTransactionNestLevel();
+	change.kind = event->kind;
+	change.status = event->status;
+	change.flags = event->flags;
+	change.table = event->table;
+	change.span_id = event->span_id;
+	change.claim = claim;
+	change.level = GetCurrentTransactionNestLevel();
 	/* what the end of a transaction needs is made while errors are allowed */
+	old = MemoryContextSwitchTo(TopTransactionContext);
+	make_room();
 	if (stub && fms_buffer_attach())
-		encode_adoption(change);
-	changes = lappend(changes, change);
+		encode_adoption(&change, event);
 	MemoryContextSwitchTo(old);
+	changes[change_count++] = change;
+}
+
+/*
+ * Remember an end that changed a row, if memory has a place for the span; if
+ * it has none, there is nothing to bring in line.
+ */
+static void
+remember_end(const FmsEvent *event, FmsClaim claim)
+{
+	FmsSpanRef	ref;
+
+	if (fms_control != NULL && fms_tracked_find(event, &ref))
+		remember(event, claim, false);
 }
 
 /* The transaction that made a change committed. */
 static void
 commit_change(const Change *change)
 {
-	bool		end = change->event.kind == FMS_EVENT_END || change->event.kind == FMS_EVENT_SPAN;
-
 	if (change->adopt != NULL)
 	{
-		if (fms_tracked_stub_written(change->event.table, &change->event.span_id, end))
+		if (fms_tracked_stub_written(change->table, &change->span_id, ends(change)))
 			fms_buffer_append_encoded(change->adopt, change->adopt_bytes);
 	}
-	else if (end)
-		fms_tracked_forget(change->event.table, &change->event.span_id);
+	else if (ends(change))
+		fms_tracked_forget(change->table, &change->span_id);
 	else
-		fms_tracked_flushed(change->event.table, &change->event.span_id, false);
+		fms_tracked_flushed(change->table, &change->span_id, false);
 }
 
 /*
@@ -101,66 +160,76 @@ commit_change(const Change *change)
 static void
 undo_change(const Change *change)
 {
-	if (change->event.kind == FMS_EVENT_START || change->claim == FMS_CLAIM_NEW)
-		fms_tracked_undo(&change->event, change->claim);
+	FmsEvent	event = {0};
+
+	if (change->kind != FMS_EVENT_START && change->claim != FMS_CLAIM_NEW)
+		return;
+	event.kind = change->kind;
+	event.status = change->status;
+	event.flags = change->flags;
+	event.table = change->table;
+	event.span_id = change->span_id;
+	fms_tracked_undo(&event, change->claim);
+}
+
+/* Undo the changes from a level on, the last one first. */
+static void
+undo_from(int level)
+{
+	for (; change_count > 0 && changes[change_count - 1].level >= level; change_count--)
+	{
+		Change	   *change = &changes[change_count - 1];
+
+		undo_change(change);
+		if (change->adopt != NULL)
+			pfree(change->adopt);
+	}
 }
 
 /* End of a transaction: bring memory in line with it.  Must not fail. */
 static void
 at_transaction_end(XactEvent event, void *arg)
 {
-	ListCell   *cell;
-
-	if (changes == NIL)
-		return;
 	switch (event)
 	{
 		case XACT_EVENT_COMMIT:
-			foreach(cell, changes)
-				commit_change(lfirst(cell));
+			for (int i = 0; i < change_count; i++)
+				commit_change(&changes[i]);
 			break;
 		case XACT_EVENT_ABORT:
-			foreach(cell, changes)
-				undo_change(lfirst(cell));
+			undo_from(0);
 			break;
 		case XACT_EVENT_PREPARE:
 			/* its outcome will not be told: the table knows it */
-			foreach(cell, changes)
-			{
-				Change	   *change = lfirst(cell);
-
-				fms_tracked_forget(change->event.table, &change->event.span_id);
-			}
+			for (int i = 0; i < change_count; i++)
+				fms_tracked_forget(changes[i].table, &changes[i].span_id);
 			break;
 		default:
 			return;
 	}
-	changes = NIL;				/* its memory goes with the transaction */
+	/* the memory goes with the transaction */
+	changes = NULL;
+	change_count = 0;
+	change_room = 0;
 }
 
-/* End of a subtransaction: its changes become its parent's, or are undone. */
+/*
+ * End of a subtransaction: its changes become its parent's, or are undone.
+ * They are the last ones; a transaction with thousands of subtransactions looks
+ * at each change once for each level, not once for each of them.
+ */
 static void
 at_subtransaction_end(SubXactEvent event, SubTransactionId sub, SubTransactionId parent, void *arg)
 {
 	int			level = GetCurrentTransactionNestLevel();
-	ListCell   *cell;
 
-	if (event != SUBXACT_EVENT_COMMIT_SUB && event != SUBXACT_EVENT_ABORT_SUB)
-		return;
-	foreach(cell, changes)
+	if (event == SUBXACT_EVENT_COMMIT_SUB)
 	{
-		Change	   *change = lfirst(cell);
-
-		if (change->level < level)
-			continue;
-		if (event == SUBXACT_EVENT_COMMIT_SUB)
-			change->level = level - 1;
-		else
-		{
-			undo_change(change);
-			changes = foreach_delete_current(changes, cell);
-		}
+		for (int i = change_count - 1; i >= 0 && changes[i].level >= level; i--)
+			changes[i].level = level - 1;
 	}
+	else if (event == SUBXACT_EVENT_ABORT_SUB)
+		undo_from(level);
 }
 
 /* Follow the ends of transactions; called once in a process. */
@@ -302,7 +371,7 @@ fms_transaction_record(FmsEvent *event)
 		return false;
 	}
 	stub = event->kind != FMS_EVENT_START && !(event->flags & FMS_HAS_TRACE);
-	if (stub || event->kind == FMS_EVENT_START)
+	if (stub || (event->kind == FMS_EVENT_START && claim != FMS_CLAIM_UNTRACKED))
 		remember(event, claim, stub);
 	fms_fold_begin(&fold, 1);
 	fms_fold_add(&fold, event);
@@ -312,7 +381,7 @@ fms_transaction_record(FmsEvent *event)
 	if (!applied && claim == FMS_CLAIM_NEW)
 		fms_tracked_undo(event, claim);
 	if (!stub && event->kind == FMS_EVENT_END && changed > 0)
-		remember(event, claim, false);
+		remember_end(event, claim);
 	hash_destroy(fold.index);
 	return changed > 0 || (applied && event->kind == FMS_EVENT_ATTRIBUTES);
 }
@@ -365,7 +434,7 @@ fms_transaction_take(FmsEvent *event)
 	fms_fold_finish(&fold);
 	applied = apply_one(&fold, &changed);
 	if (known && event->status != FMS_STATUS_STARTED && changed > 0)
-		remember(event, FMS_CLAIM_FOUND, false);
+		remember_end(event, FMS_CLAIM_FOUND);
 	hash_destroy(fold.index);
 	return applied ? FMS_TAKEN : FMS_TAKEN_REFUSED;
 }

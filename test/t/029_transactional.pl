@@ -1,0 +1,65 @@
+# Recording in the caller's own transaction: what its end costs, and in which
+# order things happen there.
+
+use strict;
+use warnings FATAL => 'all';
+
+use FindBin;
+use lib $FindBin::RealBin;
+use FmsTest;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = recording_node('transactional', 'autovacuum = off');
+
+# Without statistics no commit may read a span's row more often than once.  The
+# plans of the statements at the commit tell: of rows that a join threw away
+# there is none, and no partition is read but those that the spans lie in.
+$node->safe_psql('postgres', "SELECT flowmaestro.make_partition(now() + i * interval '1 day') FROM generate_series(-3, 3) AS i");
+my $offset = log_size($node);
+$node->safe_psql('postgres', q(
+LOAD 'auto_explain';
+SET auto_explain.log_nested_statements = on;
+SET auto_explain.log_analyze = on;
+SET auto_explain.log_timing = off;
+SET flowmaestro.write_mode = transactional;
+SELECT count(flowmaestro.create_span('one', 'model_generation', 'e', '{"totalTokens": 1}'));
+BEGIN;
+SELECT count(flowmaestro.create_span('many', 'model_generation', 'e', '{"totalTokens": 1}')) FROM generate_series(1, 2000);
+SET LOCAL auto_explain.log_min_duration = 0;
+COMMIT;
+));
+my $plans = slurp_file($node->logfile, $offset);
+like($plans, qr/Index Scan using execution_spans_p\d+_pkey .*rows=1 loops=2000/, 'a commit reads each of its spans once, by the key');
+unlike($plans, qr/Rows Removed by Join Filter: [1-9]/, 'a commit without statistics compares no span with the others');
+my %read = map { $_ => 1 } $plans =~ / on (execution_spans_p\d+) /g;
+is(scalar(keys %read), 1, 'a commit looks only into the partition of its spans');
+is($node->safe_psql('postgres', "SELECT total_tokens FROM flowmaestro.get_token_usage('e')"), '2001', 'and counts them all');
+
+# Spans of several parts of the work, some of them rolled back, some changed
+# twice: each counts once.
+$node->safe_psql('postgres', q(
+SET flowmaestro.write_mode = transactional;
+DO $$
+DECLARE
+	span uuid;
+BEGIN
+	FOR i IN 1 .. 10500 LOOP
+		span := (flowmaestro.create_span('part', 'model_generation', 'parts', '{"totalTokens": 1}')).span_id;
+		IF i % 100 = 0 THEN
+			PERFORM flowmaestro.end_span(span, attributes => '{"totalTokens": 2}');
+			BEGIN
+				PERFORM flowmaestro.create_span('undone', 'model_generation', 'parts', '{"totalTokens": 1000}');
+				PERFORM 1 / 0;
+			EXCEPTION WHEN division_by_zero THEN
+			END;
+		END IF;
+	END LOOP;
+END $$;
+));
+is($node->safe_psql('postgres', "SELECT total_tokens FROM flowmaestro.get_token_usage('parts')"), '10605', 'more spans than are counted at a time are all counted, what was rolled back is not');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM flowmaestro.check_token_usage()'), '0', 'ledger and sums agree');
+
+$node->stop;
+done_testing();
