@@ -64,7 +64,7 @@ CREATE TABLE hostile.pg_extension (oid oid, extname name);
 CREATE TABLE hostile.pg_depend (objid oid);
 CREATE TABLE hostile.execution_spans (span_id uuid);
 CREATE TABLE hostile.rejected_spans (span_id uuid);
-CREATE TABLE hostile.writer_progress (ring_id int8);
+CREATE TABLE hostile.writer_progress (life_id int8);
 SET search_path = hostile, pg_catalog;
 -- the trap works
 SELECT 'a'::pg_catalog.text = 'b'::pg_catalog.text;

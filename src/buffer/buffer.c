@@ -7,9 +7,10 @@
  * keeps it mapped.  An append encodes and checksums outside the slot's lock
  * and copies under it.  The lock is not held by whoever waits for room.
  *
- * The first to attach after the server's start finds the head of the ring and
- * gives the records that wait in it their entries in tracked.c, so that what
- * ends then is known to have started.
+ * The first to attach after the server's start finds the head of the ring,
+ * begins a new life of it (ring.c says what for) and gives the records that
+ * wait in it their entries in tracked.c, so that what ends then is known to have
+ * started.
  *
  *-------------------------------------------------------------------------
  */
@@ -30,6 +31,7 @@
 #include "buffer/buffer.h"
 #include "buffer/file.h"
 #include "buffer/tracked.h"
+#include "span/identity.h"
 
 #define TRANCHE "flowmaestro_spans"
 #define WARN_EVERY_MS 60000		/* also: until the next try after a failed one */
@@ -121,17 +123,17 @@ fms_buffer_slot(void)
 static void
 track_pending(FmsSlot *slot)
 {
-	uint64		position = my_ring.header->tail;
+	uint64		position = pg_atomic_read_u64(&slot->tail);
+	FmsRingItem item;
+	const char *body;
+	uint32		length;
 
-	while (position < slot->head)
+	while ((item = fms_ring_read(&my_ring, &position, slot->head, &body, &length)) != FMS_RING_END)
 	{
-		const char *body;
-		uint32		length;
 		FmsEvent	event;
 		FmsSpanRef	ref;
 
-		position = fms_ring_read(&my_ring, position, &body, &length);
-		if (body != NULL && fms_event_decode(body, length, &event) &&
+		if (item == FMS_RING_RECORD && fms_event_decode(body, length, &event) &&
 			event.kind < FMS_EVENT_RESOURCE)
 			(void) fms_tracked_claim(&event, event.kind != FMS_EVENT_SPAN, &ref);
 	}
@@ -144,13 +146,16 @@ track_pending(FmsSlot *slot)
 static void
 recover(FmsSlot *slot)
 {
+	uint64		tail = fms_ring_tail(&my_ring);
 	uint64		records;
 
 	slot->head = fms_ring_find_head(&my_ring, &records);
 	slot->recorded = records;
-	slot->bytes = my_ring.header->bytes;
-	pg_atomic_write_u64(&slot->tail, my_ring.header->tail);
+	slot->bytes = my_ring.identity.bytes;
+	pg_atomic_write_u64(&slot->tail, tail);
 	pg_atomic_write_u64(&slot->flushed, 0);
+	fms_ring_begin_life(&my_ring, tail, slot->head, fms_identity_random());
+	fms_file_sync_header(&my_ring);
 	track_pending(slot);
 	slot->ready = true;
 }
@@ -454,16 +459,34 @@ fms_buffer_ring(void)
 	return &my_ring;
 }
 
+/* Where the records begin that still wait. */
+uint64
+fms_buffer_tail(void)
+{
+	return pg_atomic_read_u64(&my_slot->tail);
+}
+
 /* Where the records end now: those before it can be read. */
 uint64
 fms_buffer_head(void)
 {
 	uint64		head;
 
-	LWLockAcquire(my_slot->lock, LW_SHARED);
-	head = my_slot->head;
-	LWLockRelease(my_slot->lock);
+	(void) fms_buffer_waiting(&head);
 	return head;
+}
+
+/* How many records wait, and in *head where they end. */
+uint64
+fms_buffer_waiting(uint64 *head)
+{
+	uint64		waiting;
+
+	LWLockAcquire(my_slot->lock, LW_SHARED);
+	*head = my_slot->head;
+	waiting = my_slot->recorded - pg_atomic_read_u64(&my_slot->flushed);
+	LWLockRelease(my_slot->lock);
+	return waiting;
 }
 
 /*

@@ -32,7 +32,9 @@ extern bool fms_buffer_wait(uint64 moves, TimestampTz *until);
 
 /* for the writer */
 extern const FmsRing *fms_buffer_ring(void);
+extern uint64 fms_buffer_tail(void);
 extern uint64 fms_buffer_head(void);
+extern uint64 fms_buffer_waiting(uint64 *head);
 extern uint64 fms_buffer_pending(FmsSlot *slot);
 extern void fms_buffer_moved(void);
 extern void fms_buffer_acknowledge(uint64 position, uint64 records);

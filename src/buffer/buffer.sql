@@ -58,6 +58,7 @@ CREATE FUNCTION @extschema@.buffer_stats(
     OUT coalesced pg_catalog.int8,
     OUT waited pg_catalog.int8,
     OUT dropped pg_catalog.int8,
+    OUT damaged pg_catalog.int8,
     OUT truncated pg_catalog.int8,
     OUT rejected pg_catalog.int8,
     OUT duplicate_ends pg_catalog.int8,
@@ -81,7 +82,7 @@ COMMENT ON FUNCTION @extschema@.buffer_stats() IS
 
 CREATE VIEW @extschema@.stats AS
 SELECT b.recorded, b.flushed, b.pending, b.written, b.updated, b.coalesced, b.waited, b.dropped,
-       b.truncated, b.rejected, b.duplicate_ends, b.orphan_ends, b.clamped_ends, b.untracked,
+       b.damaged, b.truncated, b.rejected, b.duplicate_ends, b.orphan_ends, b.clamped_ends, b.untracked,
        b.evicted, b.flushes, b.flush_errors, b.flush_time_ms, b.last_error, b.active_spans,
        b.buffer_bytes_used, b.buffer_bytes, b.writer_pid
 FROM @extschema@.buffer_stats() AS b;
@@ -94,7 +95,8 @@ COMMENT ON COLUMN @extschema@.stats.written IS 'rows written for spans whose sta
 COMMENT ON COLUMN @extschema@.stats.updated IS 'rows written for spans whose start was in an earlier batch, or unknown';
 COMMENT ON COLUMN @extschema@.stats.coalesced IS 'records that shared a row with an earlier record of their batch';
 COMMENT ON COLUMN @extschema@.stats.waited IS 'calls that found the buffer full and waited for room';
-COMMENT ON COLUMN @extschema@.stats.dropped IS 'records lost: no room in the buffer in time, or no place to write them';
+COMMENT ON COLUMN @extschema@.stats.dropped IS 'records lost: no room in the buffer in time, damaged there, or no place to write them';
+COMMENT ON COLUMN @extschema@.stats.damaged IS 'of the dropped records, those that could not be read in the buffer''s file';
 COMMENT ON COLUMN @extschema@.stats.truncated IS 'records with a payload or text above its limit';
 COMMENT ON COLUMN @extschema@.stats.rejected IS 'spans set aside in rejected_spans';
 COMMENT ON COLUMN @extschema@.stats.duplicate_ends IS 'ends of spans that had ended already';

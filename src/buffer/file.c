@@ -101,7 +101,7 @@ create_file(Oid database, const char *path, uint64 bytes, FmsRing *ring)
 	}
 	/* have the pages made now, not by the first callers that come by them */
 	memset(ring->header, 0, file_bytes);
-	fms_ring_format(ring, bytes, database, GetSystemIdentifier(), fms_identity_random());
+	fms_ring_format(ring, bytes, database, GetSystemIdentifier(), 0, fms_identity_random());
 	return true;
 }
 
@@ -127,7 +127,7 @@ open_file(Oid database, const char *path, FmsRing *ring)
 		CloseTransientFile(fd);
 		if (!mapped)
 			return false;
-		if (fms_ring_is_sound(ring, st.st_size, database, GetSystemIdentifier()))
+		if (fms_ring_open(ring, st.st_size, database, GetSystemIdentifier()))
 			return true;
 		munmap(ring->header, st.st_size);
 	}
@@ -146,7 +146,7 @@ open_file(Oid database, const char *path, FmsRing *ring)
 static uint64
 mapped_bytes(const FmsRing *ring)
 {
-	return FMS_RING_HEADER_BYTES + ring->header->bytes;
+	return FMS_RING_HEADER_BYTES + ring->identity.bytes;
 }
 
 /* Whether a ring holds no record. */
@@ -176,12 +176,25 @@ fms_file_map(Oid database, uint64 bytes, FmsRing *ring)
 	file_path(path, database);
 	if (open_file(database, path, ring))
 	{
-		if (bytes == 0 || ring->header->bytes == bytes || !is_empty(ring))
+		if (bytes == 0 || ring->identity.bytes == bytes || !is_empty(ring))
 			return true;
 		fms_file_unmap(ring);
 		fms_file_remove(database);
 	}
 	return bytes != 0 && create_file(database, path, bytes, ring);
+}
+
+/*
+ * Have a ring's header on disk before anything that relies on it happens.  A
+ * failure is logged.
+ */
+void
+fms_file_sync_header(const FmsRing *ring)
+{
+	if (enableFsync && msync(ring->header, FMS_RING_HEADER_BYTES, MS_SYNC) < 0)
+		ereport(LOG,
+				(errcode_for_file_access(),
+				 errmsg("could not write the header of a span buffer file: %m")));
 }
 
 /* Undo fms_file_map.  The file stays. */

@@ -16,6 +16,7 @@
 #include "buffer/ring.h"
 
 extern bool fms_file_map(Oid database, uint64 bytes, FmsRing *ring);
+extern void fms_file_sync_header(const FmsRing *ring);
 extern void fms_file_unmap(FmsRing *ring);
 extern void fms_file_remove(Oid database);
 extern List *fms_file_databases(void);

@@ -18,14 +18,14 @@
 #include "buffer/buffer.h"
 #include "buffer/tracked.h"
 
-#define COLUMNS 23
+#define COLUMNS 24
 
 PG_FUNCTION_INFO_V1(fms_buffer_stats);
 
 /* The columns that are counters, in their order between pending and flush_time_ms. */
 static const FmsCounter plain[] = {
-	FMS_WRITTEN, FMS_UPDATED, FMS_COALESCED, FMS_WAITED, FMS_DROPPED, FMS_TRUNCATED,
-	FMS_REJECTED, FMS_DUPLICATE_ENDS, FMS_ORPHAN_ENDS, FMS_CLAMPED_ENDS, FMS_UNTRACKED,
+	FMS_WRITTEN, FMS_UPDATED, FMS_COALESCED, FMS_WAITED, FMS_DROPPED, FMS_DAMAGED,
+	FMS_TRUNCATED, FMS_REJECTED, FMS_DUPLICATE_ENDS, FMS_ORPHAN_ENDS, FMS_CLAMPED_ENDS, FMS_UNTRACKED,
 	FMS_EVICTED, FMS_FLUSHES, FMS_FLUSH_ERRORS
 };
 
@@ -47,10 +47,10 @@ fms_buffer_stats(PG_FUNCTION_ARGS)
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
-	nulls[18] = nulls[22] = true;
+	nulls[19] = nulls[23] = true;
 	if (slot == NULL)
 	{
-		values[17] = Float8GetDatum(0);
+		values[18] = Float8GetDatum(0);
 		return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
 	}
 
@@ -60,17 +60,17 @@ fms_buffer_stats(PG_FUNCTION_ARGS)
 	values[1] = Int64GetDatum(flushed);
 	values[2] = Int64GetDatum(slot->recorded - flushed);
 	strlcpy(last_error, slot->last_error, sizeof(last_error));
-	values[20] = Int64GetDatum(slot->head - pg_atomic_read_u64(&slot->tail));
-	values[21] = Int64GetDatum(slot->bytes);
-	nulls[22] = slot->writer_pid == 0;
-	values[22] = Int32GetDatum(slot->writer_pid);
+	values[21] = Int64GetDatum(slot->head - pg_atomic_read_u64(&slot->tail));
+	values[22] = Int64GetDatum(slot->bytes);
+	nulls[23] = slot->writer_pid == 0;
+	values[23] = Int32GetDatum(slot->writer_pid);
 	LWLockRelease(slot->lock);
 
-	nulls[18] = last_error[0] == '\0';
-	values[18] = CStringGetTextDatum(last_error);
+	nulls[19] = last_error[0] == '\0';
+	values[19] = CStringGetTextDatum(last_error);
 	for (int i = 0; i < lengthof(plain); i++)
 		values[n++] = Int64GetDatum(pg_atomic_read_u64(&slot->counter[plain[i]]));
-	values[17] = Float8GetDatum(pg_atomic_read_u64(&slot->counter[FMS_FLUSH_TIME_US]) / 1000.0);
-	values[19] = Int64GetDatum(fms_tracked_running(fms_buffer_table()));
+	values[18] = Float8GetDatum(pg_atomic_read_u64(&slot->counter[FMS_FLUSH_TIME_US]) / 1000.0);
+	values[20] = Int64GetDatum(fms_tracked_running(fms_buffer_table()));
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
 }

@@ -11,6 +11,10 @@
  * server dies in between, the next writer finds in writer_progress which
  * records are written: each takes effect once.
  *
+ * writer_progress has a row for each life of the ring (ring.c), and those of
+ * other rings too: of the node that this one took over from, and that may take
+ * over again.  A batch has records of one life.
+ *
  * Errors are thrown; the caller aborts the transaction and tries again.
  *
  *-------------------------------------------------------------------------
@@ -41,21 +45,25 @@
 #define BATCH_RECORDS 20000
 #define BATCH_PART 4			/* of the ring: two batches leave half to the callers */
 #define EXPECTED_SPANS 1024		/* of a batch, to begin with */
+#define KEPT_LIVES "1000"		/* rows of writer_progress, and for how long */
+#define KEPT_FOR "90 days"
 
 /* a stretch of the ring, and what became of its records */
 typedef struct Batch
 {
+	FmsRingLife life;
 	uint64		end;
 	uint64		records;
-	uint64		strays;			/* made for a table that is gone, or unreadable */
+	uint64		damaged;
+	uint64		strays;			/* made for a table that is gone, or damaged */
 	FmsFold		fold;
 } Batch;
 
-/* the last batch, committed, whose records are not yet let go */
+/* the last batch, committed; its records are let go unless it ends after the tail */
 typedef struct Unsettled
 {
 	uint64		end;
-	uint64		records;		/* 0: there is no such batch */
+	uint64		records;
 	XLogRecPtr	commit;			/* end of its commit record */
 } Unsettled;
 
@@ -63,15 +71,19 @@ static Unsettled unsettled = {0};
 
 static const char *const read_progress =
 	"SELECT p.position FROM flowmaestro.writer_progress AS p "
-	"WHERE p.ring_id OPERATOR(pg_catalog.=) $1";
+	"WHERE p.life_id OPERATOR(pg_catalog.=) $1";
 
 static const char *const save_progress =
-	"INSERT INTO flowmaestro.writer_progress AS p (ring_id, position) VALUES ($1, $2) "
-	"ON CONFLICT (ring_id) DO UPDATE SET position = excluded.position";
+	"INSERT INTO flowmaestro.writer_progress AS p (life_id, position, written_at) "
+	"VALUES ($1, $2, pg_catalog.now()) ON CONFLICT (life_id) "
+	"DO UPDATE SET position = excluded.position, written_at = excluded.written_at";
 
-static const char *const forget_others =
+static const char *const forget_progress =
 	"DELETE FROM flowmaestro.writer_progress AS p "
-	"WHERE p.ring_id OPERATOR(pg_catalog.<>) $1";
+	"WHERE p.written_at OPERATOR(pg_catalog.<) "
+	"(pg_catalog.now() OPERATOR(pg_catalog.-) '" KEPT_FOR "'::pg_catalog.interval) "
+	"OR p.life_id OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT q.life_id "
+	"FROM flowmaestro.writer_progress AS q ORDER BY q.written_at DESC OFFSET " KEPT_LIVES "))";
 
 /* the table whose writer_progress was looked at in this process */
 static Oid	progress_read_for = InvalidOid;
@@ -79,18 +91,11 @@ static Oid	progress_read_for = InvalidOid;
 /* rows were set aside because they were locked */
 static bool blocked_rows = true;
 
-/* The ring's id as a bigint. */
-static Datum
-ring_id(void)
-{
-	return Int64GetDatum((int64) fms_buffer_ring()->header->ring_id);
-}
-
 /* Where the next batch begins: the records before it are committed. */
 uint64
 fms_flush_position(void)
 {
-	return Max(fms_buffer_ring()->header->tail, unsettled.end);
+	return Max(fms_buffer_tail(), unsettled.end);
 }
 
 /*
@@ -100,65 +105,94 @@ fms_flush_position(void)
 void
 fms_flush_settle(void)
 {
-	if (unsettled.records == 0)
+	if (unsettled.end <= fms_buffer_tail())
 		return;
 	XLogFlush(unsettled.commit);
 	fms_buffer_acknowledge(unsettled.end, unsettled.records);
 	unsettled.records = 0;
 }
 
-/* Let records go that a process before this one has written. */
-static void
-skip_written(uint64 written)
+/* How far a life of the ring is written; 0 if nothing is known of it. */
+static uint64
+progress_of(FmsRingLife life)
 {
-	uint64		head = fms_buffer_head();
-	uint64		position = fms_buffer_ring()->header->tail;
+	Oid			types[1] = {INT8OID};
+	Datum		values[1] = {Int64GetDatum((int64) life.id)};
+	bool		isnull;
+
+	if (SPI_execute_with_args(read_progress, 1, types, values, NULL, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read the writer's progress");
+	if (SPI_processed == 0)
+		return 0;
+	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+}
+
+/*
+ * Pass the records from *position on that end before "written".  Returns how
+ * many.  What is damaged and not known to be written is left to read_batch.
+ */
+static uint64
+pass_written(uint64 *position, uint64 written, uint64 head)
+{
 	uint64		records = 0;
 
-	while (position < written && position < head)
+	while (*position < Min(written, head))
 	{
+		uint64		next = *position;
 		const char *body;
 		uint32		length;
 		FmsEvent	event;
+		FmsRingItem item = fms_ring_read(fms_buffer_ring(), &next, head, &body, &length);
 
-		position = fms_ring_read(fms_buffer_ring(), position, &body, &length);
-		if (position == 0)
-			return;				/* read_batch will deal with it */
-		if (body == NULL)
-			continue;
-		records++;
-		if (fms_event_decode(body, length, &event))
+		if (item == FMS_RING_END || next > written)
+			break;
+		*position = next;
+		records += item != FMS_RING_PADDING;
+		if (item == FMS_RING_RECORD && fms_event_decode(body, length, &event))
 			fms_tracked_flushed(event.table, &event.span_id, event.kind == FMS_EVENT_END ||
 								(event.kind == FMS_EVENT_SPAN && event.status != FMS_STATUS_STARTED));
 	}
-	if (records > 0)
+	return records;
+}
+
+/*
+ * Let records go that a process before this one has written: of each life of
+ * the ring those of which the table says so.
+ */
+static void
+skip_written(void)
+{
+	uint64		head = fms_buffer_head();
+	uint64		position = fms_buffer_tail();
+	uint64		records = 0;
+	uint64		end;
+
+	do
+	{
+		FmsRingLife life = fms_ring_life(fms_buffer_ring(), position, &end);
+
+		records += pass_written(&position, Min(progress_of(life), end), head);
+	} while (position == end);
+	if (position > fms_buffer_tail())
 		fms_buffer_acknowledge(position, records);
 }
 
 /*
- * Once in a process and life of the table, see what of the ring is written.
- * In a transaction.
+ * Once in a process and life of the table, see what of the ring is written, and
+ * forget what nobody will ask for any more.  In a transaction.
  */
 static void
 catch_up(Oid table)
 {
 	FmsOwnerScope scope;
-	Oid			types[1] = {INT8OID};
-	Datum		values[1] = {ring_id()};
-	bool		isnull;
-	uint64		written = 0;
 
 	if (progress_read_for == table)
 		return;
 	fms_table_enter(table, &scope);
-	if (SPI_execute_with_args(forget_others, 1, types, values, NULL, false, 0) != SPI_OK_DELETE ||
-		SPI_execute_with_args(read_progress, 1, types, values, NULL, true, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read the writer's progress");
-	if (SPI_processed > 0)
-		written = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc,
-											  1, &isnull));
+	skip_written();
+	if (SPI_execute(forget_progress, false, 0) != SPI_OK_DELETE)
+		elog(ERROR, "could not forget old progress");
 	fms_table_leave(&scope);
-	skip_written(written);
 	progress_read_for = table;
 	/* what memory knows of another life of the table is of no use */
 	fms_tracked_purge(MyDatabaseId, table);
@@ -166,12 +200,14 @@ catch_up(Oid table)
 
 /* Save how far a batch goes, in its own transaction. */
 static void
-save_end(Oid table, uint64 position)
+save_end(Oid table, const Batch *batch)
 {
 	FmsOwnerScope scope;
 	static SPIPlanPtr plan = NULL;
 	Oid			types[2] = {INT8OID, INT8OID};
-	Datum		values[2] = {ring_id(), Int64GetDatum((int64) position)};
+	Datum		values[2] = {
+		Int64GetDatum((int64) batch->life.id), Int64GetDatum((int64) batch->end)
+	};
 
 	fms_table_enter(table, &scope);
 	if (plan == NULL)
@@ -209,51 +245,61 @@ fms_flush_lock_table(FmsFlush *outcome)
 }
 
 /*
+ * Note the records of a batch that can't be read.  Gaps were counted as one
+ * each; "waiting" is how many records waited before the head, which tells how
+ * many there were once the head is reached.
+ */
+static void
+note_damaged(Batch *batch, uint64 head, uint64 waiting)
+{
+	uint64		sound = batch->records - batch->damaged;
+
+	if (batch->end == head || batch->records > waiting)
+	{
+		batch->records = Max(waiting, sound);
+		batch->damaged = batch->records - sound;
+	}
+	batch->strays += batch->damaged;
+}
+
+/*
  * Read the records that come next and fold those of this table.  Records that
- * can't be read end the ring: what follows them is lost, and told.
+ * can't be read are lost, and told when the batch is committed.
  */
 static void
 read_batch(Batch *batch, Oid table)
 {
 	const FmsRing *ring = fms_buffer_ring();
-	uint64		head = fms_buffer_head();
+	uint64		head;
+	uint64		waiting = fms_buffer_waiting(&head);
 	uint64		limit;
 
 	memset(batch, 0, sizeof(*batch));
 	batch->end = fms_flush_position();
-	limit = Min(head, batch->end + ring->header->bytes / BATCH_PART);
+	batch->life = fms_ring_life(ring, batch->end, &limit);
+	limit = Min(Min(head, limit), batch->end + ring->identity.bytes / BATCH_PART);
 	fms_fold_begin(&batch->fold, EXPECTED_SPANS);
 	while (batch->end < limit && batch->records < BATCH_RECORDS)
 	{
 		const char *body;
 		uint32		length;
 		FmsEvent	event;
-		uint64		next = fms_ring_read(ring, batch->end, &body, &length);
+		FmsRingItem item = fms_ring_read(ring, &batch->end, head, &body, &length);
 
 		CHECK_FOR_INTERRUPTS();
-		if (next == 0)
-		{
-			uint64		lost = fms_buffer_pending(fms_buffer_slot()) - unsettled.records -
-				batch->records;
-
-			ereport(LOG,
-					(errcode(ERRCODE_DATA_CORRUPTED),
-					 errmsg("span buffer is damaged, %llu records are lost",
-							(unsigned long long) lost)));
-			batch->strays += lost;
-			batch->records += lost;
-			batch->end = head;
-			break;
-		}
-		batch->end = next;
-		if (body == NULL)
+		if (item == FMS_RING_PADDING)
 			continue;
 		batch->records++;
-		if (!fms_event_decode(body, length, &event) || event.table != table)
+		if (item == FMS_RING_END)
+			batch->end = head;
+		if (item != FMS_RING_RECORD)
+			batch->damaged++;
+		else if (!fms_event_decode(body, length, &event) || event.table != table)
 			batch->strays++;
 		else
 			fms_fold_add(&batch->fold, &event);
 	}
+	note_damaged(batch, head, waiting - unsettled.records);
 	fms_fold_finish(&batch->fold);
 }
 
@@ -271,8 +317,16 @@ finish_batch(const Batch *batch, const FmsApplied *applied, Oid table, Timestamp
 	fms_slot_count(slot, FMS_CLAMPED_ENDS, batch->fold.clamped + applied->clamped);
 	fms_slot_count(slot, FMS_DUPLICATE_ENDS, batch->fold.duplicates);
 	fms_slot_count(slot, FMS_DROPPED, batch->strays);
+	fms_slot_count(slot, FMS_DAMAGED, batch->damaged);
 	fms_slot_count(slot, FMS_FLUSHES, 1);
 	fms_slot_count(slot, FMS_FLUSH_TIME_US, Max(GetCurrentTimestamp() - begun, 0));
+	if (batch->damaged > 0)
+		ereport(LOG,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("span buffer file is damaged: %llu records are lost",
+						(unsigned long long) batch->damaged),
+				 errdetail("They were before position %llu of the buffer; all others were read.",
+						   (unsigned long long) batch->end)));
 	if (applied->rejected > 0)
 		blocked_rows = true;
 	for (int i = 0; i < batch->fold.count; i++)
@@ -319,7 +373,7 @@ fms_flush_batch(void)
 		fms_source_write(batch.fold.sources);
 		fms_reject_apply(batch.fold.rows, batch.fold.count, &applied);
 		fms_ledger_count_deferred();
-		save_end(table, batch.end);
+		save_end(table, &batch);
 		MemoryContextSetParent(context, TopMemoryContext);
 		outcome = FMS_FLUSH_DONE;
 	}

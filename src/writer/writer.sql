@@ -1,13 +1,15 @@
 -- Room writer: from the buffer into the table, and what keeps the table.
 
 CREATE TABLE @extschema@.writer_progress (
-    ring_id pg_catalog.int8 PRIMARY KEY,
-    position pg_catalog.int8 NOT NULL
+    life_id pg_catalog.int8 PRIMARY KEY,
+    position pg_catalog.int8 NOT NULL,
+    written_at pg_catalog.timestamptz NOT NULL
 );
 COMMENT ON TABLE @extschema@.writer_progress IS
-    'how far the buffer file has been written, kept in the transaction that writes the spans';
-COMMENT ON COLUMN @extschema@.writer_progress.ring_id IS 'identity of the buffer file';
-COMMENT ON COLUMN @extschema@.writer_progress.position IS 'position in the buffer up to which all records are in the table';
+    'how far a buffer file has been written, kept in the transaction that writes the spans; rows of 90 days or beyond the last 1,000 are removed';
+COMMENT ON COLUMN @extschema@.writer_progress.life_id IS 'identity of the records that one life of a server put into its buffer file';
+COMMENT ON COLUMN @extschema@.writer_progress.position IS 'position in the buffer file up to which all of these records are in the table';
+COMMENT ON COLUMN @extschema@.writer_progress.written_at IS 'when the last of them were written';
 
 CREATE TABLE @extschema@.rejected_spans (
     rejected_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now(),

@@ -48,7 +48,7 @@ make_ring(uint64 bytes)
 	if (file == MAP_FAILED)
 		abort();
 	fms_ring_map(&ring, file);
-	fms_ring_format(&ring, bytes, DATABASE, CLUSTER, RANDOM);
+	fms_ring_format(&ring, bytes, DATABASE, CLUSTER, 0, RANDOM);
 	return ring;
 }
 
@@ -56,7 +56,7 @@ make_ring(uint64 bytes)
 static uint64
 append(FmsRing *ring, uint64 head, const char *text)
 {
-	return fms_ring_append(ring, ring->header->tail, head, text, strlen(text),
+	return fms_ring_append(ring, fms_ring_tail(ring), head, text, strlen(text),
 						   fms_ring_checksum(text, strlen(text)));
 }
 
@@ -66,12 +66,12 @@ is_text(const FmsRing *ring, uint64 *position, const char *text)
 {
 	const char *body = NULL;
 	uint32		length = 0;
+	FmsRingItem item;
 
 	do
-	{
-		*position = fms_ring_read(ring, *position, &body, &length);
-	} while (*position != 0 && body == NULL);
-	return *position != 0 && length == strlen(text) && memcmp(body, text, length) == 0;
+		item = fms_ring_read(ring, position, PG_UINT64_MAX, &body, &length);
+	while (item == FMS_RING_PADDING);
+	return item == FMS_RING_RECORD && length == strlen(text) && memcmp(body, text, length) == 0;
 }
 
 /* Records come out as they went in, and an empty ring is empty. */
@@ -116,7 +116,7 @@ test_laps(void)
 	fms_ring_acknowledge(&ring, head);
 	for (int i = 0; i < 10000; i++)
 	{
-		uint64		position = ring.header->tail;
+		uint64		position = fms_ring_tail(&ring);
 
 		snprintf(text, sizeof(text), "%d %.*s", i, i % 80, "the quick brown fox jumps over the lazy dog, again and again and again and again");
 		next = append(&ring, head, text);
@@ -130,47 +130,253 @@ test_laps(void)
 
 /* What is not a whole record is not taken for one. */
 static void
-test_damage(void)
+test_forged(void)
 {
 	FmsRing		ring = make_ring(4096);
-	uint64		records;
 	uint64		first = append(&ring, 0, "first record of the ring");
 	uint64		second = append(&ring, first, "second record of the ring");
-	uint64		mark;
+	uint64		records;
+	uint64		position = second;
 	const char *body;
 	uint32		length;
 
-	ring.data[first + FMS_RING_RECORD_BYTES + 3] ^= 1;
-	ok(fms_ring_find_head(&ring, &records) == first && records == 1, "a flipped bit ends the ring");
-	ring.data[first + FMS_RING_RECORD_BYTES + 3] ^= 1;
-	ok(fms_ring_find_head(&ring, &records) == second && records == 2, "and back");
-
 	/* a body that looks like a record to whoever does not know the ring's id */
 	memset(ring.data + second, 0, 64);
-	mark = second;
-	memcpy(ring.data + second, &mark, sizeof(mark));
-	ok(fms_ring_read(&ring, second, &body, &length) == 0, "a forged mark is no record");
+	memcpy(ring.data + second, &second, sizeof(second));
+	ok(fms_ring_read(&ring, &position, 4096, &body, &length) == FMS_RING_END,
+	   "a forged mark is no record");
 
 	/* a length that leads out of the data area */
 	memset(ring.data + first + 8, 0xfe, 4);
-	ok(fms_ring_read(&ring, first, &body, &length) == 0, "a length beyond the end is no record");
+	position = first;
+	ok(fms_ring_read(&ring, &position, 4096, &body, &length) == FMS_RING_DAMAGED,
+	   "a length beyond the end is a damaged record");
+	ok(fms_ring_find_head(&ring, &records) == first + FMS_RING_ALIGN && records == 2,
+	   "a last record that is damaged counts, and the ring goes on after its mark");
 }
 
-/* A header that is not ours is refused. */
+/* where the records of the damage test are, and what became of them */
+#define MANY 3000
+
+typedef struct Placed
+{
+	uint64		at;
+	uint32		bytes;			/* of mark, length, checksum and body */
+	bool		hit;			/* so that it can't be read */
+	bool		seen;
+} Placed;
+
+/* Fill a ring of several laps with numbered records; returns the head. */
+static uint64
+fill(FmsRing *ring, Placed *placed, int count)
+{
+	uint64		head = ring->identity.bytes / 2 + ring->identity.bytes;
+	char		text[400];
+
+	fms_ring_acknowledge(ring, head);
+	for (int i = 0; i < count; i++)
+	{
+		uint32		length = sizeof(i) + random() % (sizeof(text) - sizeof(i));
+		uint64		next;
+
+		memset(text, random(), sizeof(text));
+		memcpy(text, &i, sizeof(i));
+		next = fms_ring_append(ring, fms_ring_tail(ring), head, text, length,
+							   fms_ring_checksum(text, length));
+		placed[i].bytes = FMS_RING_RECORD_BYTES + length;
+		placed[i].at = next - TYPEALIGN64(FMS_RING_ALIGN, placed[i].bytes);
+		placed[i].hit = placed[i].seen = false;
+		head = next;
+	}
+	return head;
+}
+
+/* Flip a bit of a ring, and note which record it makes unreadable. */
+static void
+flip(FmsRing *ring, Placed *placed, int count)
+{
+	uint64		place = random() % ring->identity.bytes;
+
+	ring->data[place] ^= 1 << random() % 8;
+	for (int i = 0; i < count; i++)
+	{
+		uint64		from = placed[i].at % ring->identity.bytes;
+
+		/* a mark is told from everything else even so */
+		if (place >= from + sizeof(uint64) && place < from + placed[i].bytes)
+			placed[i].hit = true;
+	}
+}
+
+/* Read a ring; whether exactly the records that were hit are missing and counted. */
+static bool
+reads_all_but_hit(FmsRing *ring, Placed *placed, int count, uint64 head)
+{
+	uint64		position = fms_ring_tail(ring);
+	int			damaged = 0;
+	int			hit = 0;
+	bool		good = true;
+
+	while (position < head)
+	{
+		const char *body;
+		uint32		length;
+		int			i;
+
+		switch (fms_ring_read(ring, &position, head, &body, &length))
+		{
+			case FMS_RING_RECORD:
+				memcpy(&i, body, sizeof(i));
+				good = good && i >= 0 && i < count && !placed[i].seen;
+				if (good)
+					placed[i].seen = true;
+				break;
+			case FMS_RING_DAMAGED:
+				damaged++;
+				break;
+			case FMS_RING_PADDING:
+				break;
+			case FMS_RING_END:
+				return false;
+		}
+	}
+	for (int i = 0; i < count; i++)
+	{
+		good = good && placed[i].seen != placed[i].hit;
+		hit += placed[i].hit;
+	}
+	return good && hit == damaged;
+}
+
+/* Flips at random places cost the records that they hit, and no other. */
+static void
+test_flips(int rounds, int flips, const char *what)
+{
+	static Placed placed[MANY];
+	bool		good = true;
+	int			hits = 0;
+
+	for (int round = 0; round < rounds; round++)
+	{
+		FmsRing		ring = make_ring(1024 * 1024);
+		uint64		head = fill(&ring, placed, MANY);
+		uint64		records;
+		uint64		found;
+
+		for (int i = 0; i < flips; i++)
+			flip(&ring, placed, MANY);
+		found = fms_ring_find_head(&ring, &records);
+		good = good && records == MANY && (found == head || placed[MANY - 1].hit) && found <= head;
+		good = good && reads_all_but_hit(&ring, placed, MANY, head);
+		for (int i = 0; i < MANY; i++)
+			hits += placed[i].hit;
+		munmap(ring.header, FMS_RING_HEADER_BYTES + 1024 * 1024);
+	}
+	ok(good && hits > 0, what);
+}
+
+/* Zeros over several records leave those before and after them. */
+static void
+test_hole(void)
+{
+	static Placed placed[MANY];
+	FmsRing		ring = make_ring(1024 * 1024);
+	uint64		head = fill(&ring, placed, MANY);
+	uint64		position = fms_ring_tail(&ring);
+	uint64		records;
+	int			read = 0;
+	int			damaged = 0;
+	int			whole = 0;
+
+	memset(ring.data + 8192, 0, 4096);
+	for (int i = 0; i < MANY; i++)
+	{
+		uint64		from = placed[i].at % ring.identity.bytes;
+
+		whole += from + placed[i].bytes <= 8192 || from >= 8192 + 4096;
+	}
+	ok(fms_ring_find_head(&ring, &records) == head, "the head is found behind a page of zeros");
+	while (position < head)
+	{
+		const char *body;
+		uint32		length;
+		FmsRingItem item = fms_ring_read(&ring, &position, head, &body, &length);
+
+		read += item == FMS_RING_RECORD;
+		damaged += item == FMS_RING_DAMAGED;
+	}
+	ok(read == whole && damaged >= 1 && damaged <= 2,
+	   "a page of zeros costs the records that lie in it");
+}
+
+/* A header that is not ours is refused; one of its two copies is enough. */
 static void
 test_header(void)
 {
 	FmsRing		ring = make_ring(4096);
 	uint64		bytes = FMS_RING_HEADER_BYTES + 4096;
+	char	   *header = (char *) ring.header;
+	bool		good = true;
 
-	ok(fms_ring_is_sound(&ring, bytes, DATABASE, CLUSTER), "a new ring is sound");
-	ok(!fms_ring_is_sound(&ring, bytes - 1, DATABASE, CLUSTER), "not in a shorter file");
-	ok(!fms_ring_is_sound(&ring, bytes, DATABASE + 1, CLUSTER), "not for another database");
-	ok(!fms_ring_is_sound(&ring, bytes, DATABASE, CLUSTER + 1), "not for another cluster");
-	ring.header->bytes = 8192;
-	ok(!fms_ring_is_sound(&ring, bytes + 8192, DATABASE, CLUSTER), "not with another size");
-	memset(ring.header, 0, sizeof(FmsRingHeader));
-	ok(!fms_ring_is_sound(&ring, bytes, DATABASE, CLUSTER), "zeros are no ring");
+	fms_ring_acknowledge(&ring, 160);
+	ok(fms_ring_open(&ring, bytes, DATABASE, CLUSTER), "a new ring is sound");
+	ok(!fms_ring_open(&ring, bytes - 1, DATABASE, CLUSTER), "not in a shorter file");
+	ok(!fms_ring_open(&ring, bytes, DATABASE + 1, CLUSTER), "not for another database");
+	ok(!fms_ring_open(&ring, bytes, DATABASE, CLUSTER + 1), "not for another cluster");
+	for (int i = 0; i < FMS_RING_HEADER_BYTES * 8; i++)
+	{
+		FmsRing		other;
+
+		header[i / 8] ^= 1 << i % 8;
+		fms_ring_map(&other, header);
+		good = good && fms_ring_open(&other, bytes, DATABASE, CLUSTER) &&
+			fms_ring_tail(&other) == 160 && other.identity.ring_id == ring.identity.ring_id;
+		header[i / 8] ^= 1 << i % 8;
+	}
+	ok(good, "no bit of the header is needed by itself");
+	memset(header, 0xff, FMS_RING_HEADER_BYTES / 2);
+	ok(fms_ring_open(&ring, bytes, DATABASE, CLUSTER) && fms_ring_tail(&ring) == 160,
+	   "one half of the header is enough");
+	memset(header, 0, FMS_RING_HEADER_BYTES);
+	ok(!fms_ring_open(&ring, bytes, DATABASE, CLUSTER), "zeros are no ring");
+}
+
+/* The life of a record is that in which it was appended, as long as it waits. */
+static void
+test_lives(void)
+{
+	FmsRing		ring = make_ring(64 * 1024);
+	FmsRing		copy;
+	uint64		head = 0;
+	uint64		end;
+	bool		good = true;
+
+	for (int i = 1; i <= FMS_RING_LIVES; i++)
+	{
+		/* the second start of two has nothing between them */
+		fms_ring_begin_life(&ring, 0, head, 1000 + i);
+		fms_ring_begin_life(&ring, 0, head, i);
+		head = append(&ring, head, "0123456789");
+	}
+	for (uint64 i = 0; i < FMS_RING_LIVES; i++)
+	{
+		good = good && fms_ring_life(&ring, i * 32, &end).id == i + 1;
+		good = good && (end == (i + 1) * 32 || i == FMS_RING_LIVES - 1);
+	}
+	ok(good && end == PG_UINT64_MAX, "each record belongs to the life that appended it");
+	fms_ring_map(&copy, ring.header);
+	ok(fms_ring_open(&copy, FMS_RING_HEADER_BYTES + 64 * 1024, DATABASE, CLUSTER) &&
+	   copy.identity.lives == FMS_RING_LIVES, "lives are found again");
+	fms_ring_begin_life(&ring, 0, head, 77);
+	ok(ring.identity.lives == FMS_RING_LIVES && fms_ring_life(&ring, head, &end).id == 77 &&
+	   fms_ring_life(&ring, head - 32, &end).id == 77 && fms_ring_life(&ring, 0, &end).id == 1,
+	   "one life too many takes the records of the last one along");
+	fms_ring_begin_life(&ring, 33 * 32, head, 78);
+	ok(fms_ring_life(&ring, 33 * 32, &end).id == 34 && ring.identity.life[0].id == 34,
+	   "lives without records are forgotten");
+	fms_ring_begin_life(&ring, 33 * 32, 40 * 32, 79);
+	ok(fms_ring_life(&ring, 39 * 32, &end).id == 40 && fms_ring_life(&ring, 41 * 32, &end).id == 79,
+	   "a ring that lost its last records loses the lives that had nothing else");
 }
 
 /* A whole span has an end of its own, and every part has a place. */
@@ -254,7 +460,7 @@ append_for_ever(FmsRing *ring, volatile uint64 *returned)
 
 		memset(text, 'a' + i % 26, sizeof(text));
 		memcpy(text, &i, sizeof(i));
-		head = fms_ring_append(ring, ring->header->tail, head, text, sizeof(text),
+		head = fms_ring_append(ring, fms_ring_tail(ring), head, text, sizeof(text),
 							   fms_ring_checksum(text, sizeof(text)));
 		if (head == 0)
 			_exit(0);
@@ -319,8 +525,8 @@ stress_writer(void *arg)
 		while (head == 0)
 		{
 			pthread_mutex_lock(&stress_lock);
-			head = fms_ring_append(&stress_ring, *(volatile uint64 *) &stress_ring.header->tail,
-								   stress_head, body, length, fms_ring_checksum(body, length));
+			head = fms_ring_append(&stress_ring, fms_ring_tail(&stress_ring), stress_head, body,
+								   length, fms_ring_checksum(body, length));
 			if (head != 0)
 				stress_head = head;
 			pthread_mutex_unlock(&stress_lock);
@@ -360,10 +566,16 @@ test_stress(uint64 records)
 			uint32		length;
 			uint64		word[2];
 
-			position = fms_ring_read(&stress_ring, position, &body, &length);
-			good = position != 0;
-			if (!good || body == NULL)
-				continue;
+			switch (fms_ring_read(&stress_ring, &position, head, &body, &length))
+			{
+				case FMS_RING_RECORD:
+					break;
+				case FMS_RING_PADDING:
+					continue;
+				default:
+					good = false;
+					continue;
+			}
 			memcpy(word, body, sizeof(word));
 			good = word[0] < WRITERS && word[1] == next[word[0]] &&
 				(length == 16 || *(uint64 *) (body + length - 8) == word[0] * 1000003 + word[1]);
@@ -383,8 +595,12 @@ main(int argc, char **argv)
 {
 	test_order();
 	test_laps();
-	test_damage();
+	test_forged();
+	test_flips(1000, 1, "each of 1,000 flips of a bit costs at most the record that it hits");
+	test_flips(20, 1000, "1,000 flips at once cost the records that they hit");
+	test_hole();
 	test_header();
+	test_lives();
 	test_event();
 	test_kill();
 	test_stress(argc > 1 ? strtoull(argv[1], NULL, 10) : 1000000);
