@@ -238,7 +238,9 @@ test/unit/ring_test: test/unit/ring_test.c src/buffer/ring.c src/span/event.c $(
 	$(CC) $(PG_CFLAGS) -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined \
 		$(PG_CPPFLAGS) -I$(includedir_server) $(filter %.c,$^) -o $@ -L$(pkglibdir) -lpgcommon -lpgport -lpthread
 
+# first the choice of a PostgreSQL to build against, on machines of many kinds
 unit: test/unit/ring_test
+	test/unit/packages_test.sh
 	test/unit/ring_test
 
 # libFuzzer's targets, each for FUZZ_SECONDS: the same parts of the ring, lines of

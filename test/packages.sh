@@ -5,19 +5,81 @@
 #
 set -euo pipefail
 
-# Sets PGVERSION to the newest PostgreSQL (15 or later) that is installed with
-# its server and with what an extension is built with; fails if there is none.
-installed_postgresql() {
-	local dir version
-	PGVERSION=
-	for dir in /usr/lib/postgresql/*/; do
-		version=$(basename "$dir")
-		[[ $version =~ ^[0-9]+$ && $version -ge 15 && $version -gt ${PGVERSION:-0} ]] || continue
-		if [[ -x $dir/bin/postgres && -e $dir/lib/pgxs/src/makefiles/pgxs.mk ]]; then
-			PGVERSION=$version
+OLDEST=15 # major version that we can be built with
+USR=/usr  # where PostgreSQL is looked for; the test of this script says elsewhere
+
+# Prints the major versions of which anything is installed, newest first.
+installed_versions() {
+	find "$USR/lib/postgresql" -mindepth 1 -maxdepth 1 -name '[0-9]*' -printf '%f\n' 2>/dev/null |
+		awk -v oldest="$OLDEST" '/^[0-9]+$/ && $1 >= oldest' | sort -rn
+}
+
+# Prints the first file that a major version lacks to build an extension and to
+# run it, of those that one package or another brings; fails if it has them all.
+# Debian's client brings the makefiles, so these tell nothing about the headers.
+lacking_file() {
+	local version=$1 file
+	for file in "lib/postgresql/$version/bin/"{postgres,initdb,pg_ctl,psql,pg_config} \
+		"share/postgresql/$version/postgres.bki" \
+		"lib/postgresql/$version/lib/pgxs/src/"{makefiles/pgxs.mk,test/regress/pg_regress} \
+		"include/postgresql/$version/server/postgres.h" "lib/postgresql/$version/lib/libpgcommon.a"; do
+		if [[ ! -e $USR/$file ]]; then
+			echo "$USR/$file"
+			return 0
 		fi
 	done
-	[[ -n $PGVERSION ]]
+	return 1
+}
+
+# Sets PGVERSION to the newest PostgreSQL that is installed with its server and
+# with what an extension is built with; fails if there is none.
+installed_postgresql() {
+	for PGVERSION in $(installed_versions); do
+		lacking_file "$PGVERSION" >/dev/null || return 0
+	done
+	PGVERSION=
+	return 1
+}
+
+# Prints the major version of the distribution's package "postgresql".
+default_version() {
+	apt-cache depends postgresql 2>/dev/null |
+		sed -n 's/^ *Depends: postgresql-\([0-9][0-9]*\)$/\1/p' | head -n 1
+}
+
+# Whether a package, or one version of it (PACKAGE=VERSION), can be installed.
+is_available() {
+	apt-cache show "$1" >/dev/null 2>&1
+}
+
+# Sets PGVERSION to the PostgreSQL to complete when none is usable: the newest one
+# that has its server here and its headers in the archive, else the distribution's.
+# Adds the packages it lacks to MISSING.
+choose_postgresql() {
+	local tools=("${MISSING[@]}") version server
+	PGVERSION=
+	for version in $(installed_versions); do
+		if [[ -x $USR/lib/postgresql/$version/bin/postgres ]] && is_available "postgresql-server-dev-$version"; then
+			PGVERSION=$version
+			break
+		fi
+	done
+	PGVERSION=${PGVERSION:-$(default_version || true)}
+	if [[ -z $PGVERSION ]]; then
+		# apt has no lists yet; these names are true in every release
+		MISSING=("${tools[@]}" postgresql postgresql-server-dev-all)
+		return 0
+	fi
+	find_missing "postgresql-$PGVERSION" "postgresql-server-dev-$PGVERSION"
+	# a server that is here may be at work; it stays as it is, and the headers are
+	# those of its minor version if the archive still has them
+	if [[ ${MISSING[*]} == "postgresql-server-dev-$PGVERSION" ]]; then
+		server=$(dpkg-query -W -f '${Version}' "postgresql-$PGVERSION")
+		if is_available "${MISSING[0]}=$server"; then
+			MISSING=("${MISSING[0]}=$server")
+		fi
+	fi
+	MISSING=("${tools[@]}" "${MISSING[@]}")
 }
 
 # Sets MISSING to those of the packages named that are not installed.
@@ -32,11 +94,12 @@ find_missing() {
 	done
 }
 
-# Runs apt-get as root without a question to anybody, its output in a log.
+# Runs apt-get as root, its output in a log.  It asks nobody anything, and it does
+# not restart what uses a library that it replaces (NEEDRESTART_SUSPEND).
 apt_get() {
 	local sudo=()
 	[[ $EUID == 0 ]] || sudo=(sudo -n)
-	"${sudo[@]}" env DEBIAN_FRONTEND=noninteractive UCF_FORCE_CONFFOLD=1 \
+	"${sudo[@]}" env DEBIAN_FRONTEND=noninteractive UCF_FORCE_CONFFOLD=1 NEEDRESTART_SUSPEND=1 \
 		apt-get -q -y -o Dpkg::Use-Pty=0 "$@" </dev/null >>"$APT_LOG" 2>&1
 }
 
@@ -102,35 +165,50 @@ install_npm() {
 install_packages() {
 	local tools=(gcc libc6-dev make perl libipc-run-perl libpcre2-dev libidn2-dev
 		libmicrohttpd-dev libcurl4-openssl-dev zlib1g-dev libtest-json-schema-acceptance-perl)
+	local status=0
 
 	find_missing "${tools[@]}"
 	if installed_postgresql && [[ ${#MISSING[@]} == 0 ]]; then
 		return 0
 	fi
 	if ! command -v apt-get >/dev/null; then
-		echo "this needs PostgreSQL 15 or later with its server headers (PGXS), gcc, make, perl, IPC::Run, PCRE2, libidn2, libmicrohttpd, libcurl, zlib" >&2
+		echo "this needs PostgreSQL $OLDEST or later with its server headers (PGXS), gcc, make, perl, IPC::Run, PCRE2, libidn2, libmicrohttpd, libcurl, zlib" >&2
+		return 1
+	fi
+	APT_LOG=$(mktemp)
+	install_for_build || status=$?
+	rm -f "$APT_LOG"
+	return "$status"
+}
+
+# The part of install_packages that needs apt: installs MISSING and a PostgreSQL if
+# none is usable, or says what to install.
+install_for_build() {
+	local wanted
+
+	# one source that cannot be read is no reason to stop: the install will tell
+	! can_install || apt_get update || true
+	[[ -n $PGVERSION ]] || choose_postgresql
+	wanted=$PGVERSION
+	if [[ -n $wanted && $wanted -lt $OLDEST ]]; then
+		echo "this needs PostgreSQL $OLDEST or later; the packages here are of version $wanted" >&2
 		return 1
 	fi
 	if ! can_install; then
-		echo "packages are missing: run as root or with sudo, or install" \
-			"postgresql, postgresql-server-dev-NN of its version, ${tools[*]}" >&2
+		echo "packages are missing; run this as root, let sudo work without a password, or run as root:" >&2
+		echo "apt-get update && apt-get install ${MISSING[*]}" >&2
 		return 1
 	fi
-
-	APT_LOG=$(mktemp)
-	# one source that cannot be read is no reason to stop: the install will tell
-	apt_get update || true
-	if [[ -z $PGVERSION ]]; then
-		PGVERSION=$(apt-cache depends postgresql | sed -n 's/^ *Depends: postgresql-\([0-9][0-9]*\)$/\1/p')
-		find_missing "${tools[@]}" "postgresql-$PGVERSION" "postgresql-server-dev-$PGVERSION"
+	if [[ " ${MISSING[*]} " =~ " postgresql"(-[0-9]+)?" " ]]; then
 		no_system_server
 	fi
-	if ! install_missing; then
-		rm -f "$APT_LOG"
+	if [[ ${#MISSING[@]} != 0 ]]; then
+		install_missing || return 1
+	fi
+	if ! installed_postgresql; then
+		echo "there is no PostgreSQL to build against: $(lacking_file "$wanted") is missing" >&2
 		return 1
 	fi
-	rm -f "$APT_LOG"
-	installed_postgresql
 }
 
 if [[ ${BASH_SOURCE[0]} == "$0" ]]; then

@@ -140,7 +140,8 @@ open_workspace() {
 
 	export HOME=$WORKSPACE TMPDIR=$WORKSPACE/tmp PATH="$BINDIR:$PATH"
 	export PGHOST=$WORKSPACE/sock PGPORT=5432 PGUSER=postgres
-	[[ $(pg_config --pgxs) == "$tree"/* ]] || die "PostgreSQL $PGVERSION of this machine cannot be copied"
+	[[ $(pg_config --pgxs) == "$tree"/* && $(pg_config --includedir-server) == "$tree"/* ]] ||
+		die "PostgreSQL $PGVERSION of this machine cannot be copied"
 }
 
 # Runs make in the copy of the source against the copy of PostgreSQL; the first
