@@ -95,7 +95,9 @@ if [[ -z ${SUITE:-} && -d $SOURCE_ROOT/../shared/json-schema-test-suite ]]; then
 fi
 export SUITE=${SUITE:+$(realpath "$SUITE")}
 open_workspace
-install_optionals
+if [[ -n ${TESTS:-} ]] || wanted tap; then
+	install_optionals
+fi
 if [[ -z ${TESTS:-} ]] && wanted clients; then
 	install_npm
 fi
