@@ -40,6 +40,7 @@ OBJS = \
 	src/writer/partition.o \
 	src/writer/fold.o \
 	src/writer/apply.o \
+	src/writer/pace.o \
 	src/writer/reject.o \
 	src/writer/source.o \
 	src/writer/record.o \

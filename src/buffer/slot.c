@@ -125,6 +125,17 @@ fms_slot_count(FmsSlot *slot, FmsCounter counter, uint64 n)
 		pg_atomic_fetch_add_u64(&slot->counter[counter], n);
 }
 
+/* Tell everybody that a flush failed: stats, and who waits in flush(). */
+void
+fms_slot_flush_failed(FmsSlot *slot, const char *error)
+{
+	LWLockAcquire(slot->lock, LW_EXCLUSIVE);
+	strlcpy(slot->last_error, error, FMS_ERROR_BYTES);
+	LWLockRelease(slot->lock);
+	fms_slot_count(slot, FMS_FLUSH_ERRORS, 1);
+	ConditionVariableBroadcast(&slot->changed);
+}
+
 /*
  * Have the launcher look for work now.  The latch is set without the lock:
  * latches of processes stay in shared memory when these are gone, and one set

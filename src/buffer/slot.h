@@ -25,8 +25,9 @@
 #define FMS_MAX_SERVICES 4
 #define FMS_ERROR_BYTES 256		/* of a message kept, with its end; longer ones are cut */
 
-/* what a writer or exporter leaves in pause_ms unless it goes on purpose */
+/* what is left in pause_ms by a writer or exporter that died, or was told to go */
 #define FMS_PAUSE_AS_FAILED (-1)
+#define FMS_PAUSE_AS_TOLD (-2)
 
 /* since the slot was taken, so at most since the server's start; not in any file */
 typedef enum FmsCounter
@@ -113,6 +114,7 @@ extern Size fms_slot_shmem_size(void);
 extern void fms_slot_shmem_init(LWLockPadded *locks);
 extern FmsSlot *fms_slot_find(Oid database, bool create);
 extern void fms_slot_free(Oid database);
+extern void fms_slot_flush_failed(FmsSlot *slot, const char *error);
 extern void fms_slot_count(FmsSlot *slot, FmsCounter counter, uint64 n);
 extern void fms_slot_want_writer(FmsSlot *slot, bool urgent);
 extern void fms_slot_want_exporter(FmsSlot *slot);

@@ -3,7 +3,8 @@
  * flush.c
  *	  One batch from the ring into the table.
  *
- * A batch is all that waits, up to BATCH_RECORDS or a quarter of the ring.  It
+ * A batch is all that waits, up to what pace.c says, a quarter of the ring, or
+ * BATCH_BYTES, by which the memory that a batch takes is bounded.  It
  * is read where it lies, folded, and applied in one transaction, which also
  * sets writer_progress to the batch's end.  The commit does not wait for the
  * disk: the next batch is under way while the server's WAL writer works, and
@@ -38,12 +39,13 @@
 #include "buffer/tracked.h"
 #include "usage/ledger.h"
 #include "writer/flush.h"
+#include "writer/pace.h"
 #include "writer/reject.h"
 #include "writer/source.h"
 #include "writer/table.h"
 
-#define BATCH_RECORDS 20000
 #define BATCH_PART 4			/* of the ring: two batches leave half to the callers */
+#define BATCH_BYTES (16 * 1024 * 1024)	/* of a ring that is larger than four times that */
 #define EXPECTED_SPANS 1024		/* of a batch, to begin with */
 #define KEPT_LIVES "1000"		/* rows of writer_progress, and for how long */
 #define KEPT_FOR "90 days"
@@ -272,14 +274,16 @@ read_batch(Batch *batch, Oid table)
 	const FmsRing *ring = fms_buffer_ring();
 	uint64		head;
 	uint64		waiting = fms_buffer_waiting(&head);
+	uint64		begin = fms_flush_position();
 	uint64		limit;
 
 	memset(batch, 0, sizeof(*batch));
-	batch->end = fms_flush_position();
-	batch->life = fms_ring_life(ring, batch->end, &limit);
-	limit = Min(Min(head, limit), batch->end + ring->identity.bytes / BATCH_PART);
+	batch->end = begin;
+	batch->life = fms_ring_life(ring, begin, &limit);
+	limit = Min(Min(head, limit), begin + Min(ring->identity.bytes / BATCH_PART, BATCH_BYTES));
+	fms_pace_begin(begin, limit, fms_pace_records());
 	fms_fold_begin(&batch->fold, EXPECTED_SPANS);
-	while (batch->end < limit && batch->records < BATCH_RECORDS)
+	while (batch->end < limit && batch->records < fms_pace_records())
 	{
 		const char *body;
 		uint32		length;
@@ -301,6 +305,7 @@ read_batch(Batch *batch, Oid table)
 	}
 	note_damaged(batch, head, waiting - unsettled.records);
 	fms_fold_finish(&batch->fold);
+	fms_pace_begin(begin, batch->end, batch->records);
 }
 
 /* Count a batch that is committed, and let the records of the one before go. */
@@ -309,6 +314,7 @@ finish_batch(const Batch *batch, const FmsApplied *applied, Oid table, Timestamp
 {
 	FmsSlot    *slot = fms_buffer_slot();
 	uint64		folded = batch->records - batch->strays - list_length(batch->fold.sources);
+	int64		us = Max(GetCurrentTimestamp() - begun, 0);
 
 	fms_slot_count(slot, FMS_WRITTEN, applied->written);
 	fms_slot_count(slot, FMS_UPDATED, applied->updated);
@@ -319,7 +325,8 @@ finish_batch(const Batch *batch, const FmsApplied *applied, Oid table, Timestamp
 	fms_slot_count(slot, FMS_DROPPED, batch->strays);
 	fms_slot_count(slot, FMS_DAMAGED, batch->damaged);
 	fms_slot_count(slot, FMS_FLUSHES, 1);
-	fms_slot_count(slot, FMS_FLUSH_TIME_US, Max(GetCurrentTimestamp() - begun, 0));
+	fms_slot_count(slot, FMS_FLUSH_TIME_US, us);
+	fms_pace_done(us);
 	if (batch->damaged > 0)
 		ereport(LOG,
 				(errcode(ERRCODE_DATA_CORRUPTED),

@@ -97,9 +97,13 @@ fms_launcher_register(void)
 	RegisterBackgroundWorker(&worker);
 }
 
-/* Ask the postmaster for a worker; false if there is no free one. */
+/*
+ * Ask the postmaster for a worker of a slot; false if there is no free one.
+ * Until it says something else, a writer has died: it can do so before it gets
+ * to the slot.
+ */
 static bool
-start_worker(Kind kind, Worker *mine, Oid database)
+start_worker(Kind kind, Worker *mine, FmsSlot *slot, Oid database)
 {
 	BackgroundWorker worker = {0};
 
@@ -114,6 +118,8 @@ start_worker(Kind kind, Worker *mine, Oid database)
 	worker.bgw_notify_pid = MyProcPid;
 	mine->database = database;
 	mine->started_at = GetCurrentTimestamp();
+	if (kind == WRITER)
+		slot->pause_ms = FMS_PAUSE_AS_FAILED;
 	return RegisterDynamicBackgroundWorker(&worker, &mine->handle);
 }
 
@@ -152,7 +158,7 @@ set_backoff(Worker *worker, int pause_ms)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
-	if (pause_ms != FMS_PAUSE_AS_FAILED)
+	if (pause_ms >= 0)
 		worker->backoff_ms = pause_ms;
 	else if (TimestampDifferenceExceeds(worker->started_at, now, HEALTHY_MS))
 		worker->backoff_ms = 0;
@@ -173,6 +179,9 @@ has_worker(Kind kind, Worker *worker, FmsSlot *slot)
 		pfree(worker->handle);
 		worker->handle = NULL;
 		set_backoff(worker, kind == WRITER ? slot->pause_ms : slot->export.pause_ms);
+		/* one that cannot even start has told nobody why */
+		if (kind == WRITER && slot->pause_ms == FMS_PAUSE_AS_FAILED)
+			fms_slot_flush_failed(slot, "the span writer died, see the server's log");
 	}
 	/* one that a launcher before this one has started counts as well */
 	return worker->handle != NULL || (kind == WRITER ? slot->writer_pid : slot->export.pid) != 0;
@@ -240,7 +249,7 @@ look_at_slot(Kind kind, int i, long *next)
 		return true;
 	if (worker->retry_at > now)
 		*next = Min(*next, TimestampDifferenceMilliseconds(now, worker->retry_at));
-	else if (!start_worker(kind, worker, wish.database))
+	else if (!start_worker(kind, worker, slot, wish.database))
 	{
 		report_starvation(kind, slot);
 		*next = Min(*next, FIRST_BACKOFF_MS);

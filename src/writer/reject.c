@@ -29,6 +29,7 @@
 
 #include "compat.h"
 #include "buffer/buffer.h"
+#include "writer/pace.h"
 #include "writer/reject.h"
 #include "writer/table.h"
 
@@ -61,12 +62,17 @@ static const char *const take_rejected =
 
 PG_FUNCTION_INFO_V1(fms_retry_rejected_spans);
 
-/* Whether an error tells of the server's state rather than of a row. */
+/*
+ * Whether an error tells of the server's state rather than of a row.  A want of
+ * resources does, until pace.c has found that one record alone brings it about.
+ */
 bool
 fms_reject_is_transient(const ErrorData *error)
 {
 	if (error->sqlerrcode == ERRCODE_OBJECT_IN_USE)
 		return true;
+	if (fms_pace_is_shortage(error->sqlerrcode) && fms_pace_resort() != FMS_RESORT_WAIT)
+		return false;
 	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
 	{
 		case ERRCODE_CONNECTION_EXCEPTION:
@@ -277,7 +283,8 @@ set_aside(const Failure *failure, FmsApplied *applied)
 		error = CopyErrorData();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
-		if (fms_reject_is_transient(error))
+		if (fms_reject_is_transient(error) ||
+			(fms_pace_is_shortage(error->sqlerrcode) && fms_pace_resort() != FMS_RESORT_DROP))
 			ReThrowError(error);
 		fms_slot_count(fms_buffer_slot(), FMS_DROPPED, 1);
 		ereport(LOG,

@@ -38,6 +38,7 @@
 #include "buffer/buffer.h"
 #include "writer/apply.h"
 #include "writer/flush.h"
+#include "writer/pace.h"
 #include "writer/partition.h"
 #include "writer/writer.h"
 
@@ -46,6 +47,7 @@
 #define PAUSE_MS 50				/* for a batch to grow, or for a lock to go */
 #define FIRST_BACKOFF_MS 100
 #define LAST_BACKOFF_MS 10000
+#define CANCELLED_MS 20			/* after a cancel, which is no failure */
 #define IDLE_EXIT_MS (5 * 60 * 1000)
 #define MAINTENANCE_MS (60 * 60 * 1000)
 #define HOMELESS_MS 1000		/* before the extension is looked for again */
@@ -149,17 +151,13 @@ accept_work(FmsSlot *slot)
 	return go_on;
 }
 
-/* Tell everybody how the last batch ended; NULL: well. */
+/* The last batch was good: there is no error to tell any more. */
 static void
-report_outcome(FmsSlot *slot, const char *error)
+report_success(FmsSlot *slot)
 {
 	LWLockAcquire(slot->lock, LW_EXCLUSIVE);
-	strlcpy(slot->last_error, error == NULL ? "" : error, FMS_ERROR_BYTES);
+	slot->last_error[0] = '\0';
 	LWLockRelease(slot->lock);
-	if (error == NULL)
-		return;
-	fms_slot_count(slot, FMS_FLUSH_ERRORS, 1);
-	ConditionVariableBroadcast(&slot->changed);
 }
 
 /*
@@ -195,31 +193,42 @@ fms_writer_attempt(void (*work) (void *), void *arg)
 	return error;
 }
 
+/* One batch; *arg is its outcome. */
+static void
+flush_work(void *arg)
+{
+	*(FmsFlush *) arg = fms_flush_batch();
+}
+
 /*
  * Run a piece of work that throws; after an error, tell it and go on, a little
- * later each time.  Returns false after an error.
+ * later each time unless it is tried another way.  A cancel is not told: nothing
+ * is wrong with what was cancelled.  Returns false after an error.
  */
 static bool
 survive(FmsSlot *slot, void (*work) (void *), void *arg)
 {
 	ErrorData  *error = fms_writer_attempt(work, arg);
+	bool		cancelled;
+	bool		other_way;
 
 	if (error == NULL)
 	{
 		backoff_ms = 0;
 		return true;
 	}
-	report_outcome(slot, error->message);
+	cancelled = error->sqlerrcode == ERRCODE_QUERY_CANCELED;
+	other_way = work == flush_work && fms_pace_failed(error->sqlerrcode);
+	if (!cancelled)
+		fms_slot_flush_failed(slot, error->message);
 	FreeErrorData(error);
-	backoff_ms = Min(Max(backoff_ms * 2, FIRST_BACKOFF_MS), LAST_BACKOFF_MS);
+	if (cancelled)
+		backoff_ms = CANCELLED_MS;
+	else if (other_way)
+		backoff_ms = FIRST_BACKOFF_MS;
+	else
+		backoff_ms = Min(Max(backoff_ms * 2, FIRST_BACKOFF_MS), LAST_BACKOFF_MS);
 	return false;
-}
-
-/* One batch; *arg is its outcome. */
-static void
-flush_work(void *arg)
-{
-	*(FmsFlush *) arg = fms_flush_batch();
 }
 
 /* Rows that were locked when their turn came. */
@@ -267,7 +276,7 @@ flush_all(FmsSlot *slot, TimestampTz until)
 		if (!survive(slot, flush_work, &outcome))
 			break;
 		if (outcome == FMS_FLUSH_DONE && slot->last_error[0] != '\0')
-			report_outcome(slot, NULL);
+			report_success(slot);
 	} while (outcome == FMS_FLUSH_DONE && fms_flush_position() < head &&
 			 (until != 0 ? GetCurrentTimestamp() < until : !ShutdownRequestPending && slot->suspended == 0));
 	fms_flush_settle();
@@ -296,6 +305,8 @@ sleep_for(int ms)
 		wait_event = fms_wait_event("FlowmaestroWriterMain");
 	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, ms, wait_event);
 	ResetLatch(MyLatch);
+	/* there is no statement that could be cancelled */
+	QueryCancelPending = false;
 	CHECK_FOR_INTERRUPTS();
 	if (ConfigReloadPending)
 	{
@@ -361,7 +372,7 @@ report_busy(FmsSlot *slot, bool busy)
 	else if (since == 0)
 		since = GetCurrentTimestamp();
 	else if (is_due(&since, REPORT_BUSY_MS))
-		report_outcome(slot, "execution_spans is locked by another session");
+		fms_slot_flush_failed(slot, "execution_spans is locked by another session");
 }
 
 /* The writer's work until it has to go. */
@@ -380,7 +391,7 @@ main_loop(FmsSlot *slot)
 		outcome = flush_all(slot, 0);
 		if (outcome == FMS_FLUSH_HOMELESS)
 		{
-			report_outcome(slot, "extension flowmaestro_spans is not there, or not yet committed");
+			fms_slot_flush_failed(slot, "extension flowmaestro_spans is not there, or not yet committed");
 			slot->pause_ms = HOMELESS_MS;
 			return;
 		}
@@ -414,8 +425,13 @@ fms_writer_main(Datum database)
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
 	slot = fms_slot_find(DatumGetObjectId(database), true);
-	if (slot == NULL || !take_slot(slot))
+	if (slot == NULL)
 		proc_exit(0);
+	if (!take_slot(slot))
+	{
+		slot->pause_ms = FMS_PAUSE_AS_TOLD;
+		proc_exit(0);
+	}
 	/* registered before the connection is made: it runs after its end */
 	before_shmem_exit(leave_slot, PointerGetDatum(slot));
 	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(database), InvalidOid,
@@ -428,6 +444,9 @@ fms_writer_main(Datum database)
 		proc_exit(0);
 	main_loop(slot);
 	if (ShutdownRequestPending)
+	{
+		slot->pause_ms = FMS_PAUSE_AS_TOLD;
 		(void) flush_all(slot, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), DRAIN_MS));
+	}
 	proc_exit(ShutdownRequestPending ? 1 : 0);
 }
