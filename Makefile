@@ -46,6 +46,7 @@ OBJS = \
 	src/writer/record.o \
 	src/writer/flush.o \
 	src/writer/transaction.o \
+	src/writer/end.o \
 	src/writer/writer.o \
 	src/writer/service.o \
 	src/writer/launcher.o \

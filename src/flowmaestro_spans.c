@@ -26,18 +26,15 @@
 #include "otlp/exporter.h"
 #include "otlp/headers.h"
 #include "otlp/otlp.h"
-#include "otlp/outbox.h"
 #include "otlp/receiver.h"
 #include "schema/cache.h"
 #include "schema/registry.h"
-#include "span/enter.h"
 #include "span/payload.h"
-#include "usage/ledger.h"
 #include "writer/database.h"
+#include "writer/end.h"
 #include "writer/launcher.h"
 #include "writer/partition.h"
 #include "writer/record.h"
-#include "writer/transaction.h"
 #include "writer/writer.h"
 
 #define MIN_BUFFER_KB 1024
@@ -297,12 +294,9 @@ _PG_init(void)
 	MarkGUCPrefixReserved("flowmaestro");
 	fms_span_install_recorder(&fms_record_recorder);
 	fms_buffer_watch_table();
-	fms_transaction_watch();
-	fms_enter_watch();
+	fms_end_watch();
 	fms_registry_watch();
-	fms_ledger_watch();
 	fms_log_install_hook();
-	fms_outbox_watch();
 	if (preloading && !IsBinaryUpgrade)
 		join_server();
 }

@@ -17,7 +17,6 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "storage/lmgr.h"
@@ -144,20 +143,11 @@ fms_retry_refused_spans(PG_FUNCTION_ARGS)
 	PG_RETURN_INT64(count);
 }
 
-/* End of a transaction: have what it put in sent.  Must not fail. */
-static void
-at_transaction_end(XactEvent event, void *arg)
+/* A transaction has ended: have sent what it put in, if it committed.  Must not fail. */
+void
+fms_outbox_at_end(bool committed)
 {
-	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE)
-		return;
-	if (added && event == XACT_EVENT_COMMIT && fms_buffer_slot() != NULL)
+	if (added && committed && fms_buffer_slot() != NULL)
 		fms_slot_want_exporter(fms_buffer_slot());
 	added = false;
-}
-
-/* Follow the ends of transactions; called once in a process. */
-void
-fms_outbox_watch(void)
-{
-	RegisterXactCallback(at_transaction_end, NULL);
 }

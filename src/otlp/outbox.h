@@ -12,6 +12,6 @@
 
 extern bool fms_outbox_is_on(void);
 extern void fms_outbox_add(const FmsSpanState *spans, int count);
-extern void fms_outbox_watch(void);
+extern void fms_outbox_at_end(bool committed);
 
 #endif							/* FMS_OTLP_OUTBOX_H */

@@ -56,9 +56,12 @@ begin_end(FmsEvent *event, const pg_uuid_t *span_id, FmsStatus status)
 	event->at = event->recorded_at = GetCurrentTimestamp();
 }
 
-/* The transaction is about to commit: end what was not left. */
-static void
-end_at_commit(void)
+/*
+ * The transaction is about to commit or to be prepared: end what was not left.
+ * Errors can still be raised.
+ */
+void
+fms_enter_end_at_commit(void)
 {
 	FmsEvent	event;
 	pg_uuid_t	span_id;
@@ -76,14 +79,19 @@ end_at_commit(void)
 	PopActiveSnapshot();
 }
 
-/* What began with a subtransaction is rolled back: end what it did not leave. */
-static void
-end_at_abort(SubTransactionId from)
+/*
+ * A subtransaction, or with TopSubTransactionId the transaction, is rolled
+ * back: end what was entered in it and not left.  Must not fail.
+ */
+void
+fms_enter_end_at_abort(SubTransactionId from)
 {
 	FmsEvent	event;
 	pg_uuid_t	span_id;
 	uint32		mark;
 
+	if (rollback_error == NULL)
+		return;
 	for (int i = 0; fms_context_entered_span(i, &span_id, &mark); i++)
 	{
 		if (mark < from)
@@ -93,32 +101,6 @@ end_at_abort(SubTransactionId from)
 		event.part[FMS_PART_ERROR].length = VARSIZE(rollback_error);
 		fms_span_recorder()->end_at_abort(&event);
 	}
-}
-
-/* End of a transaction. */
-static void
-at_transaction_end(XactEvent event, void *arg)
-{
-	if (event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE)
-		end_at_commit();
-	else if (event == XACT_EVENT_ABORT && rollback_error != NULL)
-		end_at_abort(TopSubTransactionId);
-}
-
-/* End of a subtransaction. */
-static void
-at_subtransaction_end(SubXactEvent event, SubTransactionId sub, SubTransactionId parent, void *arg)
-{
-	if (event == SUBXACT_EVENT_ABORT_SUB && rollback_error != NULL)
-		end_at_abort(sub);
-}
-
-/* Follow the ends of transactions; called once in a process. */
-void
-fms_enter_watch(void)
-{
-	RegisterXactCallback(at_transaction_end, NULL);
-	RegisterSubXactCallback(at_subtransaction_end, NULL);
 }
 
 /* Prepare for a rollback, after the start of a span. */

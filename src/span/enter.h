@@ -8,6 +8,7 @@
 #ifndef FMS_SPAN_ENTER_H
 #define FMS_SPAN_ENTER_H
 
-extern void fms_enter_watch(void);
+extern void fms_enter_end_at_commit(void);
+extern void fms_enter_end_at_abort(SubTransactionId from);
 
 #endif							/* FMS_SPAN_ENTER_H */

@@ -876,40 +876,33 @@ fms_ledger_count_deferred(void)
 }
 
 /*
- * Follow the end of transactions.  Work is done before the commit, when an
- * error can still be raised; if usage cannot be counted, the application's own
+ * Count the usage of what the transaction wrote, which is about to commit.
+ * Errors can still be raised; if usage cannot be counted, the application's own
  * work is not lost for it, and the writer counts it later.
  */
-static void
-at_transaction_end(XactEvent event, void *arg)
+void
+fms_ledger_before_commit(void)
 {
-	switch (event)
-	{
-		case XACT_EVENT_PRE_COMMIT:
-			if (written_count > 0 && !attempt(post_written))
-				(void) attempt(defer_written);
-			break;
-		case XACT_EVENT_PRE_PREPARE:
-			/* it may stay prepared for days: it must not hold locks on sums */
-			if (written_count > 0)
-				(void) attempt(defer_written);
-			break;
-		case XACT_EVENT_COMMIT:
-		case XACT_EVENT_ABORT:
-		case XACT_EVENT_PREPARE:
-			break;
-		default:
-			return;
-	}
-	/* the memory goes with the transaction */
+	if (written_count > 0 && !attempt(post_written))
+		(void) attempt(defer_written);
+}
+
+/*
+ * Leave what the transaction wrote to the writer.  It is about to be prepared
+ * and may stay so for days: it must not hold locks on sums.
+ */
+void
+fms_ledger_before_prepare(void)
+{
+	if (written_count > 0)
+		(void) attempt(defer_written);
+}
+
+/* The transaction has ended, and the memory goes with it.  Must not fail. */
+void
+fms_ledger_at_end(void)
+{
 	written = NULL;
 	written_count = 0;
 	written_room = 0;
-}
-
-/* Count usage at the end of this process's transactions; called once in a process. */
-void
-fms_ledger_watch(void)
-{
-	RegisterXactCallback(at_transaction_end, NULL);
 }

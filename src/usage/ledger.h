@@ -85,7 +85,9 @@ typedef struct FmsPosting
 
 extern void fms_ledger_written(const FmsSpanState *spans, int count);
 extern void fms_ledger_count_deferred(void);
-extern void fms_ledger_watch(void);
+extern void fms_ledger_before_commit(void);
+extern void fms_ledger_before_prepare(void);
+extern void fms_ledger_at_end(void);
 
 /* rollup.c, for ledger.c: connected to SPI as the owner of the tables */
 extern void fms_rollup_post(FmsPosting *postings, int count);

@@ -172,9 +172,42 @@ undo_change(const Change *change)
 	fms_tracked_undo(&event, change->claim);
 }
 
-/* Undo the changes from a level on, the last one first. */
+/* Forget all changes; their memory goes with the transaction. */
 static void
-undo_from(int level)
+forget_changes(void)
+{
+	changes = NULL;
+	change_count = 0;
+	change_room = 0;
+}
+
+/* The transaction committed: bring memory in line with it.  Must not fail. */
+void
+fms_transaction_committed(void)
+{
+	for (int i = 0; i < change_count; i++)
+		commit_change(&changes[i]);
+	forget_changes();
+}
+
+/*
+ * The transaction was prepared.  Its outcome will not be told, and the table
+ * knows it: memory forgets the spans.  Must not fail.
+ */
+void
+fms_transaction_prepared(void)
+{
+	for (int i = 0; i < change_count; i++)
+		fms_tracked_forget(changes[i].table, &changes[i].span_id);
+	forget_changes();
+}
+
+/*
+ * The subtransaction of a level rolled back: undo its changes, the last one
+ * first.  Must not fail.
+ */
+void
+fms_transaction_sub_rolled_back(int level)
 {
 	for (; change_count > 0 && changes[change_count - 1].level >= level; change_count--)
 	{
@@ -186,58 +219,25 @@ undo_from(int level)
 	}
 }
 
-/* End of a transaction: bring memory in line with it.  Must not fail. */
-static void
-at_transaction_end(XactEvent event, void *arg)
+/* The transaction rolled back.  Must not fail. */
+void
+fms_transaction_rolled_back(void)
 {
-	switch (event)
-	{
-		case XACT_EVENT_COMMIT:
-			for (int i = 0; i < change_count; i++)
-				commit_change(&changes[i]);
-			break;
-		case XACT_EVENT_ABORT:
-			undo_from(0);
-			break;
-		case XACT_EVENT_PREPARE:
-			/* its outcome will not be told: the table knows it */
-			for (int i = 0; i < change_count; i++)
-				fms_tracked_forget(changes[i].table, &changes[i].span_id);
-			break;
-		default:
-			return;
-	}
-	/* the memory goes with the transaction */
-	changes = NULL;
-	change_count = 0;
-	change_room = 0;
+	fms_transaction_sub_rolled_back(0);
+	forget_changes();
 }
 
 /*
- * End of a subtransaction: its changes become its parent's, or are undone.
- * They are the last ones; a transaction with thousands of subtransactions looks
- * at each change once for each level, not once for each of them.
+ * The subtransaction of a level committed: its changes become its parent's.
+ * They are the last ones; so a transaction with thousands of subtransactions
+ * looks at each change once for each level, not once for each of them.  Must
+ * not fail.
  */
-static void
-at_subtransaction_end(SubXactEvent event, SubTransactionId sub, SubTransactionId parent, void *arg)
-{
-	int			level = GetCurrentTransactionNestLevel();
-
-	if (event == SUBXACT_EVENT_COMMIT_SUB)
-	{
-		for (int i = change_count - 1; i >= 0 && changes[i].level >= level; i--)
-			changes[i].level = level - 1;
-	}
-	else if (event == SUBXACT_EVENT_ABORT_SUB)
-		undo_from(level);
-}
-
-/* Follow the ends of transactions; called once in a process. */
 void
-fms_transaction_watch(void)
+fms_transaction_sub_committed(int level)
 {
-	RegisterXactCallback(at_transaction_end, NULL);
-	RegisterSubXactCallback(at_subtransaction_end, NULL);
+	for (int i = change_count - 1; i >= 0 && changes[i].level >= level; i--)
+		changes[i].level = level - 1;
 }
 
 /* Whether memory knows that an event's span has ended. */

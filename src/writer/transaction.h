@@ -10,7 +10,11 @@
 
 #include "span/span.h"
 
-extern void fms_transaction_watch(void);
+extern void fms_transaction_committed(void);
+extern void fms_transaction_prepared(void);
+extern void fms_transaction_rolled_back(void);
+extern void fms_transaction_sub_committed(int level);
+extern void fms_transaction_sub_rolled_back(int level);
 extern bool fms_transaction_record(FmsEvent *event);
 extern FmsTaken fms_transaction_take(FmsEvent *event);
 

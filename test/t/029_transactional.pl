@@ -59,6 +59,17 @@ BEGIN
 END $$;
 ));
 is($node->safe_psql('postgres', "SELECT total_tokens FROM flowmaestro.get_token_usage('parts')"), '10605', 'more spans than are counted at a time are all counted, what was rolled back is not');
+
+# The end of a span that was entered and not left is written before the ledger counts.
+$node->safe_psql('postgres', q(
+SET flowmaestro.write_mode = transactional;
+BEGIN;
+SELECT flowmaestro.enter_span('not left', 'model_generation', 'entered', '{"totalTokens": 1}');
+COMMIT;
+));
+is($node->safe_psql('postgres', "SELECT count(*), bool_and(ended), bool_and(duration_us > 0) FROM flowmaestro.span_usage WHERE entity_id = 'entered'"),
+	'1|t|t', 'what is not left is counted as ended, with its duration');
+$node->safe_psql('postgres', 'ANALYZE');
 is($node->safe_psql('postgres', 'SELECT count(*) FROM flowmaestro.check_token_usage()'), '0', 'ledger and sums agree');
 
 $node->stop;

@@ -1,0 +1,13 @@
+/*-------------------------------------------------------------------------
+ *
+ * end.h
+ *	  What happens at the end of a transaction.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FMS_WRITER_END_H
+#define FMS_WRITER_END_H
+
+extern void fms_end_watch(void);
+
+#endif							/* FMS_WRITER_END_H */
