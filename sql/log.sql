@@ -120,7 +120,7 @@ SELECT flowmaestro.log('info', 'Agent execution started', '{"agentId": "agent-45
 SELECT flowmaestro.log('WARN', 'no fields'), flowmaestro.log(60, 'fatal for the application alone'), flowmaestro.log(35, 'in between', NULL);
 SELECT flowmaestro.log('error', NULL, 'null');
 SELECT flowmaestro.log(level => 50, message => '100 %s', fields => '{"err": {"message": "m", "token": "hush"}}');
--- a field can be called like a part of the line, but cannot take its place
+-- a field with the name of a member that the server writes is kept apart
 SELECT flowmaestro.log('info', 'fields', '{"level": 60, "time": 1, "msg": "forged", "traceId": "t", "userId": "u", "pid": 1}');
 -- below the level nothing is written
 SELECT flowmaestro.log('debug', 'unseen');

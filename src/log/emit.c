@@ -155,6 +155,30 @@ add_uuid(FmsLine *line, const char *key, const pg_uuid_t *id)
 	fms_line_text(line, key, text, UUID_TEXT - 1);
 }
 
+/*
+ * Whether a member's name is one that the functions below write, besides "err".
+ * An application's field of such a name could pass for what the server says.
+ */
+bool
+fms_log_is_own_member(const char *name, int length)
+{
+	static const char *const own[] = {
+		"level", "time", "msg", "traceId", "spanId", "requestId", "sessionId", "userId",
+		"severity", "sqlstate", "detail", "hint", "context", "internalQuery",
+		"internalPosition", "backtrace", "statement", "cursorPosition", "funcName",
+		"fileName", "fileLineNum", "database", "user", "remoteHost", "remotePort", "ps",
+		"pid", "backendType", "application", "session", "lineNum", "sessionStart", "vxid",
+		"txid", "leaderPid", "queryId", FMS_LINE_TRUNCATED, FMS_LOG_FIELDS
+	};
+
+	for (int i = 0; i < lengthof(own); i++)
+	{
+		if (strlen(own[i]) == length && memcmp(own[i], name, length) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* The members that every line has, and the ids of the request. */
 static void
 add_head(FmsLine *line, const ErrorData *edata, int level)
@@ -224,6 +248,16 @@ add_report(FmsLine *line, ErrorData *edata)
 		if (edata->filename != NULL)
 			fms_line_integer(line, "fileLineNum", edata->lineno);
 	}
+}
+
+/* What an application's line has of the server: who wrote it; and its fields. */
+static void
+add_application(FmsLine *line, const Entry *entry)
+{
+	fms_line_integer(line, "pid", MyProcPid);
+	if (MyProcPort != NULL)
+		fms_line_string(line, "user", MyProcPort->user_name);
+	fms_line_members(line, entry->members, strlen(entry->members));
 }
 
 /* Who is connected; what is not known yet is left out. */
@@ -338,9 +372,8 @@ write_json(ErrorData *edata)
 
 	fms_line_begin(&line, base, sizeof(base), limit, line_encoding());
 	add_head(&line, edata, entry != NULL ? entry->level : level_of(edata->elevel));
-	/* a line of an application is what the application says, and no more */
 	if (entry != NULL)
-		fms_line_members(&line, entry->members, strlen(entry->members));
+		add_application(&line, entry);
 	else
 	{
 		if (edata->elevel >= ERROR)

@@ -9,6 +9,9 @@
 #ifndef FMS_LOG_EMIT_H
 #define FMS_LOG_EMIT_H
 
+/* the member with those fields of an application that have the name of another member */
+#define FMS_LOG_FIELDS "fields"
+
 typedef enum FmsLogFormat
 {
 	FMS_LOG_OFF,
@@ -29,6 +32,7 @@ typedef enum FmsLogLevel
 
 extern int	fms_log_format;		/* GUC, FmsLogFormat */
 
+extern bool fms_log_is_own_member(const char *name, int length);
 extern void fms_log_application(int level, const char *message, const char *members);
 
 #endif							/* FMS_LOG_EMIT_H */

@@ -23,7 +23,7 @@
 
 #include "log/line.h"
 
-#define TRUNCATED_MEMBER ",\"flowmaestro.truncated\":true"
+#define TRUNCATED_MEMBER ",\"" FMS_LINE_TRUNCATED "\":true"
 #define TAIL_BYTES 40			/* of that, two braces and the newline */
 #define EXPANSION 6				/* bytes that one byte of a text takes at most */
 #define MAX_DIGITS 20			/* of an int64, with its sign */

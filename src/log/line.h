@@ -12,6 +12,9 @@
 #ifndef FMS_LOG_LINE_H
 #define FMS_LOG_LINE_H
 
+/* the member that marks a line that could not be written whole */
+#define FMS_LINE_TRUNCATED "flowmaestro.truncated"
+
 /* what the bytes of texts are; JSON is UTF-8 */
 typedef enum FmsLineEncoding
 {

@@ -14,7 +14,6 @@
 #include "utils/jsonb.h"
 
 #include "compat.h"
-#include "context/context.h"
 #include "log/emit.h"
 #include "log/log.h"
 #include "log/redact.h"
@@ -75,60 +74,26 @@ parse_level(const char *name)
 }
 
 /*
- * Whether a field may not have this key: it is one of the line's own.  The ids
- * are the context's where it has them.
- */
-static bool
-is_reserved(const JsonbValue *key, const FmsContext *context)
-{
-	const struct
-	{
-		const char *name;
-		bool		taken;
-	}			own[] = {
-		{"level", true},
-		{"time", true},
-		{"msg", true},
-		{"traceId", context->has_trace},
-		{"spanId", context->has_span},
-		{"requestId", context->request_id != NULL},
-		{"sessionId", context->session_id != NULL},
-		{"userId", context->user_id != NULL}
-	};
-
-	for (int i = 0; i < lengthof(own); i++)
-	{
-		if (own[i].taken && strlen(own[i].name) == key->val.string.len &&
-			memcmp(own[i].name, key->val.string.val, key->val.string.len) == 0)
-			return true;
-	}
-	return false;
-}
-
-/*
- * The members of an object as JSON without its braces, redacted, and without
- * those that are the line's own.
+ * Those members of an object whose names the line's own members have, or with
+ * "own" false the others, as JSON without its braces; "" if there are none.
  */
 static char *
-members_of(Jsonb *fields)
+members_of(Jsonb *fields, bool own)
 {
-	const FmsContext *context = fms_context_current();
 	JsonbParseState *state = NULL;
-	JsonbIterator *iterator;
+	JsonbIterator *iterator = JsonbIteratorInit(&fields->root);
 	JsonbIteratorToken token;
 	JsonbValue	item;
 	bool		skip = false;
 	Jsonb	   *kept;
 	char	   *json;
 
-	fields = fms_redact_jsonb(fields);
-	iterator = JsonbIteratorInit(&fields->root);
 	(void) JsonbIteratorNext(&iterator, &item, false);
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	while ((token = JsonbIteratorNext(&iterator, &item, true)) != WJB_END_OBJECT)
 	{
 		if (token == WJB_KEY)
-			skip = is_reserved(&item, context);
+			skip = fms_log_is_own_member(item.val.string.val, item.val.string.len) != own;
 		if (!skip)
 			pushJsonbValue(&state, token, &item);
 	}
@@ -136,6 +101,41 @@ members_of(Jsonb *fields)
 	json = JsonbToCString(NULL, &kept->root, VARSIZE(kept));
 	json[strlen(json) - 1] = '\0';
 	return json + 1;
+}
+
+/* Tell the author of a line, once in a session, where reserved fields are. */
+static void
+tell_of_reserved(void)
+{
+	static bool told = false;
+
+	if (told)
+		return;
+	told = true;
+	ereport(NOTICE,
+			(errmsg("fields of the log line have reserved names"),
+			 errdetail("They are written as members of \"%s\".  This is told once in a session.",
+					   FMS_LOG_FIELDS)));
+}
+
+/*
+ * The fields of a line as JSON without its braces, redacted.  Those that have a
+ * name of the line's own members become members of one member.
+ */
+static char *
+fields_of_line(Jsonb *fields)
+{
+	char	   *others;
+	char	   *reserved;
+
+	fields = fms_redact_jsonb(fields);
+	others = members_of(fields, false);
+	reserved = members_of(fields, true);
+	if (reserved[0] == '\0')
+		return others;
+	tell_of_reserved();
+	return psprintf("%s%s\"%s\": {%s}", others, others[0] == '\0' ? "" : ", ",
+					FMS_LOG_FIELDS, reserved);
 }
 
 /*
@@ -172,7 +172,7 @@ write_line(FunctionCallInfo fcinfo, int level)
 	if (level >= log_level)
 		fms_log_application(level,
 							PG_ARGISNULL(1) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(1)),
-							fields == NULL ? "" : members_of(fields));
+							fields == NULL ? "" : fields_of_line(fields));
 }
 
 /* log(level text, message text, fields jsonb) returns void */

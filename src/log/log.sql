@@ -8,7 +8,7 @@ RETURNS pg_catalog.void
 AS 'MODULE_PATHNAME', 'fms_log_named'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION @extschema@.log(pg_catalog.text, pg_catalog.text, pg_catalog.jsonb) IS
-    'write a line to the server log, of level trace, debug, info, warn, error or fatal, with fields of its own; see flowmaestro.log_format and log_level';
+    'write a line to the server log, of level trace, debug, info, warn, error or fatal, with fields of its own (one with a name of the server''s lines becomes a member of "fields"); see flowmaestro.log_format and log_level';
 
 CREATE FUNCTION @extschema@.log(
     level pg_catalog.int4,

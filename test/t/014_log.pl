@@ -17,6 +17,7 @@ my $PROBE = "$FindBin::RealBin/log_probe";
 my $TRACE = '550e8400-e29b-41d4-a716-446655440000';
 my $REQUEST = '7c9e6679-7425-40de-944b-e07fc1f90ae7';
 my $CONTEXT = qq(SET flowmaestro.request_context = '{"tracingContext": {"traceId": "$TRACE", "requestId": "$REQUEST", "userId": "user-123"}, "contextMap": {}}';\n);
+my $USER = getpwuid($<);
 my $json = JSON::PP->new->utf8;
 my $node;
 
@@ -104,10 +105,11 @@ ok((grep { $_->{msg} =~ /^database system was shut down/ && $_->{backendType} eq
 # the example of the document that this implements
 my ($line) = logged($node, 'postgres', $CONTEXT . q(SELECT flowmaestro.log('info', 'Agent execution started', '{"agentId": "agent-456", "model": "gpt-4o"}')), 'example');
 like(delete $line->{time}, qr/^1[0-9]{12}$/, 'time is in milliseconds');
+cmp_ok(delete $line->{pid}, '>', 1, 'a line of an application tells the process');
 is_deeply($line, {
 	level => 30, msg => 'Agent execution started', traceId => $TRACE, requestId => $REQUEST,
-	userId => 'user-123', agentId => 'agent-456', model => 'gpt-4o'
-}, 'a line of an application is what the application says');
+	userId => 'user-123', agentId => 'agent-456', model => 'gpt-4o', user => $USER
+}, 'its user, and what the application says');
 
 # the examples of the documentation
 my @examples = slurp_file("$FindBin::RealBin/../../doc/logging.md") =~ /^```sql\n(.*?)^```$/msg;
@@ -127,20 +129,22 @@ is_deeply([ @level{qw(d1 l n w e)} ], [ 20, 30, 30, 40, 50 ], 'severities have t
 is_deeply([ @level{ map { "app $_" } qw(trace debug info warn error fatal) } ], [ 10, 20, 30, 40, 50, 60 ], 'an application chooses its own');
 ok((grep { $_->{level} == 10 && ($_->{severity} // '') eq 'DEBUG' } @levels), 'the finest are traces');
 
-# what is the application's is redacted, and what is the line's stays the line's
-($line) = logged($node, 'postgres', $CONTEXT . q(SELECT flowmaestro.log('warn', 'm',
-	'{"level": 10, "time": 1, "msg": "x", "traceId": "forged", "userId": "forged", "spanId": "mine", "a": [{"API-Key": "hush"}], "totalTokens": 5}')), 'fields');
-delete $line->{time};
+# what is the application's is redacted, and what is the server's stays the server's
+($line) = with_message(qr/^m$/, logged($node, 'postgres', $CONTEXT . q(SELECT flowmaestro.log('warn', 'm',
+	'{"level": 10, "time": 1, "msg": "x", "traceId": "forged", "userId": "forged", "spanId": "mine", "a": [{"API-Key": "hush"}], "totalTokens": 5}')), 'fields'));
+delete @$line{qw(time pid)};
 is_deeply($line, {
-	level => 40, msg => 'm', traceId => $TRACE, requestId => $REQUEST, userId => 'user-123', spanId => 'mine',
-	a => [ { 'API-Key' => '[REDACTED]' } ], totalTokens => 5
-}, 'fields cannot pass for what the line knows');
+	level => 40, msg => 'm', traceId => $TRACE, requestId => $REQUEST, userId => 'user-123', user => $USER,
+	a => [ { 'API-Key' => '[REDACTED]' } ], totalTokens => 5,
+	fields => { level => 10, time => 1, msg => 'x', traceId => 'forged', userId => 'forged', spanId => 'mine' }
+}, 'fields cannot pass for what the server says');
 
 # an error with all that belongs to it
 ($line) = logged($node, 'postgres', q(
 	SET application_name = 'the "app"'; SET log_error_verbosity = verbose; SET compute_query_id = on;
 	) . $CONTEXT . q(DO $$ BEGIN RAISE EXCEPTION E'no\tway\n' USING DETAIL = 'd', HINT = 'h', ERRCODE = '23514', SCHEMA = 's', TABLE = 't', COLUMN = 'c', CONSTRAINT = 'k', DATATYPE = 'y'; END $$;), 'error');
 my $context = 'PL/pgSQL function inline_code_block line 1 at RAISE';
+my $error = $line;
 is_deeply($line->{err}, {
 	type => 'DatabaseError', message => "no\tway\n", code => '23514', stack => $context,
 	schema => 's', table => 't', column => 'c', constraint => 'k', dataType => 'y'
@@ -236,6 +240,14 @@ ok(wait_until(sub { grep { ($_->{backendType} // '') eq 'autovacuum worker' } @{
 ($objects, $bad) = objects($node->logfile, $offset);
 cmp_ok(scalar @$objects, '>', 5000, 'debug5: thousands of lines');
 is($bad, 0, 'debug5: every line is JSON');
+# the members that lines of the server have, here and in an error with all that belongs to it
+my %members = map { $_ => 1 } map { keys %$_ } grep { exists $_->{severity} } @$objects, $error;
+delete $members{err};
+my $forged = $json->encode({ map { $_ => 'forged' } keys %members });
+$forged =~ s/'/''/g;
+my ($imitation) = with_message(qr/^imitation$/, logged($node, 'postgres', "SELECT flowmaestro.log('info', 'imitation', '$forged')", 'imitation'));
+is_deeply([ sort keys %{ $imitation->{fields} } ], [ sort keys %members ], 'an application cannot set any member that the server writes');
+ok(!exists $imitation->{severity}, 'so its line is none of the server');
 my %types = map { $_->{backendType} // 'application' => 1 } @$objects;
 ok($types{$_}, "debug5: a line of the $_")
 	foreach 'postmaster', 'client backend', 'checkpointer', 'autovacuum launcher', 'autovacuum worker', 'flowmaestro_spans writer';
