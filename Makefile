@@ -54,6 +54,7 @@ OBJS = \
 	src/usage/names.o \
 	src/otlp/receiver_settings.o \
 	src/otlp/outbox.o \
+	src/otlp/secret.o \
 	src/otlp/headers.o \
 	src/otlp/answer.o \
 	src/otlp/batch.o \

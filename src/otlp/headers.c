@@ -13,17 +13,15 @@
 #include "postgres.h"
 
 #include <ctype.h>
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 
 #include "otlp/headers.h"
+#include "otlp/secret.h"
 
 #define TRACES_PATH "/v1/traces"
-#define FILE_BYTES (64 * 1024)	/* a file of headers is smaller */
+#define FILE_BYTES (64 * 1024)	/* a file of headers is not larger */
 
 /*
  * Whether all characters are visible ASCII: no others are in a URL or in a
@@ -96,64 +94,14 @@ fms_headers_url(const char *endpoint)
 	return psprintf("%.*s%s", (int) length, endpoint, TRACES_PATH);
 }
 
-/* Raise an error about the file of headers. */
-static void
-file_error(const char *path, const char *detail)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_CONFIG_FILE_ERROR),
-			 errmsg("could not use file of headers \"%s\"", path),
-			 errdetail("%s", detail)));
-}
-
 /* Raise an error about a line of the file, without showing the line. */
 static void
 line_error(const char *path, int line, const char *detail)
 {
-	file_error(path, psprintf("Line %d: %s.", line, detail));
-}
-
-/*
- * Read the file, in the current memory context.  It may belong to the server's
- * user, closed to all others, or to root, readable by its group.  It is opened
- * without waiting: a named pipe would hang.
- */
-static char *
-read_file(const char *path)
-{
-	char	   *text = palloc(FILE_BYTES + 1);
-	struct stat status;
-	ssize_t		bytes;
-	bool		closed;
-	int			fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
-
-	if (fd < 0 || fstat(fd, &status) != 0 || (bytes = read(fd, text, FILE_BYTES + 1)) < 0)
-	{
-		int			saved = errno;
-
-		if (fd >= 0)
-			close(fd);
-		errno = saved;
-		ereport(ERROR,
-				(errcode_for_file_access(),
-				 errmsg("could not read file of headers \"%s\": %m", path)));
-	}
-	close(fd);
-	/* as the server asks of its own private key */
-	closed = status.st_uid == 0 && geteuid() != 0 ?
-		(status.st_mode & (S_IWGRP | S_IRWXO | S_IXGRP)) == 0 :
-		status.st_uid == geteuid() && (status.st_mode & (S_IRWXG | S_IRWXO)) == 0;
-	if (!S_ISREG(status.st_mode))
-		file_error(path, "It is not a regular file.");
-	if (!closed)
-		file_error(path, "It must belong to the server's user with permissions u=rw (0600), "
-				   "or to root with u=rw,g=r (0640).");
-	if (bytes > FILE_BYTES)
-		file_error(path, psprintf("It is larger than %d bytes.", FILE_BYTES));
-	text[bytes] = '\0';
-	if (strlen(text) != bytes)
-		file_error(path, "It holds a zero byte.");
-	return text;
+	ereport(ERROR,
+			(errcode(ERRCODE_CONFIG_FILE_ERROR),
+			 errmsg("could not use file of headers \"%s\"", path),
+			 errdetail("Line %d: %s.", line, detail)));
 }
 
 /* Whether a header is one of the exporter's own: what describes the body and the connection. */
@@ -209,6 +157,7 @@ check_line(const char *path, int number, const char *line)
 char **
 fms_headers_read(const char *path)
 {
+	const char *wrong;
 	char	   *text;
 	char	   *line;
 	char	  **headers;
@@ -217,7 +166,13 @@ fms_headers_read(const char *path)
 
 	if (path[0] == '\0')
 		return palloc0(sizeof(char *));
-	text = read_file(path);
+	text = palloc(FILE_BYTES + 1);
+	wrong = fms_secret_read(path, text, FILE_BYTES + 1);
+	if (wrong != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIG_FILE_ERROR),
+				 errmsg("could not use file of headers \"%s\"", path),
+				 errdetail("The file %s.", wrong)));
 	/* a line has one byte at least */
 	headers = palloc0(sizeof(char *) * (strlen(text) + 1));
 	for (char *next = text; next != NULL;)

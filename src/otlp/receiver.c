@@ -25,7 +25,6 @@
 
 #include <arpa/inet.h>
 #include <ctype.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <sys/socket.h>
@@ -40,7 +39,6 @@
 #include "port/pg_bswap.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
-#include "storage/fd.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
@@ -57,6 +55,7 @@
 #include "otlp/http/http.h"
 #include "otlp/otlp.h"
 #include "otlp/receiver.h"
+#include "otlp/secret.h"
 #include "writer/service.h"
 
 #define LOOK_MS 1000			/* between looks whether all is as it should be */
@@ -111,23 +110,21 @@ complain(const char *reason)
 static const char *
 read_token(char *token)
 {
-	int			file;
-	ssize_t		bytes;
+	const char *wrong;
+	size_t		bytes;
 
 	memset(token, 0, FMS_HTTP_TOKEN_BYTES);
 	if (fms_receiver_token_file[0] == '\0')
 		return NULL;
-	file = OpenTransientFile(fms_receiver_token_file, O_RDONLY);
-	bytes = file < 0 ? -1 : read(file, token, FMS_HTTP_TOKEN_BYTES);
-	if (file >= 0)
-		CloseTransientFile(file);
-	if (bytes < 0)
-		return psprintf("could not read the file of flowmaestro.otlp_token_file: %m");
-	if (bytes == FMS_HTTP_TOKEN_BYTES)
-		return "the token in the file of flowmaestro.otlp_token_file is too long";
+	wrong = fms_secret_read(fms_receiver_token_file, token, FMS_HTTP_TOKEN_BYTES);
+	if (wrong != NULL)
+		return psprintf("the file of flowmaestro.otlp_token_file %s", wrong);
+	bytes = strlen(token);
 	while (bytes > 0 && isspace((unsigned char) token[bytes - 1]))
-		token[--bytes] = '\0';
-	for (ssize_t i = 0; i < bytes; i++)
+		bytes--;
+	/* configs are compared as bytes */
+	memset(token + bytes, 0, FMS_HTTP_TOKEN_BYTES - bytes);
+	for (size_t i = 0; i < bytes; i++)
 	{
 		if (token[i] <= ' ' || token[i] >= 0x7f)
 			return "the token in the file of flowmaestro.otlp_token_file is not one word of ASCII";

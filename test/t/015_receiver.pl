@@ -479,6 +479,7 @@ subtest 'token' => sub {
 	my %authorized = (Authorization => 'Bearer s3cret');
 
 	append_to_file($file, "s3cret\n");
+	chmod 0600, $file;
 	ok(set(otlp_token_file => 'token'), 'a token is set by a reload');
 	my $answer = post($json, '{}');
 	is(status($answer), '401', 'none was sent');
@@ -496,10 +497,11 @@ subtest 'token' => sub {
 	my $before = log_size($node);
 	unlink $file;
 	$node->reload;
-	ok(wait_until(sub { log_lines($node, qr/the OTLP receiver does not listen: could not read the file/, $before) }),
+	ok(wait_until(sub { log_lines($node, qr/the OTLP receiver does not listen: the file of flowmaestro.otlp_token_file could not be read/, $before) }),
 		'the log tells that the file is gone');
 	ok(!connection(), 'nobody can connect');
 	append_to_file($file, "other\n");
+	chmod 0600, $file;
 	$node->reload;
 	ok(wait_until(sub { is_healthy() && status(post($json, '{}', Authorization => 'Bearer other')) eq '200' }),
 		'another token is in its place');
