@@ -245,6 +245,7 @@ test/unit/ring_test: test/unit/ring_test.c src/buffer/ring.c src/span/event.c $(
 unit: test/unit/ring_test
 	test/unit/packages_test.sh
 	test/unit/ring_test
+	perl test/unit/report_arguments.pl
 
 # libFuzzer's targets, each for FUZZ_SECONDS: the same parts of the ring, lines of
 # the log, requests of OTLP, and any schema against any instance, in a backend

@@ -528,10 +528,16 @@ is_called(void)
 static void
 serve_or_wait(void)
 {
+	const char *end;
+
 	if (!is_called())
 		(void) wait_for(WL_SOCKET_READABLE);
 	else if (!serve_frame() && !ShutdownRequestPending)
-		ereport(LOG, (errmsg("the HTTP process of the OTLP receiver is gone: %s", end_http())));
+	{
+		/* not among the arguments of a message, which may not be wanted */
+		end = end_http();
+		ereport(LOG, (errmsg("the HTTP process of the OTLP receiver is gone: %s", end)));
+	}
 }
 
 /* Serve until the receiver has to leave. */

@@ -64,6 +64,19 @@ sub new_receiver
 
 ok(wait_until(\&is_healthy), 'the receiver is up');
 
+subtest 'its HTTP process dies while next to nothing is logged' => sub {
+	$node->append_conf('postgresql.conf', 'log_min_messages = fatal');
+	$node->reload;
+	ok(wait_until(sub { $node->safe_psql('postgres', 'SHOW log_min_messages') eq 'fatal' }), 'nothing is logged');
+	my ($worker, $child) = (worker_pid(), http_pid());
+	kill 'KILL', $child;
+	ok(wait_until(sub { my $now = http_pid(); $now ne '' && $now ne $child && is_healthy() }, 20), 'there is a new one')
+	  or new_receiver();
+	is(worker_pid(), $worker, 'of the same receiver');
+	$node->append_conf('postgresql.conf', 'log_min_messages = warning');
+	$node->reload;
+};
+
 subtest 'files that are none for a token' => sub {
 	my $directory = PostgreSQL::Test::Utils::tempdir();
 	my $closed = qr/must belong to the server's user/;
