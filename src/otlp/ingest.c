@@ -54,8 +54,11 @@ sink_reject(void *arg, const char *reason)
 static bool
 go_on(Ingest *ingest, FmsTaken taken)
 {
-	ingest->result->full = taken == FMS_TAKEN_FULL;
-	return taken != FMS_TAKEN_FULL;
+	if (taken != FMS_TAKEN_FULL)
+		return true;
+	ingest->result->full = true;
+	strlcpy(ingest->result->message, ingest->store.reason, FMS_OTLP_MESSAGE);
+	return false;
 }
 
 /* Take a resource. */
@@ -99,7 +102,7 @@ sink_span(void *arg, const FmsOtlpSpan *span, FmsOtlpNode *nodes)
 	if (taken == FMS_TAKEN || taken == FMS_TAKEN_BEFORE)
 		ingest->result->accepted++;
 	else if (taken == FMS_TAKEN_REFUSED)
-		return sink_reject(arg, "spans can't be recorded here now");
+		return sink_reject(arg, ingest->store.reason);
 	return go_on(ingest, taken);
 }
 
@@ -170,7 +173,7 @@ ingest(FunctionCallInfo fcinfo, const char *body, size_t length, FmsOtlpEncoding
 	if (result.full)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
-				 errmsg("span buffer is full"),
+				 errmsg("could not record the spans: %s", result.message),
 				 errdetail("%lld spans of the request were taken.", (long long) result.accepted),
 				 errhint("Send the whole request again later; spans that were taken stay as they are.")));
 	values[0] = Int64GetDatum(result.accepted);

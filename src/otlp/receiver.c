@@ -375,7 +375,7 @@ take_spans(FmsFrameKind kind, const char *body, size_t bytes, Answer *answer)
 		set_message(answer, result.message);
 		return FMS_OUTCOME_BAD;
 	}
-	set_message(answer, result.full ? "the span buffer is full" : result.message);
+	set_message(answer, result.message);
 	answer->reply.rejected = result.rejected;
 	return result.full ? FMS_OUTCOME_FULL : FMS_OUTCOME_DONE;
 }

@@ -598,10 +598,10 @@ put_fields(Object *object, const FmsOtlpStore *store, const FmsOtlpSpan *span, F
 
 /* Hand an event over, counting what was cut. */
 static FmsTaken
-hand_over(FmsEvent *event, bool truncated, const FmsOtlpStore *store)
+hand_over(FmsEvent *event, bool truncated, FmsOtlpStore *store)
 {
 	const FmsSpanRecorder *recorder = fms_span_recorder();
-	FmsTaken	taken = recorder->take(event, store->wait);
+	FmsTaken	taken = recorder->take(event, store->wait, &store->reason);
 
 	if (taken == FMS_TAKEN && truncated)
 		recorder->truncated();
@@ -684,7 +684,7 @@ hash_parts(FmsEvent *event)
  * in a way that lasts.
  */
 static FmsTaken
-hand_source(FmsEvent *event, bool truncated, const FmsOtlpStore *store)
+hand_source(FmsEvent *event, bool truncated, FmsOtlpStore *store)
 {
 	Sent	   *place;
 	FmsTaken	taken;

@@ -18,6 +18,7 @@ typedef struct FmsOtlpStore
 {
 	bool		wait;			/* for room in the buffer */
 	TimestampTz now;
+	const char *reason;			/* why something was not taken */
 	pg_uuid_t	resource_id;	/* of the spans that come next */
 	pg_uuid_t	scope_id;
 } FmsOtlpStore;

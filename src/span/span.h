@@ -34,9 +34,10 @@ typedef struct FmsSpanRecorder
 
 	/*
 	 * Take a whole span, a resource or a scope.  Without "wait" it does not
-	 * wait for room; nothing is counted as lost if there is none.
+	 * wait for room; nothing is counted as lost if there is none.  A span that
+	 * is refused is counted.  *reason tells why something was not taken.
 	 */
-	FmsTaken	(*take) (FmsEvent *event, bool wait);
+	FmsTaken	(*take) (FmsEvent *event, bool wait, const char **reason);
 
 	/* The table that events are for, which is another in each life of the extension. */
 	Oid			(*table) (void);

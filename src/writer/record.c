@@ -208,17 +208,21 @@ record_buffered(FmsEvent *event)
 
 /*
  * Take a whole span, a resource or a scope; see span.h.  Memory knows a whole
- * span only if it was opened from SQL.
+ * span only if it was opened from SQL.  A buffer that can't be made is as one
+ * without room: who sends the span again later may find one.
  */
 static FmsTaken
-take_buffered(FmsEvent *event, bool wait)
+take_buffered(FmsEvent *event, bool wait, const char **reason)
 {
 	FmsSlot    *slot;
 	FmsClaim	claim = FMS_CLAIM_MISSING;
 	FmsSpanRef	ref;
 
 	if (!fms_buffer_attach())
-		return FMS_TAKEN_REFUSED;
+	{
+		*reason = "the span buffer can't be made";
+		return FMS_TAKEN_FULL;
+	}
 	slot = fms_buffer_slot();
 	if (event->kind == FMS_EVENT_SPAN)
 		claim = fms_tracked_claim(event, false, &ref);
@@ -234,6 +238,7 @@ take_buffered(FmsEvent *event, bool wait)
 	}
 	else if (claim == FMS_CLAIM_STUB)
 		event->flags |= FMS_ADOPT_STUB;
+	*reason = "the span buffer is full";
 	return append_claimed(event, claim, wait) ? FMS_TAKEN : FMS_TAKEN_FULL;
 }
 
@@ -274,18 +279,32 @@ record(FmsEvent *event)
 	return record_transactional(event);
 }
 
+/* Refuse a whole span, a resource or a scope.  Spans are counted, for they are what is sent. */
+static FmsTaken
+refuse(const FmsEvent *event, const char *why, const char **reason)
+{
+	*reason = why;
+	if (event->kind == FMS_EVENT_SPAN)
+		fms_buffer_dropped(why);
+	return FMS_TAKEN_REFUSED;
+}
+
 /* Take a whole span, a resource or a scope; see span.h. */
 static FmsTaken
-take(FmsEvent *event, bool wait)
+take(FmsEvent *event, bool wait, const char **reason)
 {
-	if (!fms_enabled || RecoveryInProgress())
-		return FMS_TAKEN_REFUSED;
+	if (!fms_enabled)
+		return refuse(event, "recording is off (flowmaestro.enabled)", reason);
+	if (RecoveryInProgress())
+		return refuse(event, "the server is in recovery", reason);
 	event->table = fms_buffer_table();
 	fms_payload_redact(event);
 	if (is_buffered())
-		return take_buffered(event, wait);
+		return take_buffered(event, wait, reason);
 	if (XactReadOnly)
-		return FMS_TAKEN_REFUSED;
+		return refuse(event, "the transaction is read-only", reason);
+	/* it counts by itself what an error makes it drop */
+	*reason = "an error, of which the server's log tells";
 	return fms_transaction_take(event);
 }
 

@@ -105,7 +105,7 @@ subtest 'a full buffer' => sub {
 		$taken++;
 	}
 	cmp_ok($taken, '>', 2, 'some requests are taken');
-	like($said, qr/ERROR:  span buffer is full/, 'then the buffer is full, and that is told');
+	like($said, qr/ERROR:  could not record the spans: the span buffer is full/, 'then the buffer is full, and that is told');
 	$node->safe_psql('postgres', q(SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE application_name = 'hold'));
 	$session->finish;
 	$node->safe_psql('postgres', 'SELECT flowmaestro.flush()');

@@ -64,6 +64,22 @@ sub new_receiver
 
 ok(wait_until(\&is_healthy), 'the receiver is up');
 
+subtest 'recording is off in its database' => sub {
+	$node->safe_psql('postgres', 'ALTER DATABASE postgres SET flowmaestro.enabled = off');
+	ok(new_receiver(), 'a receiver takes over the setting');
+	my $answer = post(3);
+	is($answer->{status}, 200, 'a client has nothing to send again');
+	is($answer->{content},
+		'{"partialSuccess":{"rejectedSpans":"3","errorMessage":"span rejected: recording is off (flowmaestro.enabled)"}}',
+		'it is told how many spans are not taken, and why');
+	is($node->safe_psql('postgres', 'SELECT recorded, dropped FROM flowmaestro.stats'), '0|3', 'they are counted');
+	ok(log_lines($node, qr/WARNING:  span record dropped: recording is off \(flowmaestro.enabled\)/), 'and warned about');
+	$node->safe_psql('postgres', 'ALTER DATABASE postgres RESET flowmaestro.enabled');
+	ok(new_receiver(), 'it is on again');
+	is(post(2)->{content}, '{}', 'spans are taken');
+	is($node->safe_psql('postgres', 'SELECT dropped FROM flowmaestro.stats'), '3', 'and not counted as dropped');
+};
+
 subtest 'its HTTP process dies while next to nothing is logged' => sub {
 	$node->append_conf('postgresql.conf', 'log_min_messages = fatal');
 	$node->reload;
