@@ -158,6 +158,7 @@ SQL_PARTS = \
 	src/otlp/mapping.sql \
 	src/otlp/export.sql \
 	src/otlp/exporter.sql \
+	src/replication.sql \
 	src/grants.sql
 
 METASCHEMAS = $(wildcard src/schema/metaschema/*.json src/schema/metaschema/*/*.json)
