@@ -47,6 +47,7 @@ OBJS = \
 	src/writer/flush.o \
 	src/writer/transaction.o \
 	src/writer/end.o \
+	src/writer/left.o \
 	src/writer/writer.o \
 	src/writer/service.o \
 	src/writer/launcher.o \

@@ -33,6 +33,7 @@
 #include "writer/database.h"
 #include "writer/end.h"
 #include "writer/launcher.h"
+#include "writer/left.h"
 #include "writer/partition.h"
 #include "writer/record.h"
 #include "writer/writer.h"
@@ -269,6 +270,7 @@ join_server(void)
 	previous_shmem_startup = shmem_startup_hook;
 	shmem_startup_hook = shmem_startup;
 	fms_database_install_hook();
+	fms_left_install_hook();
 	fms_receiver_add();
 	fms_launcher_register();
 }

@@ -524,6 +524,7 @@ fms_buffer_acknowledge(uint64 position, uint64 records)
 typedef struct FlushState
 {
 	uint64		head;
+	uint64		left;
 	uint64		start_failures;
 	char		last_error[FMS_ERROR_BYTES];
 } FlushState;
@@ -534,6 +535,7 @@ read_flush_state(FmsSlot *slot, FlushState *state)
 {
 	LWLockAcquire(slot->lock, LW_SHARED);
 	state->head = slot->head;
+	state->left = pg_atomic_read_u64(&slot->left);
 	state->start_failures = slot->start_failures;
 	strlcpy(state->last_error, slot->last_error, sizeof(state->last_error));
 	LWLockRelease(slot->lock);
@@ -591,7 +593,15 @@ check_flush(FmsSlot *slot, const FlushState *before, uint64 errors_before)
 				 errdetail("The spans stay in the buffer; the writer tries again.")));
 }
 
-/* Wait until everything before a position is in the table. */
+/* Whether what was there before is in the table, and counted. */
+static bool
+is_flushed(FmsSlot *slot, const FlushState *before)
+{
+	return pg_atomic_read_u64(&slot->tail) >= before->head &&
+		pg_atomic_read_u64(&slot->left_done) >= before->left;
+}
+
+/* Wait until everything that was recorded before now is in the table, and counted. */
 static void
 wait_for_flush(FmsSlot *slot)
 {
@@ -601,10 +611,10 @@ wait_for_flush(FmsSlot *slot)
 	uint32		wait_event = fms_wait_event("FlowmaestroFlush");
 
 	read_flush_state(slot, &before);
-	if (pg_atomic_read_u64(&slot->tail) >= before.head)
+	if (is_flushed(slot, &before))
 		return;
 	ConditionVariablePrepareToSleep(&slot->changed);
-	while (pg_atomic_read_u64(&slot->tail) < before.head)
+	while (!is_flushed(slot, &before))
 	{
 		check_launcher(&launcher_seen);
 		check_flush(slot, &before, errors);

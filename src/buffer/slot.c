@@ -67,6 +67,8 @@ take_slot(FmsSlot *slot, Oid database)
 	pg_atomic_init_u32(&slot->sleepers, 0);
 	pg_atomic_init_u32(&slot->favoured, 0);
 	pg_atomic_init_u64(&slot->favour_ends, 0);
+	pg_atomic_init_u64(&slot->left, 0);
+	pg_atomic_init_u64(&slot->left_done, 0);
 	ConditionVariableInit(&slot->changed);
 	for (int i = 0; i < FMS_COUNTERS; i++)
 		pg_atomic_init_u64(&slot->counter[i], 0);
@@ -186,6 +188,17 @@ fms_slot_want_writer(FmsSlot *slot, bool urgent)
 		SetLatch(latch);
 	else if (!asked)
 		fms_slot_wake_launcher();
+}
+
+/*
+ * A transaction that committed left work to the writer, in the table
+ * uncounted_spans: have it done at once.  Does not fail.
+ */
+void
+fms_slot_leave_work(FmsSlot *slot)
+{
+	pg_atomic_fetch_add_u64(&slot->left, 1);
+	fms_slot_want_writer(slot, true);
 }
 
 /* See to it that an exporter looks for spans to send.  Does not fail. */

@@ -84,6 +84,8 @@ typedef struct FmsSlot
 	pg_atomic_uint32 sleepers;	/* calls that went to sleep for room since the last move */
 	pg_atomic_uint32 favoured;	/* calls that had slept at the last move and go first */
 	pg_atomic_uint64 favour_ends;	/* when they no longer do */
+	pg_atomic_uint64 left;		/* transactions that left work to the writer */
+	pg_atomic_uint64 left_done; /* of these, what the writer has done */
 	ConditionVariable changed;	/* moves, or the outcome of a flush, changed */
 	pg_atomic_uint64 counter[FMS_COUNTERS];
 
@@ -117,6 +119,7 @@ extern void fms_slot_free(Oid database);
 extern void fms_slot_flush_failed(FmsSlot *slot, const char *error);
 extern void fms_slot_count(FmsSlot *slot, FmsCounter counter, uint64 n);
 extern void fms_slot_want_writer(FmsSlot *slot, bool urgent);
+extern void fms_slot_leave_work(FmsSlot *slot);
 extern void fms_slot_want_exporter(FmsSlot *slot);
 extern void fms_slot_wake_launcher(void);
 extern bool fms_slot_has_launcher(void);

@@ -19,11 +19,13 @@
  */
 #include "postgres.h"
 
+#include "access/transam.h"
 #include "common/hashfn.h"
 #include "funcapi.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "port/pg_bitutils.h"
+#include "storage/procarray.h"
 #include "storage/shmem.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -50,6 +52,7 @@ typedef struct Entry
 	Oid			table;
 	int32		next;			/* in its chain, or among the free */
 	int32		pid;			/* of the backend that started it */
+	TransactionId prepared;		/* the transaction that wrote the row waits for its second phase */
 	pg_uuid_t	trace_id;
 	pg_uuid_t	parent_span_id;
 	TimestampTz started_at;
@@ -75,6 +78,7 @@ typedef struct Part
 
 typedef struct Tracked
 {
+	pg_atomic_uint32 prepared;	/* entries of transactions that wait for their second phase */
 	int32		entries;		/* of each part */
 	int32		buckets;		/* of each part, a power of 2 */
 	Part		part[FMS_TRACKED_PARTITIONS];
@@ -148,6 +152,7 @@ fms_tracked_shmem_init(LWLockPadded *locks)
 	if (found)
 		return;
 	memset(tracked, 0, fms_tracked_shmem_size());
+	pg_atomic_init_u32(&tracked->prepared, 0);
 	tracked->entries = entries_per_part();
 	tracked->buckets = buckets_per_part();
 	for (int p = 0; p < FMS_TRACKED_PARTITIONS; p++)
@@ -209,6 +214,17 @@ find_entry(uint32 hash, Oid table, const pg_uuid_t *span_id)
 	return link == NULL ? NULL : &entries_of(part_of(hash))[*link];
 }
 
+/* Set or take away the prepared transaction of an entry; exclusive lock held. */
+static void
+set_prepared(Entry *entry, TransactionId xid)
+{
+	if (TransactionIdIsValid(entry->prepared))
+		pg_atomic_fetch_sub_u32(&tracked->prepared, 1);
+	if (TransactionIdIsValid(xid))
+		pg_atomic_fetch_add_u32(&tracked->prepared, 1);
+	entry->prepared = xid;
+}
+
 /* Free the entry that a link leads to; exclusive lock held. */
 static void
 remove_link(int part, int32 *link)
@@ -216,6 +232,7 @@ remove_link(int part, int32 *link)
 	int32		i = *link;
 	Entry	   *entry = &entries_of(part)[i];
 
+	set_prepared(entry, InvalidTransactionId);
 	*link = entry->next;
 	entry->used = false;
 	entry->next = tracked->part[part].free;
@@ -506,7 +523,10 @@ fms_tracked_flushed(Oid table, const pg_uuid_t *span_id, bool ended)
 		Entry	   *entry = &entries_of(part)[*link];
 
 		entry->end_flushed = entry->ended && (ended || entry->end_flushed);
-		if (entry->end_flushed && !entry->stub)
+		/* nobody finds the row before its transaction's second phase */
+		if (TransactionIdIsValid(entry->prepared))
+			;
+		else if (entry->end_flushed && !entry->stub)
 			remove_link(part, link);
 		else
 		{
@@ -515,6 +535,108 @@ fms_tracked_flushed(Oid table, const pg_uuid_t *span_id, bool ended)
 		}
 	}
 	LWLockRelease(tracked->part[part].lock);
+}
+
+/*
+ * The row of a span was written by a transaction that has been prepared: the
+ * entry stays until fms_tracked_resolve, so that others who end the span find
+ * its trace here.
+ */
+void
+fms_tracked_prepared(Oid table, const pg_uuid_t *span_id, TransactionId xid)
+{
+	uint32		hash = hash_of(span_id);
+	LWLock	   *lock = tracked->part[part_of(hash)].lock;
+	Entry	   *entry;
+
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	entry = find_entry(hash, table, span_id);
+	if (entry != NULL)
+		set_prepared(entry, xid);
+	LWLockRelease(lock);
+}
+
+/*
+ * The prepared transaction of an entry has ended: it is an entry like others
+ * then, or goes; exclusive lock held.  After a rollback an end that somebody
+ * recorded meanwhile is one without a start.
+ */
+static void
+resolve_entry(int part, int32 i, bool committed)
+{
+	Entry	   *entry = &entries_of(part)[i];
+
+	set_prepared(entry, InvalidTransactionId);
+	entry->in_transaction = false;
+	if (entry->end_flushed || (!committed && !entry->ended))
+		remove_entry(part, i);
+	else if (committed)
+		entry->flushed = true;
+}
+
+/*
+ * Whether a transaction has ended, and how.  Outside of any lock of ours: it
+ * can read from disk.
+ */
+static bool
+has_ended(TransactionId xid, bool *committed)
+{
+	if (TransactionIdIsInProgress(xid))
+		return false;
+	*committed = TransactionIdDidCommit(xid);
+	return true;
+}
+
+/* The first entry of a part, from *i on, of this database and a prepared transaction. */
+static TransactionId
+next_prepared(int part, int32 *i)
+{
+	TransactionId xid = InvalidTransactionId;
+
+	LWLockAcquire(tracked->part[part].lock, LW_SHARED);
+	for (; *i < tracked->entries && !TransactionIdIsValid(xid); (*i)++)
+	{
+		Entry	   *entry = &entries_of(part)[*i];
+
+		if (entry->used && entry->database == MyDatabaseId)
+			xid = entry->prepared;
+	}
+	LWLockRelease(tracked->part[part].lock);
+	return xid;
+}
+
+/*
+ * Bring the entries of prepared transactions of this database in line with
+ * those that have ended since.  It looks at all entries, if there is one of a
+ * prepared transaction; after one is found, the rest of its part is resolved in
+ * one go if it is the same transaction's.
+ */
+void
+fms_tracked_resolve(void)
+{
+	if (tracked == NULL || pg_atomic_read_u32(&tracked->prepared) == 0)
+		return;
+	for (int p = 0; p < FMS_TRACKED_PARTITIONS; p++)
+	{
+		TransactionId xid;
+		int32		i = 0;
+		bool		committed;
+
+		while (TransactionIdIsValid(xid = next_prepared(p, &i)))
+		{
+			if (!has_ended(xid, &committed))
+				continue;
+			LWLockAcquire(tracked->part[p].lock, LW_EXCLUSIVE);
+			for (int32 n = i - 1; n < tracked->entries; n++)
+			{
+				Entry	   *entry = &entries_of(p)[n];
+
+				if (entry->used && entry->database == MyDatabaseId && entry->prepared == xid)
+					resolve_entry(p, n, committed);
+			}
+			LWLockRelease(tracked->part[p].lock);
+		}
+	}
 }
 
 /*

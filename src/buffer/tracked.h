@@ -38,6 +38,8 @@ extern FmsClaim fms_tracked_claim(const FmsEvent *event, bool create, FmsSpanRef
 extern void fms_tracked_undo(const FmsEvent *event, FmsClaim claim);
 extern void fms_tracked_forget(Oid table, const pg_uuid_t *span_id);
 extern void fms_tracked_flushed(Oid table, const pg_uuid_t *span_id, bool ended);
+extern void fms_tracked_prepared(Oid table, const pg_uuid_t *span_id, TransactionId xid);
+extern void fms_tracked_resolve(void);
 extern bool fms_tracked_stub_written(Oid table, const pg_uuid_t *span_id, bool ended);
 extern void fms_tracked_purge(Oid database, Oid table);
 extern uint64 fms_tracked_running(Oid table);

@@ -35,7 +35,7 @@
  * A session's lock lasts from there to its commit, never while an application
  * thinks.  The writer, whose transaction is its own, does the work with each
  * batch that it applies; it also counts what was left to it, by a transaction
- * that was prepared, or could not count (uncounted_spans).
+ * that was prepared, or could not count (writer/left.c).
  *
  * A call that carried usage and no longer does (a later attribute replaced a
  * number by something else) may uncover others: all of its trace walk anew.
@@ -61,6 +61,7 @@
 #include "writer/apply.h"
 
 #define EXPECTED_SPANS 256		/* of a batch, to begin with */
+#define FIRST_ROOM 64			/* of spans that a transaction wrote, to begin with */
 #define POST_SPANS 10000			/* of a transaction, whose rows are in memory at a time */
 #define NEAR (2 * USECS_PER_DAY)	/* of a batch: where parents are looked for first */
 
@@ -106,6 +107,9 @@ typedef struct Batch
 static FmsSpanPlace *written = NULL;
 static int	written_count = 0;
 static int	written_room = 0;
+
+/* they were left to the writer */
+static bool left = false;
 
 /* The node of a span, made if it is new; it stays where it is as long as the batch. */
 static CallNode *
@@ -670,6 +674,23 @@ post(const FmsSpanState *spans, int count)
 	MemoryContextDelete(context);
 }
 
+/* Room for one more span that the transaction wrote. */
+static FmsSpanPlace *
+next_place(void)
+{
+	if (written_count == written_room)
+	{
+		int			room = Max(2 * written_room, FIRST_ROOM);
+
+		if (written == NULL)
+			written = MemoryContextAllocHuge(TopTransactionContext, sizeof(FmsSpanPlace) * room);
+		else
+			written = repalloc_huge(written, sizeof(FmsSpanPlace) * room);
+		written_room = room;
+	}
+	return &written[written_count++];
+}
+
 /*
  * Remember spans until the end of the transaction.  Only where they are: rows
  * are read anew then, since a subtransaction may have been rolled back by that
@@ -678,19 +699,9 @@ post(const FmsSpanState *spans, int count)
 static void
 remember(const FmsSpanState *spans, int count)
 {
-	if (written_count + count > written_room)
-	{
-		int			room = Max(written_count + count, 2 * written_room);
-
-		if (written == NULL)
-			written = MemoryContextAllocHuge(TopTransactionContext, sizeof(FmsSpanPlace) * room);
-		else
-			written = repalloc_huge(written, sizeof(FmsSpanPlace) * room);
-		written_room = room;
-	}
 	for (int i = 0; i < count; i++)
 	{
-		FmsSpanPlace *place = &written[written_count++];
+		FmsSpanPlace *place = next_place();
 
 		place->key = (FmsSpanKey) {spans[i].trace_id, spans[i].span_id};
 		place->started_at = spans[i].started_at;
@@ -810,21 +821,6 @@ defer_written(void)
 	}
 }
 
-/* Count some of what transactions left to the writer, or nothing if it fails. */
-static void
-post_deferred(void)
-{
-	FmsStoreScope scope;
-	FmsSpanPlace *places;
-	int			count;
-
-	fms_store_enter(&scope);
-	places = fms_store_take_deferred(POST_SPANS, &count);
-	fms_store_leave(&scope);
-	if (count > 0)
-		post_as_now(places, count);
-}
-
 /*
  * Do some of this in a subtransaction.  An error that is not the caller's must
  * not take the caller's work along: it is told, and false returned.
@@ -868,11 +864,25 @@ attempt(void (*work) (void))
 	return done;
 }
 
-/* Count what transactions left to the writer; in its transaction. */
+/*
+ * Count spans that transactions left to the writer, in its own transaction.
+ * The array gets sorted.
+ */
 void
-fms_ledger_count_deferred(void)
+fms_ledger_count(FmsSpanPlace *places, int count)
 {
-	(void) attempt(post_deferred);
+	if (count > 0)
+		post_as_now(places, count);
+}
+
+/*
+ * Something else of a span that the transaction wrote has to be looked at after
+ * its second phase: have the writer do it with what it counts.
+ */
+void
+fms_ledger_leave(const FmsSpanPlace *place)
+{
+	*next_place() = *place;
 }
 
 /*
@@ -884,7 +894,7 @@ void
 fms_ledger_before_commit(void)
 {
 	if (written_count > 0 && !attempt(post_written))
-		(void) attempt(defer_written);
+		left = attempt(defer_written);
 }
 
 /*
@@ -898,10 +908,16 @@ fms_ledger_before_prepare(void)
 		(void) attempt(defer_written);
 }
 
-/* The transaction has ended, and the memory goes with it.  Must not fail. */
+/*
+ * The transaction has ended, and the memory goes with it: have the writer do
+ * what was left to it.  Must not fail.
+ */
 void
-fms_ledger_at_end(void)
+fms_ledger_at_end(bool committed)
 {
+	if (left && committed && fms_buffer_slot() != NULL)
+		fms_slot_leave_work(fms_buffer_slot());
+	left = false;
 	written = NULL;
 	written_count = 0;
 	written_room = 0;

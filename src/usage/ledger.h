@@ -30,6 +30,20 @@ typedef struct FmsSpanState
 	Jsonb	   *attributes;
 } FmsSpanState;
 
+/* names a span */
+typedef struct FmsSpanKey
+{
+	pg_uuid_t	trace_id;
+	pg_uuid_t	span_id;
+} FmsSpanKey;
+
+/* where a span is; started_at is its start when the row was written */
+typedef struct FmsSpanPlace
+{
+	FmsSpanKey	key;
+	TimestampTz started_at;
+} FmsSpanPlace;
+
 /* the texts of an entry that tell what its usage is counted under */
 typedef enum FmsLedgerText
 {
@@ -84,10 +98,11 @@ typedef struct FmsPosting
 } FmsPosting;
 
 extern void fms_ledger_written(const FmsSpanState *spans, int count);
-extern void fms_ledger_count_deferred(void);
+extern void fms_ledger_count(FmsSpanPlace *places, int count);
+extern void fms_ledger_leave(const FmsSpanPlace *place);
 extern void fms_ledger_before_commit(void);
 extern void fms_ledger_before_prepare(void);
-extern void fms_ledger_at_end(void);
+extern void fms_ledger_at_end(bool committed);
 
 /* rollup.c, for ledger.c: connected to SPI as the owner of the tables */
 extern void fms_rollup_post(FmsPosting *postings, int count);

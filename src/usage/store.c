@@ -134,6 +134,14 @@ static const char *const take_deferred =
 	"ANY (ARRAY(SELECT c.ctid FROM flowmaestro.uncounted_spans AS c LIMIT $1)) "
 	"RETURNING d.trace_id, d.span_id, d.started_at";
 
+/* stubs under their own ids; they were written after the starts that they belong to */
+static const char *const find_stubs =
+	"SELECT s.span_id FROM pg_catalog.unnest($1) AS k (s) "
+	"JOIN flowmaestro.execution_spans AS s ON s.trace_id OPERATOR(pg_catalog.=) k.s "
+	"AND s.span_id OPERATOR(pg_catalog.=) k.s "
+	"WHERE (s.started_at OPERATOR(pg_catalog.>) $2 OR s.started_at OPERATOR(pg_catalog.=) $2) "
+	"AND s.name OPERATOR(pg_catalog.=) ''";
+
 static const char *const settle_reservations =
 	"DELETE FROM flowmaestro.budget_reservations AS r "
 	"WHERE r.reservation_id OPERATOR(pg_catalog.=) ANY ($1)";
@@ -652,6 +660,37 @@ fms_store_take_deferred(int limit, int *count)
 		places[i].started_at = DatumGetTimestampTz(SPI_getbinval(tuple, desc, 3, &isnull));
 	}
 	return places;
+}
+
+/*
+ * The spans among some that have a stub in the table, whose id is its trace's.
+ * One that says that it is older than all of the others is not found.
+ */
+pg_uuid_t *
+fms_store_stubs(const FmsSpanPlace *places, int count, int *found)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[2] = {UUIDARRAYOID, TIMESTAMPTZOID};
+	Datum		values[2];
+	Datum	   *ids = palloc(sizeof(Datum) * Max(count, 1));
+	TimestampTz from = DT_NOEND;
+	pg_uuid_t  *stubs;
+	bool		isnull;
+
+	for (int i = 0; i < count; i++)
+	{
+		ids[i] = UUIDPGetDatum(&places[i].key.span_id);
+		from = Min(from, places[i].started_at);
+	}
+	values[0] = PointerGetDatum(construct_array(ids, count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
+	values[1] = TimestampTzGetDatum(from);
+	if (SPI_execute_plan(prepared(&plan, find_stubs, 2, types), values, NULL, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read spans: %s", SPI_result_code_string(SPI_result));
+	*found = (int) SPI_processed;
+	stubs = SPI_palloc(sizeof(pg_uuid_t) * Max(*found, 1));
+	for (int i = 0; i < *found; i++)
+		stubs[i] = *DatumGetUUIDP(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
+	return stubs;
 }
 
 /*

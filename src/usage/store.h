@@ -11,20 +11,6 @@
 #include "usage/ledger.h"
 #include "writer/table.h"
 
-/* names a span */
-typedef struct FmsSpanKey
-{
-	pg_uuid_t	trace_id;
-	pg_uuid_t	span_id;
-} FmsSpanKey;
-
-/* where a span is; started_at may be its start as it was when the row was written */
-typedef struct FmsSpanPlace
-{
-	FmsSpanKey	key;
-	TimestampTz started_at;
-} FmsSpanPlace;
-
 /* the statements of the ledger run between these two */
 typedef struct FmsStoreScope
 {
@@ -56,6 +42,7 @@ extern FmsSpanState *fms_store_spans(const FmsSpanKey *keys, int count, Timestam
 extern void fms_store_write(FmsEntry **inserted, int n_inserted, FmsEntry **updated, int n_updated);
 extern void fms_store_defer(const FmsSpanPlace *places, int count);
 extern FmsSpanPlace *fms_store_take_deferred(int limit, int *count);
+extern pg_uuid_t *fms_store_stubs(const FmsSpanPlace *places, int count, int *found);
 extern void fms_store_settle_reservations(Datum *ids, int count);
 
 #endif							/* FMS_USAGE_STORE_H */

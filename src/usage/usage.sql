@@ -122,7 +122,7 @@ CREATE TABLE @extschema@.uncounted_spans (
     started_at pg_catalog.timestamptz NOT NULL
 );
 COMMENT ON TABLE @extschema@.uncounted_spans IS
-    'spans whose usage the writer counts with its next batch: of prepared transactions';
+    'spans whose usage the writer counts when their transaction has committed: of prepared transactions, and of those that could not count them';
 COMMENT ON COLUMN @extschema@.uncounted_spans.trace_id IS 'trace of the span';
 COMMENT ON COLUMN @extschema@.uncounted_spans.span_id IS 'the span';
 COMMENT ON COLUMN @extschema@.uncounted_spans.started_at IS 'start of the span';

@@ -37,6 +37,7 @@ at_transaction_end(XactEvent event, void *arg)
 			return;
 		case XACT_EVENT_PRE_PREPARE:
 			fms_enter_end_at_commit();
+			fms_transaction_before_prepare();
 			fms_ledger_before_prepare();
 			return;
 		case XACT_EVENT_COMMIT:
@@ -53,7 +54,7 @@ at_transaction_end(XactEvent event, void *arg)
 		default:
 			return;
 	}
-	fms_ledger_at_end();
+	fms_ledger_at_end(event == XACT_EVENT_COMMIT);
 	fms_outbox_at_end(event == XACT_EVENT_COMMIT);
 }
 

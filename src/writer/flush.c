@@ -37,7 +37,6 @@
 #include "compat.h"
 #include "buffer/buffer.h"
 #include "buffer/tracked.h"
-#include "usage/ledger.h"
 #include "writer/flush.h"
 #include "writer/pace.h"
 #include "writer/reject.h"
@@ -379,7 +378,6 @@ fms_flush_batch(void)
 		read_batch(&batch, table);
 		fms_source_write(batch.fold.sources);
 		fms_reject_apply(batch.fold.rows, batch.fold.count, &applied);
-		fms_ledger_count_deferred();
 		save_end(table, &batch);
 		MemoryContextSetParent(context, TopMemoryContext);
 		outcome = FMS_FLUSH_DONE;

@@ -24,6 +24,7 @@
 
 #include "compat.h"
 #include "buffer/buffer.h"
+#include "usage/ledger.h"
 #include "writer/record.h"
 #include "writer/reject.h"
 #include "writer/source.h"
@@ -38,11 +39,12 @@
  */
 typedef struct Change
 {
-	uint8		kind;			/* of the event: these five */
+	uint8		kind;			/* of the event: these six */
 	uint8		status;
 	uint16		flags;
 	Oid			table;
 	pg_uuid_t	span_id;
+	TimestampTz at;
 	FmsClaim	claim;
 	int			level;			/* of the subtransaction that it belongs to */
 	char	   *adopt;			/* of a stub: the record that has it adopted */
@@ -114,6 +116,7 @@ remember(const FmsEvent *event, FmsClaim claim, bool stub)
 	change.flags = event->flags;
 	change.table = event->table;
 	change.span_id = event->span_id;
+	change.at = event->at;
 	change.claim = claim;
 	change.level = GetCurrentTransactionNestLevel();
 	/* what the end of a transaction needs is made while errors are allowed */
@@ -191,14 +194,41 @@ fms_transaction_committed(void)
 }
 
 /*
- * The transaction was prepared.  Its outcome will not be told, and the table
- * knows it: memory forgets the spans.  Must not fail.
+ * The transaction is about to be prepared: have the writer look for the starts
+ * of its stubs after the second phase.
+ */
+void
+fms_transaction_before_prepare(void)
+{
+	for (int i = 0; i < change_count; i++)
+	{
+		FmsSpanPlace place;
+
+		if (changes[i].adopt == NULL)
+			continue;
+		place.key.trace_id = place.key.span_id = changes[i].span_id;
+		place.started_at = changes[i].at;
+		fms_ledger_leave(&place);
+	}
+}
+
+/*
+ * The transaction was prepared.  What it started stays in memory, so that who
+ * ends it meanwhile finds its trace; the rest is forgotten, for the table will
+ * have it or not.  Must not fail.
  */
 void
 fms_transaction_prepared(void)
 {
+	TransactionId xid = GetTopTransactionIdIfAny();
+
 	for (int i = 0; i < change_count; i++)
-		fms_tracked_forget(changes[i].table, &changes[i].span_id);
+	{
+		if (changes[i].kind == FMS_EVENT_START)
+			fms_tracked_prepared(changes[i].table, &changes[i].span_id, xid);
+		else
+			fms_tracked_forget(changes[i].table, &changes[i].span_id);
+	}
 	forget_changes();
 }
 

@@ -11,6 +11,7 @@
 #include "span/span.h"
 
 extern void fms_transaction_committed(void);
+extern void fms_transaction_before_prepare(void);
 extern void fms_transaction_prepared(void);
 extern void fms_transaction_rolled_back(void);
 extern void fms_transaction_sub_committed(int level);

@@ -39,6 +39,7 @@
 #include "writer/apply.h"
 #include "writer/flush.h"
 #include "writer/pace.h"
+#include "writer/left.h"
 #include "writer/partition.h"
 #include "writer/writer.h"
 
@@ -340,6 +341,8 @@ look_after_table(FmsSlot *slot)
 	/* what fails here comes again in its own time */
 	if (is_due(&maintained, MAINTENANCE_MS) && !survive(slot, maintenance_work, NULL))
 		maintained -= (int64) (MAINTENANCE_MS - MAINTENANCE_RETRY_MS) * 1000;
+	if (fms_left_waits(slot))
+		(void) survive(slot, fms_left_work, NULL);
 	if (fms_flush_needs_retry() && is_due(&retried, RETRY_BLOCKED_MS))
 		(void) survive(slot, retry_work, NULL);
 	backoff_ms = 0;
@@ -409,7 +412,8 @@ main_loop(FmsSlot *slot)
 				slot->pause_ms = 0;
 				return;
 			}
-			sleep_for(fms_flush_interval);
+			sleep_for(fms_flush_needs_retry() ? Min(fms_flush_interval, RETRY_BLOCKED_MS) :
+					  fms_flush_interval);
 		}
 		sleep_through(slot, PAUSE_MS, outcome != FMS_FLUSH_BUSY);
 	}
