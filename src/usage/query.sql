@@ -297,6 +297,7 @@ AS $$
 DECLARE
     b flowmaestro.budgets;
     since timestamptz;
+    patience text := current_setting('lock_timeout');
 BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION 'a budget can only be checked in a read committed transaction'
@@ -305,20 +306,32 @@ BEGIN
     IF check_budget.reserve IS NULL OR check_budget.reserve < 0 OR check_budget.reserve = 'NaN' OR check_budget.hold IS NULL THEN
         RAISE EXCEPTION 'invalid amount or time to reserve' USING ERRCODE = 'invalid_parameter_value';
     END IF;
+    -- what was recorded before now is in the ledger after this
+    PERFORM flowmaestro.flush();
     -- one check of a budget at a time, until the end of the transaction
-    SELECT * INTO b FROM flowmaestro.budgets AS t WHERE t.scope = check_budget.scope FOR UPDATE;
-    IF NOT FOUND THEN
+    IF patience = '0' OR patience::interval > '5 seconds' THEN
+        PERFORM set_config('lock_timeout', '5s', true);
+    END IF;
+    BEGIN
+        SELECT * INTO b FROM flowmaestro.budgets AS t WHERE t.scope = check_budget.scope FOR UPDATE;
+    EXCEPTION WHEN lock_not_available THEN
+        RAISE EXCEPTION 'budget for "%" is in use by another transaction', check_budget.scope
+            USING ERRCODE = 'lock_not_available', HINT = 'Check a budget in a short transaction of its own.';
+    END;
+    PERFORM set_config('lock_timeout', patience, true);
+    IF b.scope IS NULL THEN
         RAISE EXCEPTION 'there is no budget for "%"', check_budget.scope
             USING ERRCODE = 'undefined_object', HINT = 'Make one with flowmaestro.set_budget().';
     END IF;
-    -- what was recorded before now is in the ledger after this
-    PERFORM flowmaestro.flush();
-    DELETE FROM flowmaestro.budget_reservations AS r WHERE r.scope = b.scope AND r.expires_at < clock_timestamp();
+    -- not those that have just lapsed: the writer would wait for this transaction to settle one
+    DELETE FROM flowmaestro.budget_reservations AS r
+    WHERE r.scope = b.scope AND r.expires_at < clock_timestamp() - interval '1 hour';
     since := CASE WHEN b.period = 'total' THEN '-infinity' ELSE date_trunc(b.period, clock_timestamp(), 'UTC') END;
     -- both in one statement: its snapshot has a reservation or its spending, never both or none
     EXECUTE format('SELECT coalesce((SELECT sum(h.cost) FROM flowmaestro.token_usage_hourly AS h
             WHERE h.hour >= $1 AND h.currency = $2 %s), 0),
-        coalesce((SELECT sum(r.amount) FROM flowmaestro.budget_reservations AS r WHERE r.scope = $3), 0)',
+        coalesce((SELECT sum(r.amount) FROM flowmaestro.budget_reservations AS r
+            WHERE r.scope = $3 AND r.expires_at >= clock_timestamp()), 0)',
         flowmaestro.budget_condition(b.scope))
     INTO spent, reserved USING since, b.currency, b.scope;
     amount := b.amount;

@@ -272,7 +272,7 @@ COMMENT ON COLUMN @extschema@.budget_reservations.reservation_id IS 'what the sp
 COMMENT ON COLUMN @extschema@.budget_reservations.scope IS 'the budget';
 COMMENT ON COLUMN @extschema@.budget_reservations.amount IS 'what is reserved';
 COMMENT ON COLUMN @extschema@.budget_reservations.expires_at IS 'when the reservation lapses without a span';
-CREATE INDEX budget_reservations_scope_idx ON @extschema@.budget_reservations (scope);
+CREATE INDEX budget_reservations_scope_idx ON @extschema@.budget_reservations (scope, expires_at);
 COMMENT ON INDEX @extschema@.budget_reservations_scope_idx IS 'finds what is reserved of a budget';
 
 CREATE FUNCTION @extschema@.pending_usage(
