@@ -143,6 +143,25 @@ ALTER TABLE $partition ENABLE ALWAYS TRIGGER full_disk));
 	is(spans($node, 'postgres', 'waiting'), $kept, "all $kept recorded spans are in the table");
 	is(rejected(), '0', 'none is set aside');
 };
+
+subtest 'an end that finds no room' => sub {
+	my $id = $node->safe_psql('postgres', "SELECT span_id FROM flowmaestro.create_span('ended later', 'agent_run')");
+	flush();
+	my $holder = $node->background_psql('postgres');
+	$holder->query_safe('BEGIN; LOCK TABLE flowmaestro.execution_spans IN SHARE MODE');
+	record($node, 'postgres', 20_000, 'filling');
+	my $end = "SELECT flowmaestro.end_span('$id', to_jsonb(repeat('x', 20000)))";
+	my ($rc, $stdout, $stderr) = $node->psql('postgres', $end);
+	is($stdout, 'f', 'is not recorded');
+	like($stderr, qr/WARNING:  span record dropped: the span buffer is full/, 'which is warned about');
+	$holder->query_safe('COMMIT');
+	$holder->quit;
+	flush();
+	is($node->safe_psql('postgres', $end), 't', 'when there is room the span can be ended');
+	flush();
+	is( $node->safe_psql('postgres', "SELECT status, length(output ->> 0) FROM flowmaestro.execution_spans WHERE span_id = '$id'"),
+		'completed|20000', 'and has its end');
+};
 $node->stop;
 
 done_testing();
