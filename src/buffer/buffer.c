@@ -624,24 +624,55 @@ wait_for_flush(FmsSlot *slot)
 	ConditionVariableCancelSleep();
 }
 
-/*
- * Wait until what was recorded before now is written, at most as long as for
- * room in the buffer.  Interruptible.  The caller has attached.
- */
-void
-fms_buffer_settle(void)
+/* Whether there is no writer, and nobody who could start one. */
+static bool
+is_without_writer(void)
 {
-	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), fms_full_wait);
-	uint64		head = fms_buffer_head();
+	bool		up;
+
+	LWLockAcquire(my_slot->lock, LW_SHARED);
+	up = my_slot->writer_latch != NULL;
+	LWLockRelease(my_slot->lock);
+	return !up && !fms_slot_has_launcher();
+}
+
+/* Wait until the records before a position are written, at most until a time. */
+static void
+wait_for_tail(uint64 head, TimestampTz until)
+{
 	uint32		wait_event = fms_wait_event("FlowmaestroFlush");
 	long		ms;
 
-	fms_slot_want_writer(my_slot, true);
 	ConditionVariablePrepareToSleep(&my_slot->changed);
 	while (pg_atomic_read_u64(&my_slot->tail) < head &&
 		   (ms = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until)) > 0)
 		(void) ConditionVariableTimedSleep(&my_slot->changed, ms, wait_event);
 	ConditionVariableCancelSleep();
+}
+
+/*
+ * Wait until what was recorded before now is written, at most as long as for
+ * room in the buffer.  Interruptible.  The caller has attached.
+ *
+ * A session that waited in vain does not wait again before the writer has
+ * moved, nor for a writer that cannot run.
+ */
+void
+fms_buffer_settle(void)
+{
+	static bool in_vain = false;
+	static uint64 in_vain_at = 0;
+	uint64		head = fms_buffer_head();
+
+	if (pg_atomic_read_u64(&my_slot->tail) >= head)
+		return;
+	if ((in_vain && fms_buffer_moves() == in_vain_at) || fms_full_wait == 0 || is_without_writer())
+		return;
+	fms_slot_count(my_slot, FMS_WAITED, 1);
+	fms_slot_want_writer(my_slot, true);
+	wait_for_tail(head, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), fms_full_wait));
+	in_vain = pg_atomic_read_u64(&my_slot->tail) < head;
+	in_vain_at = fms_buffer_moves();
 }
 
 /*

@@ -94,7 +94,7 @@ COMMENT ON COLUMN @extschema@.stats.pending IS 'records in the buffer';
 COMMENT ON COLUMN @extschema@.stats.written IS 'rows written for spans whose start was in the batch';
 COMMENT ON COLUMN @extschema@.stats.updated IS 'rows written for spans whose start was in an earlier batch, or unknown';
 COMMENT ON COLUMN @extschema@.stats.coalesced IS 'records that shared a row with an earlier record of their batch';
-COMMENT ON COLUMN @extschema@.stats.waited IS 'calls that found the buffer full and waited for room';
+COMMENT ON COLUMN @extschema@.stats.waited IS 'calls that waited for the writer: for room in a full buffer, or in transactional mode until what the buffer held of their span was written';
 COMMENT ON COLUMN @extschema@.stats.dropped IS 'records lost: no room in the buffer in time, damaged there, or no place to write them';
 COMMENT ON COLUMN @extschema@.stats.damaged IS 'of the dropped records, those that could not be read in the buffer''s file';
 COMMENT ON COLUMN @extschema@.stats.truncated IS 'records with a payload or text above its limit';

@@ -69,6 +69,29 @@ COMMIT;
 ));
 is($node->safe_psql('postgres', "SELECT count(*), bool_and(ended), bool_and(duration_us > 0) FROM flowmaestro.span_usage WHERE entity_id = 'entered'"),
 	'1|t|t', 'what is not left is counted as ended, with its duration');
+# With a writer that stands still, a session waits for it once, not in each call
+# on a span that is still in the buffer; what becomes of the spans is the same.
+my $writer = writer_pid($node, 'postgres');
+if ($writer eq '')
+{
+	record($node, 'postgres', 1, 'wakes the writer');
+	$node->safe_psql('postgres', 'SELECT flowmaestro.flush()');
+	$writer = writer_pid($node, 'postgres');
+}
+$node->safe_psql('postgres', 'SELECT flowmaestro.flush()');
+kill 'STOP', $writer;
+my $waited = value($node, 'postgres', 'waited');
+$node->safe_psql('postgres', q(
+CREATE TABLE ends AS SELECT (flowmaestro.create_span('still buffered', 'agent_run', attributes => '{"start": 1}')).span_id FROM generate_series(1, 6);
+SET flowmaestro.full_wait = '100ms';
+SET flowmaestro.write_mode = transactional;
+SELECT flowmaestro.end_span(span_id, attributes => '{"end": 1}') FROM ends;
+));
+is(value($node, 'postgres', 'waited') - $waited, 1, 'six ends wait once for a writer that stands still');
+kill 'CONT', $writer;
+$node->safe_psql('postgres', 'SELECT flowmaestro.flush()');
+is($node->safe_psql('postgres', "SELECT count(*), count(DISTINCT span_id), bool_and(status = 'completed' AND attributes = '{\"start\": 1, \"end\": 1}') FROM flowmaestro.execution_spans JOIN ends USING (span_id) WHERE name = 'still buffered'"),
+	'6|6|t', 'each of them is one row with its start and its end');
 $node->safe_psql('postgres', 'ANALYZE');
 is($node->safe_psql('postgres', 'SELECT count(*) FROM flowmaestro.check_token_usage()'), '0', 'ledger and sums agree');
 
