@@ -41,6 +41,7 @@ OBJS = \
 	src/writer/fold.o \
 	src/writer/apply.o \
 	src/writer/pace.o \
+	src/writer/aside.o \
 	src/writer/reject.o \
 	src/writer/source.o \
 	src/writer/record.o \

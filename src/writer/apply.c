@@ -127,10 +127,16 @@ static const char *const upsert_whole =
 	"RETURNING " FMS_STORE_SPAN("") ", flowmaestro.pending_finished(NULL)";
 
 /* the stub that waits for a start under the span's own id */
-static const char *const take_stub =
-	"DELETE FROM flowmaestro.execution_spans AS s "
-	"WHERE s.trace_id OPERATOR(pg_catalog.=) $1 AND s.span_id OPERATOR(pg_catalog.=) $1 "
+#define IS_STUB \
+	"s.trace_id OPERATOR(pg_catalog.=) $1 AND s.span_id OPERATOR(pg_catalog.=) $1 " \
 	"AND s.name OPERATOR(pg_catalog.=) '' "
+
+/* where it is: to delete in every partition would wait for each that is locked */
+static const char *const find_stub =
+	"SELECT s.tableoid FROM flowmaestro.execution_spans AS s WHERE " IS_STUB;
+
+static const char *const take_stub =
+	"DELETE FROM flowmaestro.%s AS s WHERE " IS_STUB
 	"RETURNING s.status, s.ended_at, s.output, s.error, s.attributes, s.events";
 
 bool		fms_apply_waits = true;
@@ -294,21 +300,43 @@ plan_for(const FmsRow *row)
 	return kept->plan;
 }
 
+/* The row that a completed copy was made of, or the row itself. */
+static FmsRow *
+origin_of(FmsRow *row)
+{
+	return row->origin != NULL ? row->origin : row;
+}
+
 /*
- * Take a partition.  The writer does not wait for one that is locked as a
- * whole: the error makes it try the batch again later, where waiting for each
- * row would take for ever.
+ * Take the partitions of rows, which are ordered by them.  The writer does not
+ * wait for one that is locked as a whole: it marks all rows of such partitions
+ * and throws, so that they are set aside without a try of each.
  */
 static void
-lock_partition(Oid partition)
+lock_partitions(FmsRow **rows, int count)
 {
-	if (fms_apply_waits)
-		LockRelationOid(partition, RowExclusiveLock);
-	else if (!ConditionalLockRelationOid(partition, RowExclusiveLock))
+	Oid			locked = InvalidOid;
+	bool		taken = false;
+
+	for (int i = 0; i < count; i++)
+	{
+		Oid			partition = rows[i]->partition;
+
+		if (i == 0 || partition != rows[i - 1]->partition)
+		{
+			if (fms_apply_waits)
+				LockRelationOid(partition, RowExclusiveLock);
+			taken = fms_apply_waits || ConditionalLockRelationOid(partition, RowExclusiveLock);
+		}
+		if (taken)
+			continue;
+		locked = partition;
+		origin_of(rows[i])->locked = true;
+	}
+	if (OidIsValid(locked))
 		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_IN_USE),
-				 errmsg("partition \"%s\" is locked by another session",
-						get_rel_name(partition))));
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("partition \"%s\" is locked by another session", get_rel_name(locked))));
 }
 
 /* What a span is after its row, which made its id, was inserted. */
@@ -375,7 +403,6 @@ write_group(FmsRow **rows, int count, FmsSpanState *spans, int *span_count)
 	uint64		processed;
 	int			rc;
 
-	lock_partition(rows[0]->partition);
 	fms_table_enter(rows[0]->partition, &scope);
 	group = rows;
 	group_count = count;
@@ -446,20 +473,29 @@ fold_stub(FmsRow *row, MemoryContext context, FmsApplied *applied)
 	MemoryContextSwitchTo(old);
 }
 
-/* Take the stub of a row's span out of the table and into the row. */
+/* Take the stub of a row's span, if there is one, out of the table and into the row. */
 static void
 adopt_stub(FmsRow *row, FmsApplied *applied)
 {
+	static SPIPlanPtr plan = NULL;
 	MemoryContext context = CurrentMemoryContext;
 	FmsOwnerScope scope;
 	Oid			types[1] = {UUIDOID};
 	Datum		values[1] = {UUIDPGetDatum(&row->span_id)};
+	Oid			partition;
+	bool		isnull;
 
 	fms_table_enter(fms_buffer_table(), &scope);
-	if (SPI_execute_with_args(take_stub, 1, types, values, NULL, false, 0) != SPI_OK_DELETE_RETURNING)
-		elog(ERROR, "could not take a stub span");
-	if (SPI_processed > 0)
-		fold_stub(row, context, applied);
+	if (fms_table_select(fms_table_prepared(&plan, find_stub, 1, types), values) > 0)
+	{
+		partition = DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc,
+												   1, &isnull));
+		if (SPI_execute_with_args(psprintf(take_stub, quote_identifier(get_rel_name(partition))),
+								  1, types, values, NULL, false, 0) != SPI_OK_DELETE_RETURNING)
+			elog(ERROR, "could not take a stub span");
+		if (SPI_processed > 0)
+			fold_stub(row, context, applied);
+	}
 	fms_table_leave(&scope);
 }
 
@@ -547,11 +583,12 @@ drop_whole(FmsRow *row)
 
 /* Look at the table for what a row needs from there, without changing the row. */
 static FmsRow *
-complete_row(const FmsRow *row, FmsApplied *applied)
+complete_row(FmsRow *row, FmsApplied *applied)
 {
 	FmsRow	   *copy = palloc(sizeof(FmsRow));
 
 	*copy = *row;
+	copy->origin = row;
 	if (copy->has_whole && !copy->whole)
 		drop_whole(copy);
 	if (!copy->has_trace)
@@ -563,8 +600,9 @@ complete_row(const FmsRow *row, FmsApplied *applied)
 
 /*
  * Write rows, in the current transaction; adds to *applied.  The array gets
- * sorted and entries of it replaced; the rows themselves stay as they are, so
- * that they can be applied again after an error.
+ * sorted and entries of it replaced; the rows themselves stay as they are but
+ * for "partition" and "locked", so that they can be applied again after an
+ * error.
  */
 void
 fms_apply(FmsRow **rows, int count, FmsApplied *applied)
@@ -580,9 +618,11 @@ fms_apply(FmsRow **rows, int count, FmsApplied *applied)
 		if (!rows[i]->has_trace || rows[i]->adopt_stub || (rows[i]->has_whole && !rows[i]->whole))
 			rows[i] = complete_row(rows[i], applied);
 		rows[i]->partition = fms_partition_for(rows[i]->started_at);
+		origin_of(rows[i])->partition = rows[i]->partition;
 	}
 	fms_lookup_note_forms(rows, count);
 	qsort(rows, count, sizeof(FmsRow *), compare_rows);
+	lock_partitions(rows, count);
 	for (int i = 0; i < count; i = next)
 	{
 		uint64		processed;

@@ -89,9 +89,6 @@ static const char *const forget_progress =
 /* the table whose writer_progress was looked at in this process */
 static Oid	progress_read_for = InvalidOid;
 
-/* rows were set aside because they were locked */
-static bool blocked_rows = true;
-
 /* Where the next batch begins: the records before it are committed. */
 uint64
 fms_flush_position(void)
@@ -333,8 +330,6 @@ finish_batch(const Batch *batch, const FmsApplied *applied, Oid table, Timestamp
 						(unsigned long long) batch->damaged),
 				 errdetail("They were before position %llu of the buffer; all others were read.",
 						   (unsigned long long) batch->end)));
-	if (applied->rejected > 0)
-		blocked_rows = true;
 	for (int i = 0; i < batch->fold.count; i++)
 		fms_tracked_flushed(table, &batch->fold.rows[i]->span_id,
 							batch->fold.rows[i]->status != FMS_STATUS_STARTED);
@@ -394,29 +389,20 @@ fms_flush_batch(void)
 	return outcome;
 }
 
-/* Whether there may be rows that were set aside because they were locked. */
-bool
-fms_flush_needs_retry(void)
-{
-	return blocked_rows;
-}
-
 /* Put rows back that were set aside because they were locked. */
 void
 fms_flush_retry_blocked(void)
 {
 	FmsFlush	outcome;
-	int64		left = 0;
 
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	pgstat_report_activity(STATE_RUNNING, "writing spans that were locked");
 	if (OidIsValid(fms_flush_lock_table(&outcome)))
-		(void) fms_reject_retry(true, &left);
+		(void) fms_reject_retry(true);
 	PopActiveSnapshot();
 	CommitTransactionCommand();
-	blocked_rows = outcome != FMS_FLUSH_HOMELESS && left > 0;
 	pgstat_report_stat(true);
 	pgstat_report_activity(STATE_IDLE, NULL);
 }

@@ -20,7 +20,6 @@ extern Oid	fms_flush_lock_table(FmsFlush *outcome);
 extern FmsFlush fms_flush_batch(void);
 extern void fms_flush_settle(void);
 extern uint64 fms_flush_position(void);
-extern bool fms_flush_needs_retry(void);
 extern void fms_flush_retry_blocked(void);
 
 #endif							/* FMS_WRITER_FLUSH_H */

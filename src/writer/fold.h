@@ -64,6 +64,9 @@ typedef struct FmsRow
 	List	   *new_events;		/* of FmsEvent: events that came one by one */
 	bool		merged;			/* these three are in the merged values */
 	Oid			partition;		/* set by apply.c */
+	bool		locked;			/* apply.c or reject.c found it or its partition locked */
+	struct FmsRow *origin;		/* of a completed copy: the row itself */
+	struct ErrorData *refusal;	/* why the table refused it; set by reject.c */
 } FmsRow;
 
 typedef struct FmsFold

@@ -10,55 +10,72 @@
  * rejected_spans, and the others are written, all in the caller's transaction.
  *
  * An error of the table's definition (a column that is gone, no privilege)
- * that fails every row is the server's state as well.  A row that somebody
- * else's open transaction has locked is set aside too, and the writer puts it
- * back by itself when the lock is gone.
+ * that fails every row is the server's state as well.
+ *
+ * What somebody else's open transaction has locked is set aside too, and the
+ * writer puts it back by itself when the lock is gone.  The writer waits for
+ * locks LOCK_PATIENCE_MS at most in a batch: rows of a partition that is locked
+ * as a whole are set aside without a wait; after a first wait the rows that are
+ * locked are found out with one statement for each partition; what still fails
+ * for a lock is cut in halves with shorter waits, until the patience is at its
+ * end.  Then what fails for a lock is set aside as a whole.  A row of a span of
+ * which one waits for a lock is set aside without a try: it must not overtake.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
+#include "storage/proc.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/hsearch.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 #include "utils/timestamp.h"
 
 #include "compat.h"
-#include "buffer/buffer.h"
+#include "writer/aside.h"
 #include "writer/pace.h"
 #include "writer/reject.h"
 #include "writer/table.h"
 
-#define RETRY_ROWS 10000		/* of one retry */
 #define CAUTIOUS_SPANS 20000	/* after a whole span was in the table */
+#define LOCK_PATIENCE_MS 500	/* for locks, in a batch */
+#define RETRY_PATIENCE_MS 200	/* for locks, when rows are tried again */
+#define NEXT_LOCK_TIMEOUT "20ms"	/* of the waits after the first one */
+#define LAST_LOCK_TIMEOUT "1ms" /* when there is no patience left */
+
+/* rows of a partition that somebody has locked; those that can be locked stay so */
+static const char *const find_locked =
+	"WITH free AS MATERIALIZED (SELECT s.trace_id, s.span_id "
+	"FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS k (t, s) "
+	"JOIN flowmaestro.%1$s AS s ON s.trace_id OPERATOR(pg_catalog.=) k.t AND s.span_id OPERATOR(pg_catalog.=) k.s "
+	"FOR NO KEY UPDATE OF s SKIP LOCKED) "
+	"SELECT k.n FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) WITH ORDINALITY AS k (t, s, n) "
+	"JOIN flowmaestro.%1$s AS s ON s.trace_id OPERATOR(pg_catalog.=) k.t AND s.span_id OPERATOR(pg_catalog.=) k.s "
+	"WHERE NOT EXISTS (SELECT FROM free AS f WHERE f.trace_id OPERATOR(pg_catalog.=) k.t "
+	"AND f.span_id OPERATOR(pg_catalog.=) k.s)";
 
 /* whole spans that are not taken for new ones, from now on */
 static int	cautious = 0;
 
-/* a row that failed alone */
-typedef struct Failure
+/* rows may be set aside that were locked; a process that begins cannot know */
+static bool blocked_rows = true;
+
+/* of the batch that is being applied */
+static int	patience_ms;		/* for locks, what is left of it */
+static bool looked_for_locks;
+
+/* a batch, or a part of it, for a subtransaction */
+typedef struct Portion
 {
-	FmsRow	   *row;
-	ErrorData  *error;
-} Failure;
-
-#define ROW_COLUMNS \
-	"trace_id, span_id, parent_span_id, name, span_type, entity_id, started_at, ended_at, " \
-	"status, input, output, error, attributes, created_at, events, links, otlp"
-
-static const char *const insert_rejected =
-	"INSERT INTO flowmaestro.rejected_spans (" ROW_COLUMNS ", sqlstate, message) "
-	"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)";
-
-static const char *const take_rejected =
-	"DELETE FROM flowmaestro.rejected_spans AS r "
-	"WHERE r.ctid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT c.ctid FROM flowmaestro.rejected_spans AS c "
-	"WHERE NOT $1 OR c.sqlstate OPERATOR(pg_catalog.=) '55P03' LIMIT $2 FOR UPDATE SKIP LOCKED)) "
-	"RETURNING " ROW_COLUMNS;
+	FmsRow	  **rows;
+	int			count;
+	FmsApplied	applied;
+} Portion;
 
 PG_FUNCTION_INFO_V1(fms_retry_rejected_spans);
 
@@ -97,6 +114,18 @@ is_structural(const ErrorData *error)
 		category == ERRCODE_TO_CATEGORY(ERRCODE_INTERNAL_ERROR);
 }
 
+/* Apply a portion, in a subtransaction; its array is sorted, so it gets a copy. */
+static void
+apply_portion(void *arg)
+{
+	Portion    *portion = arg;
+	FmsRow	  **rows = palloc(sizeof(FmsRow *) * portion->count);
+
+	memcpy(rows, portion->rows, sizeof(FmsRow *) * portion->count);
+	fms_apply(rows, portion->count, &portion->applied);
+	pfree(rows);
+}
+
 /*
  * Apply rows in a subtransaction.  Returns NULL, or the error, copied to the
  * current context, that undid it.
@@ -104,35 +133,15 @@ is_structural(const ErrorData *error)
 static ErrorData *
 try_apply(FmsRow **rows, int count, FmsApplied *applied)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	FmsApplied	added = {0};
-	ErrorData  *error = NULL;
-	FmsRow	  **attempt = palloc(sizeof(FmsRow *) * count);
+	Portion		portion = {rows, count, {0}};
+	ErrorData  *error = fms_table_try(apply_portion, &portion);
 
-	memcpy(attempt, rows, sizeof(FmsRow *) * count);
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		fms_apply(attempt, count, &added);
-		ReleaseCurrentSubTransaction();
-		applied->written += added.written;
-		applied->updated += added.updated;
-		applied->clamped += added.clamped;
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	pfree(attempt);
-	return error;
+	if (error != NULL)
+		return error;
+	applied->written += portion.applied.written;
+	applied->updated += portion.applied.updated;
+	applied->clamped += portion.applied.clamped;
+	return NULL;
 }
 
 /*
@@ -180,135 +189,260 @@ apply_or_merge(FmsRow **rows, int count, FmsApplied *applied)
 	return try_apply(rows, count, applied);
 }
 
-/* Apply rows, cutting a failing batch in halves; adds the failures to a list. */
-static List *
-apply_halves(FmsRow **rows, int count, FmsApplied *applied, List *failures)
+/* Whether an error tells of a lock that somebody else has. */
+static bool
+is_lock(const ErrorData *error)
 {
-	ErrorData  *error = apply_or_merge(rows, count, applied);
-	int			half = count / 2;
-
-	if (error == NULL)
-		return failures;
-	if (fms_reject_is_transient(error))
-		ReThrowError(error);
-	if (count == 1)
-	{
-		Failure    *failure = palloc(sizeof(Failure));
-
-		failure->row = rows[0];
-		failure->error = error;
-		return lappend(failures, failure);
-	}
-	FreeErrorData(error);
-	failures = apply_halves(rows, half, applied, failures);
-	return apply_halves(rows + half, count - half, applied, failures);
-}
-
-/* Set parameter n to a datum or to null. */
-static void
-put(Datum *values, char *nulls, int n, Datum value, bool isnull)
-{
-	values[n] = value;
-	nulls[n] = isnull ? 'n' : ' ';
-}
-
-/* Write a row with its error to rejected_spans; the caller is connected to SPI. */
-static void
-insert_failure(const Failure *failure)
-{
-	FmsRow	   *row = failure->row;
-	Oid			types[19] = {UUIDOID, UUIDOID, UUIDOID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID,
-		TIMESTAMPTZOID, TEXTOID, JSONBOID, JSONBOID, JSONBOID, JSONBOID, TIMESTAMPTZOID, JSONBOID,
-	JSONBOID, JSONBOID, TEXTOID, TEXTOID};
-	Datum		values[19];
-	char		nulls[19];
-	bool		ended = row->status != FMS_STATUS_STARTED;
-
-	put(values, nulls, 0, UUIDPGetDatum(&row->trace_id), !row->has_trace);
-	put(values, nulls, 1, UUIDPGetDatum(&row->span_id), false);
-	put(values, nulls, 2, UUIDPGetDatum(&row->parent_span_id), !row->has_parent);
-	put(values, nulls, 3, fms_table_text(&row->name), false);
-	put(values, nulls, 4, fms_table_text(&row->type), false);
-	put(values, nulls, 5, fms_table_text(&row->entity), row->entity.data == NULL);
-	put(values, nulls, 6, TimestampTzGetDatum(row->started_at), !row->has_trace);
-	put(values, nulls, 7, TimestampTzGetDatum(row->ended_at), !ended);
-	put(values, nulls, 8, CStringGetTextDatum(fms_table_status(row->status)), false);
-	put(values, nulls, 9, JsonbPGetDatum(row->input), row->input == NULL);
-	put(values, nulls, 10, JsonbPGetDatum(row->output), row->output == NULL);
-	put(values, nulls, 11, JsonbPGetDatum(row->error), row->error == NULL);
-	put(values, nulls, 12, JsonbPGetDatum(row->attributes), row->attributes == NULL);
-	put(values, nulls, 13, TimestampTzGetDatum(row->created_at), false);
-	put(values, nulls, 14, JsonbPGetDatum(row->events), row->events == NULL);
-	put(values, nulls, 15, JsonbPGetDatum(row->links), row->links == NULL);
-	put(values, nulls, 16, JsonbPGetDatum(row->otlp), row->otlp == NULL);
-	put(values, nulls, 17, CStringGetTextDatum(unpack_sql_state(failure->error->sqlerrcode)), false);
-	put(values, nulls, 18, CStringGetTextDatum(failure->error->message), false);
-	if (SPI_execute_with_args(insert_rejected, 19, types, values, nulls, false, 0) != SPI_OK_INSERT)
-		elog(ERROR, "could not write to rejected_spans");
-}
-
-/* The table of rejected spans. */
-static Oid
-rejected_table(void)
-{
-	return get_relname_relid("rejected_spans", get_rel_namespace(fms_buffer_table()));
+	return error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE;
 }
 
 /*
- * Set a row aside.  If that fails as well, the row is lost: it is counted, and
- * the log tells both errors.
+ * Set how long the writer waits for a lock from now on.  If the transaction
+ * fails, the server takes the setting back.
  */
 static void
-set_aside(const Failure *failure, FmsApplied *applied)
+set_lock_timeout(const char *timeout)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	FmsOwnerScope scope;
-	ErrorData  *error;
+	SetConfigOption("lock_timeout", timeout, PGC_SUSET, PGC_S_OVERRIDE);
+}
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
+/* Mark the rows of one partition that are locked; in a subtransaction. */
+static void
+mark_locked(void *arg)
+{
+	Portion    *portion = arg;
+	Oid			partition = portion->rows[0]->partition;
+	FmsOwnerScope scope;
+	Oid			types[2] = {UUIDARRAYOID, UUIDARRAYOID};
+	Datum	   *traces = palloc(sizeof(Datum) * portion->count);
+	Datum	   *spans = palloc(sizeof(Datum) * portion->count);
+	Datum		values[2];
+	bool		isnull;
+
+	for (int i = 0; i < portion->count; i++)
 	{
-		fms_fold_merge(failure->row);
-		fms_table_enter(rejected_table(), &scope);
-		insert_failure(failure);
-		fms_table_leave(&scope);
-		ReleaseCurrentSubTransaction();
-		applied->rejected++;
+		traces[i] = UUIDPGetDatum(&portion->rows[i]->trace_id);
+		spans[i] = UUIDPGetDatum(&portion->rows[i]->span_id);
 	}
-	PG_CATCH();
+	values[0] = PointerGetDatum(construct_array(traces, portion->count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
+	values[1] = PointerGetDatum(construct_array(spans, portion->count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
+	fms_table_enter(partition, &scope);
+	if (SPI_execute_with_args(psprintf(find_locked, quote_identifier(get_rel_name(partition))),
+							  2, types, values, NULL, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not look for rows that are locked");
+	for (uint64 i = 0; i < SPI_processed; i++)
+		portion->rows[DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc,
+												  1, &isnull)) - 1]->locked = true;
+	fms_table_leave(&scope);
+}
+
+/* Order rows by partition; those whose trace is not known, which have no key, first. */
+static int
+compare_partitions(const void *a, const void *b)
+{
+	const FmsRow *left = *(FmsRow *const *) a;
+	const FmsRow *right = *(FmsRow *const *) b;
+
+	if (left->has_trace != right->has_trace)
+		return left->has_trace ? 1 : -1;
+	return left->partition < right->partition ? -1 : left->partition > right->partition;
+}
+
+/*
+ * Find out which rows are locked, without waiting, with one statement for each
+ * partition.  What can't be found out (a row that is not yet committed) is left
+ * to the waits.
+ */
+static void
+look_for_locks(FmsRow **rows, int count)
+{
+	int			next;
+
+	qsort(rows, count, sizeof(FmsRow *), compare_partitions);
+	for (int i = 0; i < count; i = next)
 	{
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		if (fms_reject_is_transient(error) ||
-			(fms_pace_is_shortage(error->sqlerrcode) && fms_pace_resort() != FMS_RESORT_DROP))
+		Portion		portion = {rows + i, 0, {0}};
+		ErrorData  *error;
+
+		for (next = i + 1; next < count && compare_partitions(&rows[i], &rows[next]) == 0; next++)
+			;
+		portion.count = next - i;
+		if (!rows[i]->has_trace || !OidIsValid(rows[i]->partition))
+			continue;
+		error = fms_table_try(mark_locked, &portion);
+		if (error != NULL && fms_reject_is_transient(error))
 			ReThrowError(error);
-		fms_slot_count(fms_buffer_slot(), FMS_DROPPED, 1);
-		ereport(LOG,
-				(errcode(error->sqlerrcode),
-				 errmsg("could not set aside a span: %s", error->message),
-				 errdetail("The span itself was refused with: %s", failure->error->message)));
-		FreeErrorData(error);
 	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
+}
+
+/* Move the rows that are marked as locked to the end; returns how many are before them. */
+static int
+move_locked(FmsRow **rows, int count)
+{
+	FmsRow	  **locked = palloc(sizeof(FmsRow *) * count);
+	int			n = 0;
+	int			unlocked = 0;
+
+	for (int i = 0; i < count; i++)
+	{
+		if (rows[i]->locked)
+			locked[n++] = rows[i];
+		else
+			rows[unlocked++] = rows[i];
+		rows[i]->locked = false;
+	}
+	memcpy(rows + unlocked, locked, sizeof(FmsRow *) * n);
+	pfree(locked);
+	return unlocked;
+}
+
+/* Note that rows were refused. */
+static void
+refuse(FmsRow **rows, int count, ErrorData *error)
+{
+	for (int i = 0; i < count; i++)
+		rows[i]->refusal = error;
+}
+
+/* After the writer waited for a lock in vain: be less patient. */
+static void
+lose_patience(void)
+{
+	patience_ms -= LockTimeout;
+	set_lock_timeout(patience_ms > 0 ? NEXT_LOCK_TIMEOUT : LAST_LOCK_TIMEOUT);
+}
+
+/*
+ * Decide which of the rows that failed for a lock can be tried again: they come
+ * first, and their number is returned.
+ */
+static int
+sort_out_locked(FmsRow **rows, int count)
+{
+	int			unlocked = move_locked(rows, count);
+
+	if (unlocked < count)		/* apply.c knew: it did not wait */
+		return unlocked;
+	lose_patience();
+	if (patience_ms <= 0)
+		return 0;
+	if (looked_for_locks)
+		return count;
+	looked_for_locks = true;
+	look_for_locks(rows, count);
+	return move_locked(rows, count);
+}
+
+/*
+ * Apply rows, cutting a failing batch in halves; the rows that fail get their
+ * refusal.  The array is sorted by the way.
+ */
+static void
+apply_halves(FmsRow **rows, int count, FmsApplied *applied)
+{
+	ErrorData  *error = apply_or_merge(rows, count, applied);
+	int			rest = count;
+
+	if (error == NULL)
+		return;
+	if (fms_reject_is_transient(error))
+		ReThrowError(error);
+	if (is_lock(error) && !fms_apply_waits)
+		rest = sort_out_locked(rows, count);
+	refuse(rows + rest, count - rest, error);
+	if (rest == 0)
+		return;
+	if (count == 1)
+	{
+		refuse(rows, count, error);
+		return;
+	}
+	if (rest < count)
+	{
+		apply_halves(rows, rest, applied);
+		return;
+	}
+	FreeErrorData(error);
+	apply_halves(rows, count / 2, applied);
+	apply_halves(rows + count / 2, count - count / 2, applied);
+}
+
+/*
+ * Apply rows as apply_halves, with patience for locks.  Returns how many were
+ * refused; they are moved to the end of the array.
+ */
+static int
+apply_patiently(FmsRow **rows, int count, FmsApplied *applied)
+{
+	FmsRow	  **refused = palloc(sizeof(FmsRow *) * count);
+	int			n = 0;
+	int			good = 0;
+
+	if (count == 0)
+		return 0;
+	apply_halves(rows, count, applied);
+	for (int i = 0; i < count; i++)
+	{
+		if (rows[i]->refusal != NULL)
+			refused[n++] = rows[i];
+		else
+			rows[good++] = rows[i];
+	}
+	memcpy(rows + good, refused, sizeof(FmsRow *) * n);
+	pfree(refused);
+	return n;
+}
+
+/* The writer begins to apply a batch, for whose locks it waits so long at most. */
+static void
+begin_patience(int ms, const char *first_timeout)
+{
+	patience_ms = ms;
+	looked_for_locks = false;
+	if (!fms_apply_waits)
+		set_lock_timeout(first_timeout);
+}
+
+/* The batch is applied. */
+static void
+end_patience(void)
+{
+	if (!fms_apply_waits)
+		set_lock_timeout(FMS_LOCK_TIMEOUT);
+}
+
+/*
+ * Refuse the rows of spans of which a row waits for a lock; they are moved to
+ * the end, and their number is returned.
+ */
+static int
+hold_back(FmsRow **rows, int count)
+{
+	ErrorData  *error;
+	int			rest;
+
+	if (fms_apply_waits || !blocked_rows)
+		return 0;
+	fms_aside_mark_overtaken(rows, count);
+	rest = move_locked(rows, count);
+	if (rest == count)
+		return 0;
+	error = palloc0(sizeof(ErrorData));
+	error->sqlerrcode = ERRCODE_LOCK_NOT_AVAILABLE;
+	error->message = pstrdup("an earlier record of the span waits for a lock");
+	refuse(rows + rest, count - rest, error);
+	return count - rest;
 }
 
 /* Whether what failed is the table, not the rows: all failed, for its definition. */
 static bool
-is_table_at_fault(const List *failures, int count)
+is_table_at_fault(FmsRow **rows, int count, int refused)
 {
-	ListCell   *cell;
-
-	if (list_length(failures) < count)
+	if (count == 0 || refused < count)
 		return false;
-	foreach(cell, failures)
+	for (int i = 0; i < count; i++)
 	{
-		if (!is_structural(((Failure *) lfirst(cell))->error))
+		if (!is_structural(rows[i]->refusal))
 			return false;
 	}
 	return true;
@@ -321,147 +455,177 @@ is_table_at_fault(const List *failures, int count)
 void
 fms_reject_apply(FmsRow **rows, int count, FmsApplied *applied)
 {
-	List	   *failures;
-	Failure    *first;
-	ListCell   *cell;
+	int			held;
+	int			tried;
+	int			refused;
 
 	if (count == 0)
 		return;
 	expect_new(rows, count);
-	failures = apply_halves(rows, count, applied, NIL);
-	if (failures == NIL)
+	held = hold_back(rows, count);
+	tried = count - held;
+	begin_patience(LOCK_PATIENCE_MS, FMS_LOCK_TIMEOUT);
+	refused = apply_patiently(rows, tried, applied);
+	end_patience();
+	if (is_table_at_fault(rows, tried, refused))
+		ReThrowError(rows[0]->refusal);
+	if (refused + held == 0)
 		return;
-	first = linitial(failures);
-	if (is_table_at_fault(failures, count))
-		ReThrowError(first->error);
-	ereport(LOG,
-			(errcode(first->error->sqlerrcode),
-			 errmsg_plural("set %d span aside in rejected_spans: %s",
-						   "set %d spans aside in rejected_spans, the first for: %s",
-						   list_length(failures), list_length(failures), first->error->message)));
-	foreach(cell, failures)
-		set_aside(lfirst(cell), applied);
+	for (int i = tried - refused; i < count; i++)
+		blocked_rows |= is_lock(rows[i]->refusal);
+	fms_aside_put(rows + tried - refused, refused + held, applied);
 }
 
-/* A column of a returned row. */
-static Datum
-column(HeapTuple tuple, int n, bool *isnull)
+/* Whether there may be rows that were set aside because they were locked. */
+bool
+fms_reject_has_blocked(void)
 {
-	return SPI_getbinval(tuple, SPI_tuptable->tupdesc, n, isnull);
+	return blocked_rows;
 }
 
-/* A jsonb column, copied, or NULL. */
-static Jsonb *
-jsonb_column(HeapTuple tuple, int n)
+/* a span of rows that are tried again */
+typedef struct Turn
 {
-	bool		isnull;
-	Datum		value = column(tuple, n, &isnull);
+	pg_uuid_t	span_id;		/* hash key */
+	int			rows;			/* so many of them */
+	ErrorData  *refusal;		/* of one of them; NULL: none was refused */
+} Turn;
 
-	return isnull ? NULL : (Jsonb *) PG_DETOAST_DATUM_COPY(value);
-}
-
-/* A text column, copied; absent if null or empty. */
-static FmsPart
-text_column(HeapTuple tuple, int n)
+/* The turn of a span, made if there is none. */
+static Turn *
+turn_of(HTAB *turns, const FmsRow *row)
 {
-	bool		isnull;
-	Datum		value = column(tuple, n, &isnull);
-	FmsPart		part = {NULL, 0};
+	bool		found;
+	Turn	   *turn = hash_search(turns, &row->span_id, HASH_ENTER, &found);
 
-	if (!isnull)
+	if (!found)
 	{
-		part.data = TextDatumGetCString(value);
-		part.length = strlen(part.data);
+		turn->rows = 0;
+		turn->refusal = NULL;
 	}
-	return part;
+	return turn;
 }
 
-/* The row that was set aside, from its columns. */
-static FmsRow *
-rejected_row(HeapTuple tuple)
+/* Number the rows of each span in "turn", from 0; returns a hash table of Turn. */
+static HTAB *
+number_turns(FmsAside *asides, int count)
 {
-	FmsRow	   *row = palloc0(sizeof(FmsRow));
-	bool		no_trace;
-	bool		isnull;
-	Datum		value = column(tuple, 1, &no_trace);
+	HASHCTL		ctl = {0};
+	HTAB	   *turns;
 
-	row->has_trace = !no_trace;
-	if (row->has_trace)
-	{
-		row->trace_id = *DatumGetUUIDP(value);
-		row->started_at = DatumGetTimestampTz(column(tuple, 7, &isnull));
-	}
-	row->span_id = *DatumGetUUIDP(column(tuple, 2, &isnull));
-	value = column(tuple, 3, &isnull);
-	row->has_parent = !isnull;
-	if (row->has_parent)
-		row->parent_span_id = *DatumGetUUIDP(value);
-	row->name = text_column(tuple, 4);
-	row->type = text_column(tuple, 5);
-	row->entity = text_column(tuple, 6);
-	row->has_start = row->name.length > 0;
-	row->adopt_stub = row->has_start;
-	row->ended_at = DatumGetTimestampTz(column(tuple, 8, &isnull));
-	row->status = fms_table_parse_status(SPI_getvalue(tuple, SPI_tuptable->tupdesc, 9));
-	row->input = jsonb_column(tuple, 10);
-	row->output = jsonb_column(tuple, 11);
-	row->error = jsonb_column(tuple, 12);
-	row->attributes = jsonb_column(tuple, 13);
-	row->created_at = DatumGetTimestampTz(column(tuple, 14, &isnull));
-	row->events = jsonb_column(tuple, 15);
-	row->links = jsonb_column(tuple, 16);
-	row->otlp = jsonb_column(tuple, 17);
-	row->whole = row->otlp != NULL;
-	row->merged = true;
-	return row;
-}
-
-/* Take rows out of rejected_spans; allocated in the current context. */
-static FmsRow **
-take_rows(bool blocked_only, int *count)
-{
-	MemoryContext context = CurrentMemoryContext;
-	FmsOwnerScope scope;
-	Oid			types[2] = {BOOLOID, INT8OID};
-	Datum		values[2] = {BoolGetDatum(blocked_only), Int64GetDatum(RETRY_ROWS)};
-	FmsRow	  **rows;
-
-	fms_table_enter(rejected_table(), &scope);
-	if (SPI_execute_with_args(take_rejected, 2, types, values, NULL, false, 0) != SPI_OK_DELETE_RETURNING)
-		elog(ERROR, "could not take rows from rejected_spans");
-	MemoryContextSwitchTo(context);
-	*count = (int) SPI_processed;
-	rows = palloc(sizeof(FmsRow *) * Max(*count, 1));
-	for (int i = 0; i < *count; i++)
-		rows[i] = rejected_row(SPI_tuptable->vals[i]);
-	fms_table_leave(&scope);
-	return rows;
+	ctl.keysize = sizeof(pg_uuid_t);
+	ctl.entrysize = sizeof(Turn);
+	ctl.hcxt = CurrentMemoryContext;
+	turns = hash_create("flowmaestro_spans retry", Max(count, 1), &ctl,
+						HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	for (int i = 0; i < count; i++)
+		asides[i].turn = turn_of(turns, asides[i].row)->rows++;
+	return turns;
 }
 
 /*
- * Try the rows that were set aside again, in the current transaction; with
- * "blocked_only", those that were locked.  What is refused again is set aside
- * again.  Returns how many were taken into the table; *left is how many were not.
+ * Apply the rows of one turn, of which no two are of the same span.  A row of a
+ * span of which one was refused before is not tried.  Returns how many rows have
+ * this turn.
+ */
+static int
+apply_turn(HTAB *turns, int now, FmsAside *asides, int count, FmsApplied *applied)
+{
+	FmsRow	  **rows = palloc(sizeof(FmsRow *) * count);
+	int			tried = 0;
+	int			of_turn = 0;
+	int			refused;
+
+	for (int i = 0; i < count; i++)
+	{
+		if (asides[i].turn != now)
+			continue;
+		of_turn++;
+		asides[i].row->refusal = turn_of(turns, asides[i].row)->refusal;
+		asides[i].tried = asides[i].row->refusal == NULL;
+		if (asides[i].tried)
+			rows[tried++] = asides[i].row;
+	}
+	refused = apply_patiently(rows, tried, applied);
+	if (is_table_at_fault(rows, tried, refused))
+		ReThrowError(rows[0]->refusal);
+	for (int i = tried - refused; i < tried; i++)
+		turn_of(turns, rows[i])->refusal = rows[i]->refusal;
+	pfree(rows);
+	return of_turn;
+}
+
+/*
+ * Apply rows that were set aside: the first rows of all spans, then the second
+ * ones, and so on.  What is taken leaves rejected_spans; what is refused again
+ * stays, with its new error.  Returns how many were refused.
+ */
+static int
+apply_asides(FmsAside *asides, int count, FmsApplied *applied)
+{
+	HTAB	   *turns = number_turns(asides, count);
+	int			left = count;
+	int			refused = 0;
+
+	begin_patience(RETRY_PATIENCE_MS, NEXT_LOCK_TIMEOUT);
+	for (int now = 0; left > 0; now++)
+		left -= apply_turn(turns, now, asides, count, applied);
+	end_patience();
+	for (int i = 0; i < count; i++)
+	{
+		if (asides[i].row->refusal == NULL)
+			continue;
+		refused++;
+		if (asides[i].tried)
+			fms_aside_renew(&asides[i]);
+	}
+	fms_aside_remove(asides, count);
+	hash_destroy(turns);
+	return refused;
+}
+
+/*
+ * Try the rows that were set aside again, in the current transaction: for the
+ * writer, with "blocked_only", those that were locked, as many as a batch has and
+ * on from where it was last time; else all.  What is refused again stays.
+ * Returns how many were taken into the table.
  */
 int64
-fms_reject_retry(bool blocked_only, int64 *left)
+fms_reject_retry(bool blocked_only)
 {
-	FmsApplied	applied = {0};
-	int			count;
-	FmsRow	  **rows = take_rows(blocked_only, &count);
+	static TimestampTz resume = DT_NOBEGIN;
+	TimestampTz after = blocked_only ? resume : DT_NOBEGIN;
+	int64		taken = 0;
+	int64		left = 0;
 
-	/* one at a time: two of them can be of the same span */
-	for (int i = 0; i < count; i++)
-		fms_reject_apply(&rows[i], 1, &applied);
-	*left = (int64) applied.rejected;
-	return count - *left;
+	if (!fms_aside_lock(!blocked_only))
+		return 0;
+	do
+	{
+		MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "flowmaestro_spans retry",
+													  ALLOCSET_DEFAULT_SIZES);
+		MemoryContext old = MemoryContextSwitchTo(context);
+		FmsApplied	applied = {0};
+		int			count;
+		FmsAside   *asides = fms_aside_read(blocked_only, &after, &count);
+		int			refused = apply_asides(asides, count, &applied);
+
+		taken += count - refused;
+		left += refused;
+		MemoryContextSwitchTo(old);
+		MemoryContextDelete(context);
+	} while (!blocked_only && after != DT_NOBEGIN);
+	if (blocked_only)
+	{
+		blocked_rows = left > 0 || after != DT_NOBEGIN || resume != DT_NOBEGIN;
+		resume = after;
+	}
+	return taken;
 }
 
 /* retry_rejected_spans() returns bigint */
 Datum
 fms_retry_rejected_spans(PG_FUNCTION_ARGS)
 {
-	int64		left;
-
-	PG_RETURN_INT64(fms_reject_retry(false, &left));
+	PG_RETURN_INT64(fms_reject_retry(false));
 }

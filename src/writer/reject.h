@@ -10,8 +10,12 @@
 
 #include "writer/apply.h"
 
+/* how long a writer waits for a lock */
+#define FMS_LOCK_TIMEOUT "200ms"
+
 extern void fms_reject_apply(FmsRow **rows, int count, FmsApplied *applied);
 extern bool fms_reject_is_transient(const ErrorData *error);
-extern int64 fms_reject_retry(bool blocked_only, int64 *left);
+extern bool fms_reject_has_blocked(void);
+extern int64 fms_reject_retry(bool blocked_only);
 
 #endif							/* FMS_WRITER_REJECT_H */

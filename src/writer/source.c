@@ -15,13 +15,11 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
-#include "utils/resowner.h"
 #include "utils/uuid.h"
 
 #include "compat.h"
@@ -48,10 +46,11 @@ put_jsonb(Datum *values, char *nulls, int n, const FmsPart *part)
 	nulls[n] = part->data == NULL ? 'n' : ' ';
 }
 
-/* Write one resource or scope, as the tables' owner. */
+/* Write one resource or scope, an FmsEvent, as the tables' owner. */
 static void
-insert_source(const FmsEvent *source)
+insert_source(void *arg)
 {
+	const FmsEvent *source = arg;
 	Oid			types[MAX_ARGUMENTS] = {UUIDOID, JSONBOID, JSONBOID, UUIDOID, TEXTOID, TEXTOID};
 	Datum		values[MAX_ARGUMENTS];
 	char		nulls[MAX_ARGUMENTS];
@@ -75,36 +74,19 @@ insert_source(const FmsEvent *source)
 
 /* Write one resource or scope in a subtransaction; an error of its own is logged. */
 static void
-write_source(const FmsEvent *source)
+write_source(FmsEvent *source)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData  *error;
+	ErrorData  *error = fms_table_try(insert_source, source);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		insert_source(source);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		if (fms_reject_is_transient(error))
-			ReThrowError(error);
-		fms_slot_count(fms_buffer_slot(), FMS_DROPPED, 1);
-		ereport(LOG,
-				(errcode(error->sqlerrcode),
-				 errmsg("could not store an OTLP resource or scope: %s", error->message)));
-		FreeErrorData(error);
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
+	if (error == NULL)
+		return;
+	if (fms_reject_is_transient(error))
+		ReThrowError(error);
+	fms_slot_count(fms_buffer_slot(), FMS_DROPPED, 1);
+	ereport(LOG,
+			(errcode(error->sqlerrcode),
+			 errmsg("could not store an OTLP resource or scope: %s", error->message)));
+	FreeErrorData(error);
 }
 
 /* Write a list of FmsEvent, resources and scopes, in the current transaction. */

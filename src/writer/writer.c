@@ -13,7 +13,7 @@
  *
  * SIGTERM only sets a flag: the batch in flight is finished, what waits is
  * written for DRAIN_MS at most, the rest stays in the ring.  Locks are waited
- * for LOCK_TIMEOUT at most, so that a shutdown is never held up.
+ * for FMS_LOCK_TIMEOUT at most, so that a shutdown is never held up.
  *
  *-------------------------------------------------------------------------
  */
@@ -41,9 +41,9 @@
 #include "writer/pace.h"
 #include "writer/left.h"
 #include "writer/partition.h"
+#include "writer/reject.h"
 #include "writer/writer.h"
 
-#define LOCK_TIMEOUT "200ms"
 #define DRAIN_MS 1000
 #define PAUSE_MS 50				/* for a batch to grow, or for a lock to go */
 #define FIRST_BACKOFF_MS 100
@@ -70,7 +70,7 @@ static const char *const pinned[][2] = {
 	{"default_transaction_read_only", "off"},
 	{"default_transaction_deferrable", "off"},
 	{"default_table_access_method", "heap"},
-	{"lock_timeout", LOCK_TIMEOUT},
+	{"lock_timeout", FMS_LOCK_TIMEOUT},
 	{"statement_timeout", "0"},
 	{"idle_in_transaction_session_timeout", "0"},
 	{"transaction_timeout", "0"},
@@ -343,7 +343,7 @@ look_after_table(FmsSlot *slot)
 		maintained -= (int64) (MAINTENANCE_MS - MAINTENANCE_RETRY_MS) * 1000;
 	if (fms_left_waits(slot))
 		(void) survive(slot, fms_left_work, NULL);
-	if (fms_flush_needs_retry() && is_due(&retried, RETRY_BLOCKED_MS))
+	if (fms_reject_has_blocked() && is_due(&retried, RETRY_BLOCKED_MS))
 		(void) survive(slot, retry_work, NULL);
 	backoff_ms = 0;
 }
@@ -412,7 +412,7 @@ main_loop(FmsSlot *slot)
 				slot->pause_ms = 0;
 				return;
 			}
-			sleep_for(fms_flush_needs_retry() ? Min(fms_flush_interval, RETRY_BLOCKED_MS) :
+			sleep_for(fms_reject_has_blocked() ? Min(fms_flush_interval, RETRY_BLOCKED_MS) :
 					  fms_flush_interval);
 		}
 		sleep_through(slot, PAUSE_MS, outcome != FMS_FLUSH_BUSY);
