@@ -94,13 +94,17 @@ find_missing() {
 	done
 }
 
+# With a package apt upgrades all others of the same source: headers would bring a
+# new server, and its package would restart the one that runs.
+APT_KEEPS_SERVER=(-o APT::Get::Upgrade-By-Source-Package=false)
+
 # Runs apt-get as root, its output in a log.  It asks nobody anything, and it does
 # not restart what uses a library that it replaces (NEEDRESTART_SUSPEND).
 apt_get() {
 	local sudo=()
 	[[ $EUID == 0 ]] || sudo=(sudo -n)
 	"${sudo[@]}" env DEBIAN_FRONTEND=noninteractive UCF_FORCE_CONFFOLD=1 NEEDRESTART_SUSPEND=1 \
-		apt-get -q -y -o Dpkg::Use-Pty=0 "$@" </dev/null >>"$APT_LOG" 2>&1
+		apt-get -q -y -o Dpkg::Use-Pty=0 "${APT_KEEPS_SERVER[@]}" "$@" </dev/null >>"$APT_LOG" 2>&1
 }
 
 # PostgreSQL's package makes and starts a server of its own when it is installed;
@@ -196,7 +200,7 @@ install_for_build() {
 	fi
 	if ! can_install; then
 		echo "packages are missing; run this as root, let sudo work without a password, or run as root:" >&2
-		echo "apt-get update && apt-get install ${MISSING[*]}" >&2
+		echo "apt-get update && apt-get ${APT_KEEPS_SERVER[*]} install ${MISSING[*]}" >&2
 		return 1
 	fi
 	if [[ " ${MISSING[*]} " =~ " postgresql"(-[0-9]+)?" " ]]; then

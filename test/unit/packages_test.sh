@@ -15,6 +15,7 @@ declare -A INSTALLED # versions of packages: what dpkg knows
 declare -A ARCHIVE   # PACKAGE and PACKAGE=VERSION: what apt can install
 DEFAULT=             # the major version of the distribution
 MAY=yes              # whether this user may install packages
+APT_CALLS=           # how apt-get was called
 
 # What the script asks of the machine.
 dpkg-query() {
@@ -29,7 +30,8 @@ apt-cache() {
 	esac
 }
 apt-get() { :; }
-apt_get() { :; }
+sudo() { [[ $1 != -n ]] || shift; "$@"; }
+env() { APT_CALLS+="$*"$'\n'; }
 can_install() { [[ $MAY == yes ]]; }
 no_system_server() { :; }
 
@@ -37,6 +39,7 @@ no_system_server() { :; }
 install_missing() {
 	local package
 	ASKED=${MISSING[*]}
+	apt_get install "${MISSING[@]}"
 	for package in "${MISSING[@]}"; do
 		add_package "${package/=/ }"
 	done
@@ -117,7 +120,7 @@ check() {
 # Runs install_packages on the machine and compares "version|packages asked for".
 takes() {
 	local name=$1 expected=$2 status=0
-	ASKED=
+	ASKED='' APT_CALLS=''
 	install_packages >"$TREES/output" 2>&1 || status=$?
 	if [[ $status == 0 ]]; then
 		check "$name" "$PGVERSION|$ASKED" "$expected"
@@ -160,6 +163,8 @@ takes "an old version is left alone" "15|postgresql-15 postgresql-server-dev-15"
 machine 15 "postgresql-15 15.18"
 offer postgresql-server-dev-15=15.20 postgresql-server-dev-15=15.18
 takes "the headers are of the server's minor version" "15|postgresql-server-dev-15=15.18"
+check "and no package of the same source is upgraded with them" \
+	"$(grep -c ' -o APT::Get::Upgrade-By-Source-Package=false install postgresql-server-dev-15=15.18$' <<<"$APT_CALLS")" 1
 machine 15 "postgresql-15 15.18"
 offer postgresql-server-dev-15=15.20
 takes "or the newest, if the archive has no others; the server stays" "15|postgresql-server-dev-15"
@@ -173,17 +178,18 @@ for file in lib/postgresql/15/bin/{postgres,initdb,pg_ctl,psql,pg_config} share/
 		"there is no PostgreSQL to build against: $USR/$file is missing"
 done
 
+COMMAND="apt-get update && apt-get -o APT::Get::Upgrade-By-Source-Package=false install"
 machine 15
 unset "INSTALLED[gcc]"
 MAY=no
-takes "who may not install is told the packages" "apt-get update && apt-get install gcc postgresql-15 postgresql-server-dev-15"
+takes "who may not install is told the packages" "$COMMAND gcc postgresql-15 postgresql-server-dev-15"
 machine 15 "postgresql-15 15.18"
 offer postgresql-server-dev-15=15.18
 MAY=no
-takes "those alone that are missing" "apt-get update && apt-get install postgresql-server-dev-15=15.18"
+takes "those alone that are missing" "$COMMAND postgresql-server-dev-15=15.18"
 machine ""
 MAY=no
-takes "packages of any version if apt has no lists" "apt-get update && apt-get install postgresql postgresql-server-dev-all"
+takes "packages of any version if apt has no lists" "$COMMAND postgresql postgresql-server-dev-all"
 machine 15 postgresql-15 postgresql-server-dev-15
 MAY=no
 takes "who needs nothing needs no right to install" "15|"
