@@ -120,6 +120,19 @@ sink_resize(void *arg, void *memory, size_t bytes)
 	return repalloc_huge(memory, bytes);
 }
 
+/* Have written what was taken as a group; spans that are lost were not accepted. */
+static void
+finish(Ingest *ingest)
+{
+	int64		lost = fms_span_recorder()->finish(ingest->store.group);
+
+	if (lost == 0)
+		return;
+	ingest->result->accepted -= lost;
+	ingest->result->rejected += lost;
+	strlcpy(ingest->result->message, "an error, of which the server's log tells", FMS_OTLP_MESSAGE);
+}
+
 /* Take the spans of a request; see otlp.h. */
 bool
 fms_otlp_ingest(const char *body, size_t length, FmsOtlpEncoding encoding, bool wait,
@@ -141,6 +154,7 @@ fms_otlp_ingest(const char *body, size_t length, FmsOtlpEncoding encoding, bool 
 	}
 	ingest.store.wait = wait;
 	ingest.store.now = GetCurrentTimestamp();
+	ingest.store.group = fms_span_recorder()->begin();
 	ingest.decoding = AllocSetContextCreate(CurrentMemoryContext, "OTLP request",
 											ALLOCSET_DEFAULT_SIZES);
 	ingest.scratch = AllocSetContextCreate(ingest.decoding, "OTLP span", SCRATCH_BYTES,
@@ -149,6 +163,7 @@ fms_otlp_ingest(const char *body, size_t length, FmsOtlpEncoding encoding, bool 
 		decoded = fms_otlp_decode_protobuf(body, length, &sink, &error, &error_at);
 	else
 		decoded = fms_otlp_decode_json(body, length, &sink, &error, &error_at);
+	finish(&ingest);
 	MemoryContextDelete(ingest.decoding);
 	if (!decoded)
 		snprintf(result->message, sizeof(result->message), "%s at byte %zu", error, error_at);

@@ -601,7 +601,7 @@ static FmsTaken
 hand_over(FmsEvent *event, bool truncated, FmsOtlpStore *store)
 {
 	const FmsSpanRecorder *recorder = fms_span_recorder();
-	FmsTaken	taken = recorder->take(event, store->wait, &store->reason);
+	FmsTaken	taken = recorder->take(event, store->group, store->wait, &store->reason);
 
 	if (taken == FMS_TAKEN && truncated)
 		recorder->truncated();

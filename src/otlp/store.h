@@ -17,6 +17,7 @@
 typedef struct FmsOtlpStore
 {
 	bool		wait;			/* for room in the buffer */
+	FmsGroup   *group;			/* that is taken together, or NULL */
 	TimestampTz now;
 	const char *reason;			/* why something was not taken */
 	pg_uuid_t	resource_id;	/* of the spans that come next */

@@ -22,6 +22,9 @@ typedef enum FmsTaken
 	FMS_TAKEN_REFUSED			/* recording is off, or can't be done here */
 } FmsTaken;
 
+/* events that are written together */
+typedef struct FmsGroup FmsGroup;
+
 typedef struct FmsSpanRecorder
 {
 	/*
@@ -37,7 +40,16 @@ typedef struct FmsSpanRecorder
 	 * wait for room; nothing is counted as lost if there is none.  A span that
 	 * is refused is counted.  *reason tells why something was not taken.
 	 */
-	FmsTaken	(*take) (FmsEvent *event, bool wait, const char **reason);
+	FmsTaken	(*take) (FmsEvent *event, FmsGroup *group, bool wait, const char **reason);
+
+	/*
+	 * Begin to take whole spans, resources and scopes that belong together, in
+	 * the current memory context.  NULL if each is taken by itself.  What is
+	 * taken with a group can still be lost until finish, which tells how many
+	 * spans were.
+	 */
+	FmsGroup   *(*begin) (void);
+	int64		(*finish) (FmsGroup *group);
 
 	/* The table that events are for, which is another in each life of the extension. */
 	Oid			(*table) (void);

@@ -291,7 +291,7 @@ refuse(const FmsEvent *event, const char *why, const char **reason)
 
 /* Take a whole span, a resource or a scope; see span.h. */
 static FmsTaken
-take(FmsEvent *event, bool wait, const char **reason)
+take(FmsEvent *event, FmsGroup *group, bool wait, const char **reason)
 {
 	if (!fms_enabled)
 		return refuse(event, "recording is off (flowmaestro.enabled)", reason);
@@ -303,9 +303,21 @@ take(FmsEvent *event, bool wait, const char **reason)
 		return take_buffered(event, wait, reason);
 	if (XactReadOnly)
 		return refuse(event, "the transaction is read-only", reason);
-	/* it counts by itself what an error makes it drop */
-	*reason = "an error, of which the server's log tells";
-	return fms_transaction_take(event);
+	return fms_transaction_take(event, group);
+}
+
+/* Begin to take what belongs together; see span.h. */
+static FmsGroup *
+begin(void)
+{
+	return is_buffered() ? NULL : fms_transaction_begin();
+}
+
+/* End of what belongs together; see span.h. */
+static int64
+finish(FmsGroup *group)
+{
+	return group == NULL ? 0 : fms_transaction_finish(group);
 }
 
 /* What is known of a span, in memory or in the table; see span.h. */
@@ -381,6 +393,8 @@ truncated(void)
 const FmsSpanRecorder fms_record_recorder = {
 	.record = record,
 	.take = take,
+	.begin = begin,
+	.finish = finish,
 	.table = fms_buffer_table,
 	.lasts = is_buffered,
 	.find = fms_record_find,

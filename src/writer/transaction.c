@@ -3,7 +3,7 @@
  * transaction.c
  *	  Recording in the caller's own transaction.
  *
- * A batch of one, applied with the writer's code.  Memory is told as well, so
+ * A batch of one, or what one call of OTLP takes, applied with the writer's code.  Memory is told as well, so
  * that other sessions find the span: a start makes an entry at once, which is
  * undone if the (sub)transaction rolls back; an end only takes effect in memory
  * at commit, since until then another end may still win.
@@ -31,6 +31,8 @@
 #include "writer/transaction.h"
 
 #define FIRST_ROOM 64			/* of changes, to begin with */
+#define GROUP_EVENTS 1000		/* that are written in one subtransaction */
+#define GROUP_BYTES (8 * 1024 * 1024)
 
 /*
  * What has to be done in memory when the transaction ends.  There is one for a
@@ -270,6 +272,18 @@ fms_transaction_sub_committed(int level)
 		changes[i].level = level - 1;
 }
 
+/* whole spans, resources and scopes until they are written; see span.h */
+struct FmsGroup
+{
+	MemoryContext context;		/* of what is gathered; emptied when it is written */
+	FmsFold		fold;
+	List	   *known;			/* FmsEvent: ends of spans that memory knows */
+	int			events;			/* that are gathered */
+	int			spans;			/* of these */
+	size_t		bytes;
+	int64		lost;			/* spans that could not be written */
+};
+
 /* Whether memory knows that an event's span has ended. */
 static bool
 has_ended_in_memory(const FmsEvent *event)
@@ -348,11 +362,11 @@ is_callers(int sqlerrcode)
 }
 
 /*
- * Apply a batch of one; *changed tells how many rows it changed.  An error that
- * is not the caller's drops the record, with a warning: false then.
+ * Apply a batch; *changed tells how many rows it changed.  An error that
+ * is not the caller's drops the batch, with a warning: false then.
  */
 static bool
-apply_one(FmsFold *fold, uint64 *changed)
+apply(FmsFold *fold, uint64 *changed)
 {
 	MemoryContext context = CurrentMemoryContext;
 	FmsApplied	applied = {0};
@@ -406,7 +420,7 @@ fms_transaction_record(FmsEvent *event)
 	fms_fold_begin(&fold, 1);
 	fms_fold_add(&fold, event);
 	fms_fold_finish(&fold);
-	applied = apply_one(&fold, &changed);
+	applied = apply(&fold, &changed);
 	/* nobody must see a span run that has no row */
 	if (!applied && claim == FMS_CLAIM_NEW)
 		fms_tracked_undo(event, claim);
@@ -444,14 +458,95 @@ complete_whole(FmsEvent *event, bool *known)
 	return true;
 }
 
+/*
+ * Begin to gather whole spans, resources and scopes that are written in one
+ * subtransaction, in the current memory context.
+ */
+FmsGroup *
+fms_transaction_begin(void)
+{
+	FmsGroup   *group = palloc0(sizeof(FmsGroup));
+
+	group->context = AllocSetContextCreate(CurrentMemoryContext, "flowmaestro_spans group",
+										   ALLOCSET_DEFAULT_SIZES);
+	return group;
+}
+
+/*
+ * Write what a group has gathered, and empty it.  Memory is told of the ends of
+ * spans that it knows; one that lost against another end is in the table too.
+ */
+static void
+apply_group(FmsGroup *group)
+{
+	MemoryContext old = MemoryContextSwitchTo(group->context);
+	uint64		changed;
+	ListCell   *cell;
+
+	if (group->events == 0)
+		return;
+	fms_fold_finish(&group->fold);
+	if (apply(&group->fold, &changed))
+	{
+		foreach(cell, group->known)
+			remember_end(lfirst(cell), FMS_CLAIM_FOUND);
+		fms_slot_count(fms_buffer_slot(), FMS_DUPLICATE_ENDS, group->fold.duplicates);
+	}
+	else
+	{
+		fms_slot_count(fms_buffer_slot(), FMS_DROPPED, Max(group->spans, 1) - 1);
+		group->lost += group->spans;
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(group->context);
+	group->known = NIL;
+	group->events = group->spans = 0;
+	group->bytes = 0;
+}
+
+/*
+ * Write what is left of a group, and free it.  Returns how many of its spans
+ * were lost.
+ */
+int64
+fms_transaction_finish(FmsGroup *group)
+{
+	int64		lost;
+
+	apply_group(group);
+	lost = group->lost;
+	MemoryContextDelete(group->context);
+	pfree(group);
+	return lost;
+}
+
+/* Add a copy of an event to a group; "known" is of a span that memory knows. */
+static void
+gather(FmsGroup *group, const FmsEvent *event, bool known)
+{
+	MemoryContext old = MemoryContextSwitchTo(group->context);
+	FmsEvent   *copy = palloc(sizeof(FmsEvent));
+	size_t		bytes = fms_event_encoded_size(event);
+	char	   *body = palloc(bytes);
+
+	fms_event_encode(event, body);
+	if (!fms_event_decode(body, bytes, copy))
+		elog(ERROR, "could not copy a span event");
+	if (group->events++ == 0)
+		fms_fold_begin(&group->fold, GROUP_EVENTS);
+	fms_fold_add(&group->fold, copy);
+	if (known && event->status != FMS_STATUS_STARTED)
+		group->known = lappend(group->known, copy);
+	group->spans += event->kind == FMS_EVENT_SPAN;
+	group->bytes += bytes;
+	MemoryContextSwitchTo(old);
+}
+
 /* Take a whole span, a resource or a scope in the caller's transaction; see span.h. */
 FmsTaken
-fms_transaction_take(FmsEvent *event)
+fms_transaction_take(FmsEvent *event, FmsGroup *group)
 {
-	FmsFold		fold;
-	uint64		changed;
 	bool		known = false;
-	bool		applied;
 
 	settle(event);
 	if (event->kind == FMS_EVENT_SPAN && !complete_whole(event, &known))
@@ -459,12 +554,8 @@ fms_transaction_take(FmsEvent *event)
 		fms_slot_count(fms_buffer_slot(), FMS_DUPLICATE_ENDS, 1);
 		return FMS_TAKEN_BEFORE;
 	}
-	fms_fold_begin(&fold, 1);
-	fms_fold_add(&fold, event);
-	fms_fold_finish(&fold);
-	applied = apply_one(&fold, &changed);
-	if (known && event->status != FMS_STATUS_STARTED && changed > 0)
-		remember_end(event, FMS_CLAIM_FOUND);
-	hash_destroy(fold.index);
-	return applied ? FMS_TAKEN : FMS_TAKEN_REFUSED;
+	gather(group, event, known);
+	if (group->events >= GROUP_EVENTS || group->bytes >= GROUP_BYTES)
+		apply_group(group);
+	return FMS_TAKEN;
 }

@@ -69,6 +69,27 @@ COMMIT;
 ));
 is($node->safe_psql('postgres', "SELECT count(*), bool_and(ended), bool_and(duration_us > 0) FROM flowmaestro.span_usage WHERE entity_id = 'entered'"),
 	'1|t|t', 'what is not left is counted as ended, with its duration');
+# A request of OTLP is written in one subtransaction, not in one for each span;
+# of a request with a span that the table refuses, this one is set aside.
+$node->safe_psql('postgres', q(
+CREATE FUNCTION request(name text, poison int) RETURNS text LANGUAGE sql AS $$
+SELECT json_build_object('resourceSpans', json_build_array(json_build_object('resource', json_build_object(), 'scopeSpans', json_build_array(json_build_object('spans',
+	(SELECT json_agg(json_build_object('traceId', md5(name), 'spanId', lpad(to_hex(i), 16, '0'), 'name', name, 'startTimeUnixNano', (extract(epoch FROM now())::bigint || '000000000'),
+		'endTimeUnixNano', (extract(epoch FROM now())::bigint || '000000001'),
+		'attributes', CASE WHEN i = poison THEN json_build_array(json_build_object('key', 'userId', 'value', json_build_object('stringValue', (SELECT string_agg(md5(n::text), '') FROM generate_series(1, 300) AS n)))) ELSE '[]' END))
+	FROM generate_series(1, 1000) AS i))))))::text $$;
+));
+foreach my $poison (0, 777)
+{
+	my $xids = $node->safe_psql('postgres', 'SELECT pg_snapshot_xmax(pg_current_snapshot())');
+	is($node->safe_psql('postgres', "SET flowmaestro.write_mode = transactional; SELECT accepted, rejected FROM flowmaestro.ingest_otlp_json(request('otlp $poison', $poison))"),
+		'1000|0', 'a request of 1,000 spans is taken');
+	$xids = $node->safe_psql('postgres', 'SELECT pg_snapshot_xmax(pg_current_snapshot())') - $xids;
+	cmp_ok($xids, '<=', $poison ? 40 : 10, 'with few transaction ids' . ($poison ? ', also when one span is refused' : '')) or diag($xids);
+	is($node->safe_psql('postgres', "SELECT count(*) FROM flowmaestro.execution_spans WHERE name = 'otlp $poison'"), $poison ? '999' : '1000', 'its rows are there');
+}
+is($node->safe_psql('postgres', "SELECT count(*) FROM flowmaestro.rejected_spans WHERE name = 'otlp 777'"), '1', 'the one that was refused is set aside');
+
 # With a writer that stands still, a session waits for it once, not in each call
 # on a span that is still in the buffer; what becomes of the spans is the same.
 my $writer = writer_pid($node, 'postgres');
