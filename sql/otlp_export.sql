@@ -186,6 +186,16 @@ SELECT jsonb_path_query(flowmaestro.export_otlp(:'trace')::jsonb, '$.resourceSpa
 SELECT i.* FROM flowmaestro.ingest_otlp(flowmaestro.export_otlp_protobuf(:'trace')) AS i;
 
 --
+-- Spans whose scope is gone are not told as spans of this database
+--
+BEGIN;
+DELETE FROM flowmaestro.otlp_scopes;
+SELECT r ->> 'resource' AS resource, s ->> 'scope' AS scope, jsonb_array_length(s -> 'spans') > 0 AS spans
+FROM jsonb_path_query(flowmaestro.export_otlp('00112233-4455-6677-8899-aabbccddeeff')::jsonb, '$.resourceSpans[*]') AS r,
+    jsonb_array_elements(r -> 'scopeSpans') AS s;
+ROLLBACK;
+
+--
 -- Nothing there, no rights, no writing
 --
 SELECT flowmaestro.export_otlp('05a20000-0000-7000-8000-000000000005') IS NULL, flowmaestro.export_otlp_protobuf('05a20000-0000-7000-8000-000000000005') IS NULL, flowmaestro.export_otlp(NULL) IS NULL;

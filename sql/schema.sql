@@ -304,5 +304,13 @@ BEGIN
 END $$;
 SELECT count(*) FROM pg_backend_memory_contexts WHERE name = 'JSON Schema compiler';
 
+-- members that are arrays are looked at after the others: as many as there are, the last one wrong
+SELECT n, flowmaestro.jsonschema_is_valid(s.schema, s.good) AS good, flowmaestro.jsonschema_is_valid(s.schema, s.bad) AS bad
+FROM generate_series(11, 14) AS n, LATERAL (
+    SELECT jsonb_build_object('properties', jsonb_object_agg('k' || k, '{"items": {"type": "integer"}}'::jsonb)) AS schema,
+        jsonb_object_agg('k' || k, '[1]'::jsonb) AS good,
+        jsonb_object_agg('k' || k, CASE k WHEN n THEN '["x"]'::jsonb ELSE '[1]' END) AS bad
+    FROM generate_series(1, n) AS k) AS s;
+
 DROP TABLE checked, many, pairs, big, wrong;
 DROP FUNCTION errors;

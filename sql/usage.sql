@@ -375,6 +375,19 @@ SELECT flowmaestro.set_budget('all', -1);
 SELECT flowmaestro.set_budget(NULL, 1);
 SELECT flowmaestro.check_budget('user:u1', -1);
 SELECT flowmaestro.check_budget('user:u1', NULL);
+-- a day of a budget is one of UTC in any time zone: a dollar at its beginning counts, ten just before do not
+SELECT (flowmaestro.create_span('call', 'model_generation', attributes => c.attributes, started_at => date_trunc('day', now(), 'UTC') - c.before)).span_id IS NOT NULL AS recorded
+FROM (VALUES ('{"userId": "zones", "model": "m", "promptTokens": 1, "gen_ai.usage.cost": 1}'::jsonb, interval '0'),
+    ('{"userId": "zones", "model": "m", "promptTokens": 1, "gen_ai.usage.cost": 10}', '1 s')) AS c (attributes, before);
+SELECT flowmaestro.set_budget('user:zones', 100, 'day');
+CREATE FUNCTION spent_in(zone text) RETURNS numeric LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM set_config('timezone', zone, true);
+    RETURN (flowmaestro.check_budget('user:zones')).spent;
+END $$;
+SELECT zone, spent_in(zone) FROM unnest('{UTC,Asia/Tokyo,America/Los_Angeles,Pacific/Kiritimati,Asia/Kathmandu}'::text[]) AS zone;
+DROP FUNCTION spent_in;
+SELECT flowmaestro.set_budget('user:zones', NULL);
 -- a snapshot could not see what others spend
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 SELECT flowmaestro.check_budget('user:u1');
