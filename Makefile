@@ -172,6 +172,7 @@ REGRESS = recording fold context context_doc identity transactional temporal err
 	trace trace_oracle trace_search trace_text \
 	otlp otlp_mapping otlp_export patterns formats encoding tools tools_doc schema schema_doc schema_hostile privileges catalog
 ISOLATION = end_end end_create create_twice end_before_flush cancel_end transactional_end \
+	transaction_errors \
 	registry_change usage_cover
 REGRESS_OPTS = --load-extension=plpgsql
 ISOLATION_OPTS = --inputdir=test/isolation --outputdir=output_iso
