@@ -30,6 +30,7 @@ OBJS = \
 	src/span/span.o \
 	src/span/enter.o \
 	src/buffer/ring.o \
+	src/buffer/guard.o \
 	src/buffer/file.o \
 	src/buffer/slot.o \
 	src/buffer/tracked.o \
@@ -241,7 +242,7 @@ src/trace/html.o src/trace/html.bc: src/trace/page.inc
 
 # The ring is free of the server, so its test is a plain program, under the
 # sanitizers; the checksum comes from the server's port library.
-test/unit/ring_test: test/unit/ring_test.c src/buffer/ring.c src/span/event.c $(wildcard src/*/*.h)
+test/unit/ring_test: test/unit/ring_test.c src/buffer/ring.c src/buffer/guard.c src/span/event.c $(wildcard src/*/*.h)
 	$(CC) $(PG_CFLAGS) -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined \
 		$(PG_CPPFLAGS) -I$(includedir_server) $(filter %.c,$^) -o $@ -L$(pkglibdir) -lpgcommon -lpgport -lpthread
 

@@ -158,6 +158,12 @@ install_optionals() {
 	fi
 }
 
+# What makes file systems that write copies, for the tests of a full disk.
+install_file_systems() {
+	install_optional btrfs-progs "a full btrfs will not be tried"
+	install_optional xfsprogs "a full XFS will not be tried"
+}
+
 # What fetches the real clients; a node from elsewhere than Debian brings its own.
 install_npm() {
 	if ! command -v npm >/dev/null; then

@@ -4,7 +4,7 @@
 #
 #   TESTS="t/003_crash.pl ..."   run only these TAP files
 #   STAGES="regress ..."         run only these of unit, regress, isolation,
-#                                conformance, clients, tap
+#                                conformance, clients, full-disk, tap
 #   SUITE=dir                    test suite of JSON Schema; the default is the one
 #                                beside the source, else Debian's copy
 #   KEEP=1                       keep the directory with logs, sources and data
@@ -17,8 +17,10 @@
 set -euo pipefail
 # shellcheck source=test/private-server.sh
 . "$(dirname "${BASH_SOURCE[0]}")/private-server.sh"
+# shellcheck source=test/full-disk.sh
+. "$SOURCE_ROOT/test/full-disk.sh"
 
-ALL_STAGES="unit regress isolation conformance clients tap"
+ALL_STAGES="unit regress isolation conformance clients full-disk tap"
 TABLE=() # a line for each stage
 PASSED=0 FAILED=0 SKIPPED=0
 
@@ -55,14 +57,15 @@ explain() {
 	fi
 }
 
-# Runs make with a target as one stage, counts its tests and adds to the table.
-stage() {
+# Runs a command as one stage, counts its tests and adds to the table.  The command
+# gets the stage's log as its last argument.
+count_stage() {
 	local name=$1 log=$WORKSPACE/log/${1// /-}.log status=0 start=$SECONDS passed failed skipped line
 	shift
 	progress "$name"
 	# what an earlier stage left would be taken for this one's
 	rm -rf regression.diffs output_iso tmp_check
-	logged "$log" make -s PG_CONFIG="$BINDIR/pg_config" with_llvm=no "$@" || status=$?
+	"$@" "$log" || status=$?
 	read -r passed failed skipped < <(count_tests "$log")
 	if [[ $failed == 0 && ($status != 0 || $((passed + skipped)) == 0) ]]; then
 		failed=1
@@ -75,6 +78,23 @@ stage() {
 	echo "    $line"
 	TABLE+=("$line")
 	PASSED=$((PASSED + passed)) FAILED=$((FAILED + failed)) SKIPPED=$((SKIPPED + skipped))
+}
+
+# Runs make with a target; the last argument is the log.
+make_stage() {
+	logged "${*: -1}" make -s PG_CONFIG="$BINDIR/pg_config" with_llvm=no "${@:1:$#-1}"
+}
+
+# Runs make with a target as one stage.
+stage() {
+	local name=$1
+	shift
+	count_stage "$name" make_stage "$@"
+}
+
+# Runs the tests of a full disk, as whoever runs this, for they mount disks.
+full_disk_stage() {
+	full_disk_tests >"$1" 2>&1
 }
 
 # Whether a stage is to be run.
@@ -97,6 +117,9 @@ export SUITE=${SUITE:+$(realpath "$SUITE")}
 open_workspace
 if [[ -n ${TESTS:-} ]] || wanted tap; then
 	install_optionals
+fi
+if [[ -z ${TESTS:-} ]] && wanted full-disk; then
+	install_file_systems
 fi
 if [[ -z ${TESTS:-} ]] && wanted clients; then
 	install_npm
@@ -132,6 +155,9 @@ else
 	if ! stop_server; then
 		TABLE+=("stopping the server: failed")
 		FAILED=$((FAILED + 1))
+	fi
+	if wanted full-disk; then
+		count_stage "full disk" full_disk_stage
 	fi
 	if wanted tap; then
 		tap_stages test/t/*.pl

@@ -30,6 +30,7 @@
 #include "compat.h"
 #include "buffer/buffer.h"
 #include "buffer/file.h"
+#include "buffer/guard.h"
 #include "buffer/tracked.h"
 #include "span/identity.h"
 
@@ -37,6 +38,7 @@
 #define WARN_EVERY_MS 60000		/* also: until the next try after a failed one */
 #define URGENT_PART 4			/* of the ring: if more is used, the writer must hurry */
 #define LAUNCHER_MS 5000		/* flush() waits without a launcher; a new one comes after 1 s */
+#define NO_SPACE_MS 1000		/* from a full disk to the next try */
 #define SCRATCH_KEEP (64 * 1024)	/* a larger scratch is not kept */
 #define STANDSTILL_MS 1000		/* without a move: no call waits longer, unless it wants to */
 #define FAVOUR_MS 20			/* that calls which waited have freed room for themselves */
@@ -51,6 +53,9 @@ static bool attached = false;	/* my_ring is mapped */
 static Oid	table = InvalidOid; /* execution_spans, while known */
 static char *scratch = NULL;	/* where events are encoded */
 static size_t scratch_bytes = 0;
+static const char *refusal = NULL;	/* why the last append failed: one of these */
+static const char full[] = "the span buffer is full";
+static const char no_space[] = "no space for the span buffer on disk";
 
 PG_FUNCTION_INFO_V1(fms_flush);
 
@@ -128,7 +133,7 @@ track_pending(FmsSlot *slot)
 	const char *body;
 	uint32		length;
 
-	while ((item = fms_ring_read(&my_ring, &position, slot->head, &body, &length)) != FMS_RING_END)
+	while ((item = fms_guard_read(&my_ring, &position, slot->head, &body, &length)) != FMS_RING_END)
 	{
 		FmsEvent	event;
 		FmsSpanRef	ref;
@@ -142,22 +147,31 @@ track_pending(FmsSlot *slot)
 /*
  * Find out what is in the ring just mapped; slot lock held exclusively, so that
  * nobody appends before the head is known.  Takes as long as reading the ring.
+ * False, after a log line, if the disk has no room for the new life's identity.
  */
-static void
+static bool
 recover(FmsSlot *slot)
 {
 	uint64		tail = fms_ring_tail(&my_ring);
 	uint64		records;
 
-	slot->head = fms_ring_find_head(&my_ring, &records);
+	slot->head = fms_ring_find_head(&my_ring, fms_guard_read, &records);
+	if (!fms_guard_begin_life(&my_ring, tail, slot->head, fms_identity_random()))
+	{
+		ereport(LOG,
+				(errcode(ERRCODE_DISK_FULL),
+				 errmsg("could not begin to record spans: no space for the span buffer on disk")));
+		return false;
+	}
+	fms_file_sync_header(&my_ring);
 	slot->recorded = records;
 	slot->bytes = my_ring.identity.bytes;
 	pg_atomic_write_u64(&slot->tail, tail);
+	pg_atomic_write_u64(&slot->file_tail, tail);
 	pg_atomic_write_u64(&slot->flushed, 0);
-	fms_ring_begin_life(&my_ring, tail, slot->head, fms_identity_random());
-	fms_file_sync_header(&my_ring);
 	track_pending(slot);
 	slot->ready = true;
+	return true;
 }
 
 /*
@@ -191,8 +205,11 @@ fms_buffer_attach(void)
 	LWLockAcquire(slot->lock, LW_EXCLUSIVE);
 	mapped = fms_file_map(MyDatabaseId, slot->ready ? 0 : (uint64) fms_buffer_size * 1024,
 						  &my_ring);
-	if (mapped && !slot->ready)
-		recover(slot);
+	if (mapped && !slot->ready && !recover(slot))
+	{
+		fms_file_unmap(&my_ring);
+		mapped = false;
+	}
 	LWLockRelease(slot->lock);
 	attached = mapped;
 	if (!mapped)
@@ -249,24 +266,53 @@ trim_scratch(void)
 	scratch_bytes = 0;
 }
 
-/* Append bytes if there is room now, and have the writer woken if it is time. */
+/*
+ * Whether a store to the file failed a moment ago: some file systems look for a
+ * block for 20 ms before they say that there is none, and the lock is held.
+ */
+static bool
+disk_was_full(void)
+{
+	uint64		until = pg_atomic_read_u64(&my_slot->disk_full_until);
+
+	return unlikely(until != 0) && GetCurrentTimestamp() < (TimestampTz) until;
+}
+
+/* Note how a store to the file ended. */
+static void
+note_store(bool done)
+{
+	TimestampTz until = 0;
+
+	if (!done)
+		until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), NO_SPACE_MS);
+	if (!done || unlikely(pg_atomic_read_u64(&my_slot->disk_full_until) != 0))
+		pg_atomic_write_u64(&my_slot->disk_full_until, (uint64) until);
+}
+
+/*
+ * Append bytes if there is room now, and have the writer woken if it is time.
+ * Sets refusal if there is none.
+ */
 static bool
 try_append(const char *body, uint32 length, uint32 checksum)
 {
-	uint64		head;
 	uint64		tail;
 	uint64		pending;
+	bool		done = false;
+	bool		room = false;
 	bool		wake;
 	bool		urgent;
 
 	LWLockAcquire(my_slot->lock, LW_EXCLUSIVE);
-	tail = pg_atomic_read_u64(&my_slot->tail);
-	head = fms_ring_append(&my_ring, tail, my_slot->head, body, length, checksum);
-	if (head != 0)
+	tail = pg_atomic_read_u64(&my_slot->file_tail);
+	if (!disk_was_full())
 	{
-		my_slot->head = head;
-		my_slot->recorded++;
+		done = fms_guard_append(&my_ring, tail, &my_slot->head, body, length, checksum, &room);
+		note_store(done);
 	}
+	if (room)
+		my_slot->recorded++;
 	pending = my_slot->recorded - pg_atomic_read_u64(&my_slot->flushed);
 	wake = !my_slot->wanted && (pending >= (uint64) fms_batch_size ||
 								my_slot->writer_latch == NULL);
@@ -275,7 +321,8 @@ try_append(const char *body, uint32 length, uint32 checksum)
 	LWLockRelease(my_slot->lock);
 	if (wake || urgent)
 		fms_slot_want_writer(my_slot, urgent);
-	return head != 0;
+	refusal = done ? full : no_space;
+	return room;
 }
 
 /* How often the writer moved on: what fms_buffer_wait waits for. */
@@ -397,6 +444,7 @@ append_patiently(const char *body, uint32 length, uint32 checksum, bool wait)
 
 	do
 	{
+		refusal = full;
 		moves = fms_buffer_moves();
 		if ((until != 0 || !others_first()) && try_append(body, length, checksum))
 		{
@@ -404,6 +452,8 @@ append_patiently(const char *body, uint32 length, uint32 checksum, bool wait)
 				leave_favoured();
 			return true;
 		}
+		if (refusal != full)
+			return false;
 		if (wait && fms_full_wait > 0)
 			pg_atomic_fetch_add_u32(&my_slot->sleepers, 1);
 	} while (wait && fms_buffer_wait(moves, &until));
@@ -427,6 +477,13 @@ fms_buffer_try_append(const FmsEvent *event, bool wait)
 	return appended;
 }
 
+/* Count a record that was just refused, and say so with the reason. */
+void
+fms_buffer_refused(void)
+{
+	fms_buffer_dropped(refusal);
+}
+
 /* Append an event, waiting for room; false if it was dropped, which is counted. */
 bool
 fms_buffer_append(const FmsEvent *event)
@@ -434,7 +491,7 @@ fms_buffer_append(const FmsEvent *event)
 	bool		appended = fms_buffer_try_append(event, true);
 
 	if (!appended)
-		fms_buffer_dropped("the span buffer is full");
+		fms_buffer_refused();
 	return appended;
 }
 
@@ -449,7 +506,7 @@ fms_buffer_append_encoded(const char *body, size_t bytes)
 	if (try_append(body, bytes, fms_ring_checksum(body, bytes)))
 		fms_slot_want_writer(my_slot, true);
 	else
-		fms_buffer_dropped("the span buffer is full");
+		fms_buffer_refused();
 }
 
 /* The ring of this database; the caller has attached. */
@@ -506,6 +563,24 @@ fms_buffer_pending(FmsSlot *slot)
 }
 
 /*
+ * Have the file know the tail.  If the disk has no room even for that, the
+ * records before the tail are not overwritten until it has: the writer calls
+ * this again and again.
+ */
+void
+fms_buffer_keep_tail(void)
+{
+	uint64		tail = pg_atomic_read_u64(&my_slot->tail);
+
+	if (tail == pg_atomic_read_u64(&my_slot->file_tail) || disk_was_full())
+		return;
+	if (fms_guard_acknowledge(&my_ring, tail))
+		pg_atomic_write_u64(&my_slot->file_tail, tail);
+	else
+		note_store(false);
+}
+
+/*
  * Let go of the records before a position, and tell who waits.  Only the writer
  * calls this, after its commit.  The counts are right before the tail moves:
  * who sees the new tail sees that these records no longer wait.
@@ -513,10 +588,10 @@ fms_buffer_pending(FmsSlot *slot)
 void
 fms_buffer_acknowledge(uint64 position, uint64 records)
 {
-	fms_ring_acknowledge(&my_ring, position);
 	pg_atomic_fetch_add_u64(&my_slot->flushed, records);
 	pg_write_barrier();
 	pg_atomic_write_u64(&my_slot->tail, position);
+	fms_buffer_keep_tail();
 	fms_buffer_moved();
 }
 

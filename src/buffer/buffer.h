@@ -27,6 +27,7 @@ extern bool fms_buffer_try_append(const FmsEvent *event, bool wait);
 extern void fms_buffer_append_encoded(const char *body, size_t bytes);
 extern void fms_buffer_settle(void);
 extern void fms_buffer_dropped(const char *reason);
+extern void fms_buffer_refused(void);
 extern uint64 fms_buffer_moves(void);
 extern bool fms_buffer_wait(uint64 moves, TimestampTz *until);
 
@@ -37,6 +38,7 @@ extern uint64 fms_buffer_head(void);
 extern uint64 fms_buffer_waiting(uint64 *head);
 extern uint64 fms_buffer_pending(FmsSlot *slot);
 extern void fms_buffer_moved(void);
+extern void fms_buffer_keep_tail(void);
 extern void fms_buffer_acknowledge(uint64 position, uint64 records);
 
 #endif							/* FMS_BUFFER_BUFFER_H */

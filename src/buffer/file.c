@@ -3,14 +3,25 @@
  * file.c
  *	  The files that hold the rings.
  *
- * The whole file is allocated when it is made: a write to a hole of a mapped
- * file on a full disk would be a SIGBUS, which takes the cluster down.
+ * The whole file is allocated and written when it is made, so that a full disk
+ * shows then.  On most file systems that is all it takes.  One that writes
+ * copies needs room later as well: btrfs for a page that it has written out,
+ * unless the file is told to be written in place, which can only be done while
+ * it is empty; XFS for a page that is shared with another file, as after "cp"
+ * of the data directory with reflinks, unless the sharing is undone, which is
+ * tried when the file is first mapped.  Where neither is possible a store can
+ * still fail, and guard.c sees to it that this costs records, not the server.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include <fcntl.h>
+#ifdef __linux__
+#include <linux/falloc.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#endif
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -23,6 +34,7 @@
 
 #include "compat.h"
 #include "buffer/file.h"
+#include "buffer/guard.h"
 #include "span/identity.h"
 
 #define DIRECTORY "flowmaestro_spans"
@@ -53,8 +65,33 @@ map_file(int fd, const char *path, uint64 bytes, FmsRing *ring)
 
 	if (address == MAP_FAILED)
 		return complain(path, "map");
-	fms_ring_map(ring, address);
+	fms_guard_install();
+	fms_ring_map(ring, address, bytes);
 	return true;
+}
+
+/* Have an empty file written in place, where the file system would not. */
+static void
+write_in_place(int fd)
+{
+#ifdef FS_NOCOW_FL
+	int			flags;
+
+	if (ioctl(fd, FS_IOC_GETFLAGS, &flags) == 0)
+	{
+		flags |= FS_NOCOW_FL;
+		(void) ioctl(fd, FS_IOC_SETFLAGS, &flags);
+	}
+#endif
+}
+
+/* Undo the sharing of a file's blocks with a copy, where there is such a thing. */
+static void
+unshare(int fd, uint64 bytes)
+{
+#ifdef FALLOC_FL_UNSHARE_RANGE
+	(void) fallocate(fd, FALLOC_FL_UNSHARE_RANGE, 0, bytes);
+#endif
 }
 
 /*
@@ -76,6 +113,23 @@ allocate(int fd, uint64 bytes)
 }
 
 /*
+ * Fill a new file, so that its pages are made now, not by the first callers that
+ * come by them; then make it an empty ring.
+ */
+static bool
+fill_file(Oid database, const char *path, FmsRing *ring)
+{
+	uint64		random = fms_identity_random();
+
+	if (fms_guard_fill(ring, NULL) &&
+		fms_guard_format(ring, database, GetSystemIdentifier(), 0, random))
+		return true;
+	fms_file_unmap(ring);
+	errno = ENOSPC;
+	return complain(path, "write");
+}
+
+/*
  * Make a database's file with an empty ring and map it; false, after a log line,
  * if that fails, and then no file is left.
  */
@@ -83,7 +137,7 @@ static bool
 create_file(Oid database, const char *path, uint64 bytes, FmsRing *ring)
 {
 	uint64		file_bytes = FMS_RING_HEADER_BYTES + bytes;
-	bool		mapped;
+	bool		made;
 	int			fd;
 
 	if (MakePGDirectory(DIRECTORY) < 0 && errno != EEXIST)
@@ -91,28 +145,24 @@ create_file(Oid database, const char *path, uint64 bytes, FmsRing *ring)
 	fd = OpenTransientFilePerm(path, O_RDWR | O_CREAT | O_EXCL | PG_BINARY, S_IRUSR | S_IWUSR);
 	if (fd < 0)
 		return complain(path, "create");
-	mapped = allocate(fd, file_bytes) ? map_file(fd, path, file_bytes, ring) :
-		complain(path, "allocate");
+	write_in_place(fd);
+	made = (allocate(fd, file_bytes) || complain(path, "allocate")) &&
+		map_file(fd, path, file_bytes, ring) && fill_file(database, path, ring);
 	CloseTransientFile(fd);
-	if (!mapped)
-	{
+	if (!made)
 		unlink(path);
-		return false;
-	}
-	/* have the pages made now, not by the first callers that come by them */
-	memset(ring->header, 0, file_bytes);
-	fms_ring_format(ring, bytes, database, GetSystemIdentifier(), 0, fms_identity_random());
-	return true;
+	return made;
 }
 
 /*
- * Map the ring of a file that exists.  Returns false if it cannot be opened or
+ * Map the ring of a file that exists, with "first" for the first time since the
+ * server's start.  Returns false if it cannot be opened or
  * mapped, or is not a ring of this database; only the latter is moved out of
  * the way.  A sound file that this process has no memory to map stays: others
  * have it mapped, and after a restart its records would not be found.
  */
 static bool
-open_file(Oid database, const char *path, FmsRing *ring)
+open_file(Oid database, const char *path, bool first, FmsRing *ring)
 {
 	char		aside[MAXPGPATH + 16];
 	struct stat st;
@@ -123,13 +173,15 @@ open_file(Oid database, const char *path, FmsRing *ring)
 		return false;
 	if (fstat(fd, &st) == 0 && st.st_size >= FMS_RING_HEADER_BYTES)
 	{
+		if (first)
+			unshare(fd, st.st_size);
 		mapped = map_file(fd, path, st.st_size, ring);
 		CloseTransientFile(fd);
 		if (!mapped)
 			return false;
-		if (fms_ring_open(ring, st.st_size, database, GetSystemIdentifier()))
+		if (fms_guard_open(ring, database, GetSystemIdentifier()))
 			return true;
-		munmap(ring->header, st.st_size);
+		fms_file_unmap(ring);
 	}
 	else
 		CloseTransientFile(fd);
@@ -142,20 +194,13 @@ open_file(Oid database, const char *path, FmsRing *ring)
 	return false;
 }
 
-/* Bytes of the file that a ring is mapped from. */
-static uint64
-mapped_bytes(const FmsRing *ring)
-{
-	return FMS_RING_HEADER_BYTES + ring->identity.bytes;
-}
-
 /* Whether a ring holds no record. */
 static bool
 is_empty(const FmsRing *ring)
 {
 	uint64		records;
 
-	(void) fms_ring_find_head(ring, &records);
+	(void) fms_ring_find_head(ring, fms_guard_read, &records);
 	return records == 0;
 }
 
@@ -174,7 +219,7 @@ fms_file_map(Oid database, uint64 bytes, FmsRing *ring)
 	char		path[MAXPGPATH];
 
 	file_path(path, database);
-	if (open_file(database, path, ring))
+	if (open_file(database, path, bytes != 0, ring))
 	{
 		if (bytes == 0 || ring->identity.bytes == bytes || !is_empty(ring))
 			return true;
@@ -201,7 +246,7 @@ fms_file_sync_header(const FmsRing *ring)
 void
 fms_file_unmap(FmsRing *ring)
 {
-	munmap(ring->header, mapped_bytes(ring));
+	munmap(ring->header, ring->file_bytes);
 	ring->header = NULL;
 	ring->data = NULL;
 }

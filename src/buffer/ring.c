@@ -163,12 +163,13 @@ identity_checksum(const FmsRingIdentity *identity)
 	return fms_ring_checksum(&copy, sizeof(copy));
 }
 
-/* Look at a mapped file as a ring.  It must be opened, or formatted. */
+/* Look at a mapped file of "file_bytes" as a ring.  It must be opened, or formatted. */
 void
-fms_ring_map(FmsRing *ring, void *file)
+fms_ring_map(FmsRing *ring, void *file, uint64 file_bytes)
 {
 	ring->header = (FmsRingHeader *) file;
 	ring->data = (char *) file + FMS_RING_HEADER_BYTES;
+	ring->file_bytes = file_bytes;
 }
 
 /*
@@ -235,22 +236,22 @@ is_sound_tail(const FmsRing *ring, const HeaderHalf *half)
 }
 
 /*
- * Open a mapped file of "file_bytes" as the ring of this database and cluster.
+ * Open a mapped file as the ring of this database and cluster.
  * Returns false if it is none, or if both copies of its header are damaged.
  */
 bool
-fms_ring_open(FmsRing *ring, uint64 file_bytes, uint32 database, uint64 system_identifier)
+fms_ring_open(FmsRing *ring, uint32 database, uint64 system_identifier)
 {
 	const HeaderHalf *half = ring->header->half;
 	bool		found = false;
 
-	if (file_bytes < FMS_RING_HEADER_BYTES + FMS_RING_RECORD_BYTES)
+	if (ring->file_bytes < FMS_RING_HEADER_BYTES + FMS_RING_RECORD_BYTES)
 		return false;
 	for (int i = 0; i < lengthof(ring->header->half); i++)
 	{
 		FmsRingIdentity identity = half[i].identity;
 
-		if (is_sound_identity(&identity, file_bytes, database, system_identifier) &&
+		if (is_sound_identity(&identity, ring->file_bytes, database, system_identifier) &&
 			(!found || identity.edition > ring->identity.edition))
 		{
 			ring->identity = identity;
@@ -326,6 +327,26 @@ fms_ring_checksum(const void *body, uint32 length)
 }
 
 /*
+ * Copy into the file, with no store that reaches from one page into the next.
+ * While the kernel finds a block for the second page of such a store, it may
+ * write out the first one, which then needs a block again: on btrfs with a full
+ * disk the two take turns for ever.
+ */
+static void
+copy_in(char *to, const char *from, uint32 length)
+{
+	while (length > 0)
+	{
+		uint32		piece = Min(length, FMS_RING_PAGE - (uintptr_t) to % FMS_RING_PAGE);
+
+		memcpy(to, from, piece);
+		to += piece;
+		from += piece;
+		length -= piece;
+	}
+}
+
+/*
  * Write a record but for its mark, and no record after it; then the mark.  The
  * place can have the mark already, if an append ended half way and what came
  * to the place was padding.
@@ -340,8 +361,7 @@ put_record(FmsRing *ring, uint64 position, uint32 length, uint32 checksum,
 	*(volatile uint64 *) &record->mark = 0;
 	record->length = length;
 	record->checksum = checksum ^ seal_of(ring, position, length);
-	if (body != NULL)
-		memcpy(record + 1, body, length);
+	copy_in((char *) (record + 1), body, body == NULL ? 0 : length);
 	pg_write_barrier();
 	*(volatile uint64 *) &record->mark = mark_of(ring, position);
 }
@@ -478,10 +498,11 @@ fms_ring_acknowledge(FmsRing *ring, uint64 position)
 
 /*
  * Find the head of a ring that nobody appends to, and count its records,
- * those included that can't be read.  Looks at the whole data area once.
+ * those included that can't be read.  Looks at the whole data area once.  "read"
+ * is fms_ring_read, or what survives more than that.
  */
 uint64
-fms_ring_find_head(const FmsRing *ring, uint64 *records)
+fms_ring_find_head(const FmsRing *ring, FmsRingReader read, uint64 *records)
 {
 	uint64		position = fms_ring_tail(ring);
 	uint64		limit = position + ring->identity.bytes;
@@ -492,7 +513,7 @@ fms_ring_find_head(const FmsRing *ring, uint64 *records)
 		uint64		at = position;
 		const char *body;
 		uint32		length;
-		FmsRingItem item = fms_ring_read(ring, &position, limit, &body, &length);
+		FmsRingItem item = read(ring, &position, limit, &body, &length);
 
 		if (item == FMS_RING_END)
 			return position;

@@ -15,6 +15,7 @@
 #define FMS_RING_RECORD_BYTES 16	/* of a record, before its body */
 #define FMS_RING_ALIGN 16
 #define FMS_RING_LIVES 64		/* that the header has room for */
+#define FMS_RING_PAGE 4096		/* bytes of a page of memory, or a divisor of them */
 
 /* the records that were appended between two starts of a server */
 typedef struct FmsRingLife
@@ -44,6 +45,7 @@ typedef struct FmsRing
 {
 	FmsRingHeader *header;
 	char	   *data;			/* identity.bytes of records */
+	uint64		file_bytes;		/* that are mapped */
 	FmsRingIdentity identity;	/* as it was when the ring was opened */
 } FmsRing;
 
@@ -56,11 +58,14 @@ typedef enum FmsRingItem
 	FMS_RING_DAMAGED			/* a record that can't be read, or where some were */
 } FmsRingItem;
 
-extern void fms_ring_map(FmsRing *ring, void *file);
+/* fms_ring_read, or what does the same and more */
+typedef FmsRingItem (*FmsRingReader) (const FmsRing *ring, uint64 *position, uint64 limit,
+									  const char **body, uint32 *length);
+
+extern void fms_ring_map(FmsRing *ring, void *file, uint64 file_bytes);
 extern void fms_ring_format(FmsRing *ring, uint64 bytes, uint32 database,
 							uint64 system_identifier, uint64 start, uint64 random);
-extern bool fms_ring_open(FmsRing *ring, uint64 file_bytes, uint32 database,
-						  uint64 system_identifier);
+extern bool fms_ring_open(FmsRing *ring, uint32 database, uint64 system_identifier);
 extern void fms_ring_begin_life(FmsRing *ring, uint64 tail, uint64 head, uint64 random);
 extern FmsRingLife fms_ring_life(const FmsRing *ring, uint64 position, uint64 *end);
 extern uint64 fms_ring_tail(const FmsRing *ring);
@@ -71,6 +76,6 @@ extern FmsRingItem fms_ring_read(const FmsRing *ring, uint64 *position, uint64 l
 								 const char **body, uint32 *length);
 extern uint64 fms_ring_seek(const FmsRing *ring, uint64 position, uint64 limit);
 extern void fms_ring_acknowledge(FmsRing *ring, uint64 position);
-extern uint64 fms_ring_find_head(const FmsRing *ring, uint64 *records);
+extern uint64 fms_ring_find_head(const FmsRing *ring, FmsRingReader read, uint64 *records);
 
 #endif							/* FMS_BUFFER_RING_H */

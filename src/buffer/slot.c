@@ -61,8 +61,10 @@ take_slot(FmsSlot *slot, Oid database)
 	slot->lock = lock;
 	slot->database = database;
 	pg_atomic_init_u64(&slot->tail, 0);
+	pg_atomic_init_u64(&slot->file_tail, 0);
 	pg_atomic_init_u64(&slot->flushed, 0);
 	pg_atomic_init_u64(&slot->moves, 0);
+	pg_atomic_init_u64(&slot->disk_full_until, 0);
 	pg_atomic_init_u64(&slot->blocked_since, 0);
 	pg_atomic_init_u32(&slot->sleepers, 0);
 	pg_atomic_init_u32(&slot->favoured, 0);

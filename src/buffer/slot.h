@@ -77,7 +77,8 @@ typedef struct FmsSlot
 	uint64		head;			/* of the ring; lock */
 	uint64		recorded;		/* records ever appended; lock */
 	uint64		bytes;			/* of the ring; lock */
-	pg_atomic_uint64 tail;		/* as in the ring; moved by the writer */
+	pg_atomic_uint64 tail;		/* what comes before it is committed; moved by the writer */
+	pg_atomic_uint64 file_tail; /* as in the file; what comes before it can be overwritten */
 	pg_atomic_uint64 flushed;	/* records ever acknowledged */
 	pg_atomic_uint64 moves;		/* batches committed and acknowledgements */
 	pg_atomic_uint64 blocked_since; /* a call found no room, and no move since; 0: none */
@@ -86,6 +87,7 @@ typedef struct FmsSlot
 	pg_atomic_uint64 favour_ends;	/* when they no longer do */
 	pg_atomic_uint64 left;		/* transactions that left work to the writer */
 	pg_atomic_uint64 left_done; /* of these, what the writer has done */
+	pg_atomic_uint64 disk_full_until;	/* no store to the file is tried before; 0: all go well */
 	ConditionVariable changed;	/* moves, or the outcome of a flush, changed */
 	pg_atomic_uint64 counter[FMS_COUNTERS];
 

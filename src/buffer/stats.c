@@ -60,7 +60,7 @@ fms_buffer_stats(PG_FUNCTION_ARGS)
 	values[1] = Int64GetDatum(flushed);
 	values[2] = Int64GetDatum(slot->recorded - flushed);
 	strlcpy(last_error, slot->last_error, sizeof(last_error));
-	values[21] = Int64GetDatum(slot->head - pg_atomic_read_u64(&slot->tail));
+	values[21] = Int64GetDatum(slot->head - pg_atomic_read_u64(&slot->file_tail));
 	values[22] = Int64GetDatum(slot->bytes);
 	nulls[23] = slot->writer_pid == 0;
 	values[23] = Int32GetDatum(slot->writer_pid);

@@ -36,6 +36,7 @@
 
 #include "compat.h"
 #include "buffer/buffer.h"
+#include "buffer/guard.h"
 #include "buffer/tracked.h"
 #include "writer/flush.h"
 #include "writer/pace.h"
@@ -140,7 +141,7 @@ pass_written(uint64 *position, uint64 written, uint64 head)
 		const char *body;
 		uint32		length;
 		FmsEvent	event;
-		FmsRingItem item = fms_ring_read(fms_buffer_ring(), &next, head, &body, &length);
+		FmsRingItem item = fms_guard_read(fms_buffer_ring(), &next, head, &body, &length);
 
 		if (item == FMS_RING_END || next > written)
 			break;
@@ -284,7 +285,7 @@ read_batch(Batch *batch, Oid table)
 		const char *body;
 		uint32		length;
 		FmsEvent	event;
-		FmsRingItem item = fms_ring_read(ring, &batch->end, head, &body, &length);
+		FmsRingItem item = fms_guard_read(ring, &batch->end, head, &body, &length);
 
 		CHECK_FOR_INTERRUPTS();
 		if (item == FMS_RING_PADDING)
@@ -355,6 +356,7 @@ fms_flush_batch(void)
 	MemoryContext context = NULL;
 	Oid			table;
 
+	fms_buffer_keep_tail();
 	if (fms_flush_position() >= fms_buffer_head())
 		return FMS_FLUSH_EMPTY;
 	SetCurrentStatementStartTimestamp();

@@ -202,7 +202,7 @@ record_buffered(FmsEvent *event)
 	clamp_end(slot, event);
 	if (append_claimed(event, claim, true))
 		return true;
-	fms_buffer_dropped("the span buffer is full");
+	fms_buffer_refused();
 	return false;
 }
 
@@ -378,7 +378,7 @@ end_at_abort(FmsEvent *event)
 	if (!fms_buffer_try_append(event, false))
 	{
 		fms_tracked_undo(event, claim);
-		fms_buffer_dropped("the span buffer is full");
+		fms_buffer_refused();
 	}
 }
 

@@ -50,7 +50,7 @@ LLVMFuzzerTestOneInput(const uint8 *input, size_t size)
 	if (size < 9)
 		return 0;
 	file = calloc(1, FMS_RING_HEADER_BYTES + DATA_BYTES);
-	fms_ring_map(&ring, file);
+	fms_ring_map(&ring, file, FMS_RING_HEADER_BYTES + DATA_BYTES);
 	fms_ring_format(&ring, DATA_BYTES, 1, 1, 0, SALT);
 	fms_ring_acknowledge(&ring, (*(const uint16 *) input & 0xfff) * FMS_RING_ALIGN);
 	memcpy(ring.data, input + 8, Min(size - 8, DATA_BYTES));
@@ -62,7 +62,7 @@ LLVMFuzzerTestOneInput(const uint8 *input, size_t size)
 		if (input[8 + i % (size - 8)] & 2)
 			put_mark(&ring, at);
 	}
-	head = fms_ring_find_head(&ring, &records);
+	head = fms_ring_find_head(&ring, fms_ring_read, &records);
 	position = fms_ring_tail(&ring);
 	while (position < head)
 	{

@@ -18,6 +18,7 @@
 
 #include "port/pg_crc32c.h"
 
+#include "buffer/guard.h"
 #include "buffer/ring.h"
 #include "span/event.h"
 
@@ -47,7 +48,7 @@ make_ring(uint64 bytes)
 
 	if (file == MAP_FAILED)
 		abort();
-	fms_ring_map(&ring, file);
+	fms_ring_map(&ring, file, FMS_RING_HEADER_BYTES + bytes);
 	fms_ring_format(&ring, bytes, DATABASE, CLUSTER, 0, RANDOM);
 	return ring;
 }
@@ -83,16 +84,16 @@ test_order(void)
 	uint64		head = 0;
 	uint64		position = 0;
 
-	ok(fms_ring_find_head(&ring, &records) == 0 && records == 0, "a new ring is empty");
+	ok(fms_ring_find_head(&ring, fms_ring_read, &records) == 0 && records == 0, "a new ring is empty");
 	head = append(&ring, head, "one");
 	head = append(&ring, head, "a record that is longer than sixteen bytes");
 	head = append(&ring, head, "");
-	ok(fms_ring_find_head(&ring, &records) == head && records == 3, "the head is found");
+	ok(fms_ring_find_head(&ring, fms_ring_read, &records) == head && records == 3, "the head is found");
 	ok(is_text(&ring, &position, "one") &&
 	   is_text(&ring, &position, "a record that is longer than sixteen bytes") &&
 	   is_text(&ring, &position, "") && position == head, "records come out in order");
 	fms_ring_acknowledge(&ring, head);
-	ok(fms_ring_find_head(&ring, &records) == head && records == 0, "acknowledged records are gone");
+	ok(fms_ring_find_head(&ring, fms_ring_read, &records) == head && records == 0, "acknowledged records are gone");
 }
 
 /* A full ring refuses, and goes round its end without mixing laps. */
@@ -120,7 +121,7 @@ test_laps(void)
 
 		snprintf(text, sizeof(text), "%d %.*s", i, i % 80, "the quick brown fox jumps over the lazy dog, again and again and again and again");
 		next = append(&ring, head, text);
-		good = good && next != 0 && fms_ring_find_head(&ring, &records) == next && records == 1 &&
+		good = good && next != 0 && fms_ring_find_head(&ring, fms_ring_read, &records) == next && records == 1 &&
 			is_text(&ring, &position, text) && position == next;
 		head = next;
 		fms_ring_acknowledge(&ring, head);
@@ -151,7 +152,7 @@ test_forged(void)
 	position = first;
 	ok(fms_ring_read(&ring, &position, 4096, &body, &length) == FMS_RING_DAMAGED,
 	   "a length beyond the end is a damaged record");
-	ok(fms_ring_find_head(&ring, &records) == first + FMS_RING_ALIGN && records == 2,
+	ok(fms_ring_find_head(&ring, fms_ring_read, &records) == first + FMS_RING_ALIGN && records == 2,
 	   "a last record that is damaged counts, and the ring goes on after its mark");
 }
 
@@ -265,7 +266,7 @@ test_flips(int rounds, int flips, const char *what)
 
 		for (int i = 0; i < flips; i++)
 			flip(&ring, placed, MANY);
-		found = fms_ring_find_head(&ring, &records);
+		found = fms_ring_find_head(&ring, fms_ring_read, &records);
 		good = good && records == MANY && (found == head || placed[MANY - 1].hit) && found <= head;
 		good = good && reads_all_but_hit(&ring, placed, MANY, head);
 		for (int i = 0; i < MANY; i++)
@@ -295,7 +296,7 @@ test_hole(void)
 
 		whole += from + placed[i].bytes <= 8192 || from >= 8192 + 4096;
 	}
-	ok(fms_ring_find_head(&ring, &records) == head, "the head is found behind a page of zeros");
+	ok(fms_ring_find_head(&ring, fms_ring_read, &records) == head, "the head is found behind a page of zeros");
 	while (position < head)
 	{
 		const char *body;
@@ -314,31 +315,32 @@ static void
 test_header(void)
 {
 	FmsRing		ring = make_ring(4096);
-	uint64		bytes = FMS_RING_HEADER_BYTES + 4096;
 	char	   *header = (char *) ring.header;
 	bool		good = true;
 
 	fms_ring_acknowledge(&ring, 160);
-	ok(fms_ring_open(&ring, bytes, DATABASE, CLUSTER), "a new ring is sound");
-	ok(!fms_ring_open(&ring, bytes - 1, DATABASE, CLUSTER), "not in a shorter file");
-	ok(!fms_ring_open(&ring, bytes, DATABASE + 1, CLUSTER), "not for another database");
-	ok(!fms_ring_open(&ring, bytes, DATABASE, CLUSTER + 1), "not for another cluster");
+	ok(fms_ring_open(&ring, DATABASE, CLUSTER), "a new ring is sound");
+	ring.file_bytes--;
+	ok(!fms_ring_open(&ring, DATABASE, CLUSTER), "not in a shorter file");
+	ring.file_bytes++;
+	ok(!fms_ring_open(&ring, DATABASE + 1, CLUSTER), "not for another database");
+	ok(!fms_ring_open(&ring, DATABASE, CLUSTER + 1), "not for another cluster");
 	for (int i = 0; i < FMS_RING_HEADER_BYTES * 8; i++)
 	{
 		FmsRing		other;
 
 		header[i / 8] ^= 1 << i % 8;
-		fms_ring_map(&other, header);
-		good = good && fms_ring_open(&other, bytes, DATABASE, CLUSTER) &&
+		fms_ring_map(&other, header, FMS_RING_HEADER_BYTES + 4096);
+		good = good && fms_ring_open(&other, DATABASE, CLUSTER) &&
 			fms_ring_tail(&other) == 160 && other.identity.ring_id == ring.identity.ring_id;
 		header[i / 8] ^= 1 << i % 8;
 	}
 	ok(good, "no bit of the header is needed by itself");
 	memset(header, 0xff, FMS_RING_HEADER_BYTES / 2);
-	ok(fms_ring_open(&ring, bytes, DATABASE, CLUSTER) && fms_ring_tail(&ring) == 160,
+	ok(fms_ring_open(&ring, DATABASE, CLUSTER) && fms_ring_tail(&ring) == 160,
 	   "one half of the header is enough");
 	memset(header, 0, FMS_RING_HEADER_BYTES);
-	ok(!fms_ring_open(&ring, bytes, DATABASE, CLUSTER), "zeros are no ring");
+	ok(!fms_ring_open(&ring, DATABASE, CLUSTER), "zeros are no ring");
 }
 
 /* The life of a record is that in which it was appended, as long as it waits. */
@@ -364,8 +366,8 @@ test_lives(void)
 		good = good && (end == (i + 1) * 32 || i == FMS_RING_LIVES - 1);
 	}
 	ok(good && end == PG_UINT64_MAX, "each record belongs to the life that appended it");
-	fms_ring_map(&copy, ring.header);
-	ok(fms_ring_open(&copy, FMS_RING_HEADER_BYTES + 64 * 1024, DATABASE, CLUSTER) &&
+	fms_ring_map(&copy, ring.header, ring.file_bytes);
+	ok(fms_ring_open(&copy, DATABASE, CLUSTER) &&
 	   copy.identity.lives == FMS_RING_LIVES, "lives are found again");
 	fms_ring_begin_life(&ring, 0, head, 77);
 	ok(ring.identity.lives == FMS_RING_LIVES && fms_ring_life(&ring, head, &end).id == 77 &&
@@ -377,6 +379,59 @@ test_lives(void)
 	fms_ring_begin_life(&ring, 33 * 32, 40 * 32, 79);
 	ok(fms_ring_life(&ring, 39 * 32, &end).id == 40 && fms_ring_life(&ring, 41 * 32, &end).id == 79,
 	   "a ring that lost its last records loses the lives that had nothing else");
+}
+
+/* A page that can't be had fails what needs it, and nothing else. */
+static void
+test_guard(void)
+{
+	char		path[] = "/tmp/ring_test.XXXXXX";
+	uint64		bytes = FMS_RING_HEADER_BYTES + 64 * 1024;
+	int			fd = mkstemp(path);
+	char	   *text = calloc(1, 2000);
+	uint32		checksum = fms_ring_checksum(text, 2000);
+	uint64		head = 0;
+	uint64		position = 0;
+	uint64		records;
+	const char *body;
+	uint32		length;
+	FmsRing		ring;
+	bool		room = true;
+
+	unlink(path);
+	if (fd < 0 || ftruncate(fd, bytes) != 0)
+		abort();
+	fms_ring_map(&ring, mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0), bytes);
+	fms_guard_install();
+	ok(fms_guard_format(&ring, DATABASE, CLUSTER, 0, RANDOM), "a ring of a whole file can be made");
+	/* pages that are not there raise the signal that a full disk raises */
+	if (ftruncate(fd, FMS_RING_HEADER_BYTES + 8192) != 0)
+		abort();
+	while (fms_guard_append(&ring, 0, &head, text, 2000, checksum, &room) && room)
+		;
+	ok(head == 4 * 2016 && !room, "an append to a page that is not there fails");
+	ok(fms_ring_find_head(&ring, fms_guard_read, &records) == head && records == 4,
+	   "what was appended before is there");
+	ok(!fms_guard_append(&ring, 0, &head, text, 2000, checksum, &room) && head == 4 * 2016,
+	   "it fails again");
+	ok(fms_guard_acknowledge(&ring, 2016) && fms_ring_tail(&ring) == 2016,
+	   "what needs other pages goes on");
+	if (ftruncate(fd, bytes) != 0)
+		abort();
+	ok(fms_guard_append(&ring, 0, &head, text, 2000, checksum, &room) && room &&
+	   fms_ring_find_head(&ring, fms_guard_read, &records) == 5 * 2016 && records == 4,
+	   "an append succeeds when the page is there");
+	while (fms_guard_append(&ring, 0, &head, text, 2000, checksum, &room) && room)
+		;
+	if (ftruncate(fd, FMS_RING_HEADER_BYTES + 4096) != 0)
+		abort();
+	position = 2016;
+	ok(fms_guard_read(&ring, &position, head, &body, &length) == FMS_RING_RECORD &&
+	   fms_guard_read(&ring, &position, head, &body, &length) == FMS_RING_DAMAGED &&
+	   position == head, "pages that can't be read are damage");
+	munmap(ring.header, bytes);
+	close(fd);
+	free(text);
 }
 
 /* A whole span has an end of its own, and every part has a place. */
@@ -490,7 +545,7 @@ test_kill(void)
 		usleep(round * 7 % 300);
 		kill(child, SIGKILL);
 		waitpid(child, NULL, 0);
-		(void) fms_ring_find_head(&ring, &records);
+		(void) fms_ring_find_head(&ring, fms_ring_read, &records);
 		/* the last append may be complete without having told so */
 		good = good && (records == *returned || records == *returned + 1);
 		killed_midway += records < 26000;
@@ -601,6 +656,7 @@ main(int argc, char **argv)
 	test_hole();
 	test_header();
 	test_lives();
+	test_guard();
 	test_event();
 	test_kill();
 	test_stress(argc > 1 ? strtoull(argv[1], NULL, 10) : 1000000);
