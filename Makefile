@@ -34,6 +34,7 @@ OBJS = \
 	src/buffer/file.o \
 	src/buffer/slot.o \
 	src/buffer/tracked.o \
+	src/buffer/attach.o \
 	src/buffer/buffer.o \
 	src/buffer/stats.o \
 	src/writer/table.o \

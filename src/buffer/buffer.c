@@ -3,14 +3,8 @@
  * buffer.c
  *	  Records on their way from a session to the writer.
  *
- * A session maps its database's ring when it records for the first time and
- * keeps it mapped.  An append encodes and checksums outside the slot's lock
- * and copies under it.  The lock is not held by whoever waits for room.
- *
- * The first to attach after the server's start finds the head of the ring,
- * begins a new life of it (ring.c says what for) and gives the records that
- * wait in it their entries in tracked.c, so that what ends then is known to have
- * started.
+ * An append encodes and checksums outside the slot's lock and copies under it.
+ * The lock is not held by whoever waits for room.
  *
  *-------------------------------------------------------------------------
  */
@@ -28,14 +22,13 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "buffer/attach.h"
 #include "buffer/buffer.h"
-#include "buffer/file.h"
 #include "buffer/guard.h"
 #include "buffer/tracked.h"
-#include "span/identity.h"
 
 #define TRANCHE "flowmaestro_spans"
-#define WARN_EVERY_MS 60000		/* also: until the next try after a failed one */
+#define WARN_EVERY_MS 60000
 #define URGENT_PART 4			/* of the ring: if more is used, the writer must hurry */
 #define LAUNCHER_MS 5000		/* flush() waits without a launcher; a new one comes after 1 s */
 #define NO_SPACE_MS 1000		/* from a full disk to the next try */
@@ -48,13 +41,12 @@ int			fms_batch_size = 10;	/* records that are worth waking the writer */
 int			fms_full_wait = 1000;	/* ms */
 
 static FmsSlot *my_slot = NULL; /* of this database, once looked for */
-static FmsRing my_ring;
-static bool attached = false;	/* my_ring is mapped */
 static Oid	table = InvalidOid; /* execution_spans, while known */
 static char *scratch = NULL;	/* where events are encoded */
 static size_t scratch_bytes = 0;
 static const char *refusal = NULL;	/* why the last append failed: one of these */
 static const char full[] = "the span buffer is full";
+static const char unmapped[] = "the span buffer can't be mapped";
 static const char no_space[] = "no space for the span buffer on disk";
 
 PG_FUNCTION_INFO_V1(fms_flush);
@@ -122,99 +114,6 @@ fms_buffer_slot(void)
 	if (my_slot == NULL && fms_control != NULL)
 		my_slot = fms_slot_find(MyDatabaseId, true);
 	return my_slot;
-}
-
-/* Give the records that wait in the ring their entries; slot lock held. */
-static void
-track_pending(FmsSlot *slot)
-{
-	uint64		position = pg_atomic_read_u64(&slot->tail);
-	FmsRingItem item;
-	const char *body;
-	uint32		length;
-
-	while ((item = fms_guard_read(&my_ring, &position, slot->head, &body, &length)) != FMS_RING_END)
-	{
-		FmsEvent	event;
-		FmsSpanRef	ref;
-
-		if (item == FMS_RING_RECORD && fms_event_decode(body, length, &event) &&
-			event.kind < FMS_EVENT_RESOURCE)
-			(void) fms_tracked_claim(&event, event.kind != FMS_EVENT_SPAN, &ref);
-	}
-}
-
-/*
- * Find out what is in the ring just mapped; slot lock held exclusively, so that
- * nobody appends before the head is known.  Takes as long as reading the ring.
- * False, after a log line, if the disk has no room for the new life's identity.
- */
-static bool
-recover(FmsSlot *slot)
-{
-	uint64		tail = fms_ring_tail(&my_ring);
-	uint64		records;
-
-	slot->head = fms_ring_find_head(&my_ring, fms_guard_read, &records);
-	if (!fms_guard_begin_life(&my_ring, tail, slot->head, fms_identity_random()))
-	{
-		ereport(LOG,
-				(errcode(ERRCODE_DISK_FULL),
-				 errmsg("could not begin to record spans: no space for the span buffer on disk")));
-		return false;
-	}
-	fms_file_sync_header(&my_ring);
-	slot->recorded = records;
-	slot->bytes = my_ring.identity.bytes;
-	pg_atomic_write_u64(&slot->tail, tail);
-	pg_atomic_write_u64(&slot->file_tail, tail);
-	pg_atomic_write_u64(&slot->flushed, 0);
-	track_pending(slot);
-	slot->ready = true;
-	return true;
-}
-
-/*
- * Map this database's ring, made if there is none.  Returns false, after a
- * log line from the one who tried, if that is not possible, and without a try
- * for WARN_EVERY_MS after that: a disk that is full should not cost every call
- * an attempt.  The mapping stays until the session ends.
- */
-bool
-fms_buffer_attach(void)
-{
-	static TimestampTz retry_at = 0;
-	FmsSlot    *slot;
-	bool		mapped;
-
-	if (attached)
-		return true;
-	if (fms_control == NULL)
-		return false;
-	if (GetCurrentTimestamp() < retry_at)
-		return false;
-	slot = fms_buffer_slot();
-	if (slot == NULL)
-	{
-		ereport(LOG,
-				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				 errmsg("more than %d databases record spans", FMS_MAX_DATABASES)));
-		retry_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), WARN_EVERY_MS);
-		return false;
-	}
-	LWLockAcquire(slot->lock, LW_EXCLUSIVE);
-	mapped = fms_file_map(MyDatabaseId, slot->ready ? 0 : (uint64) fms_buffer_size * 1024,
-						  &my_ring);
-	if (mapped && !slot->ready && !recover(slot))
-	{
-		fms_file_unmap(&my_ring);
-		mapped = false;
-	}
-	LWLockRelease(slot->lock);
-	attached = mapped;
-	if (!mapped)
-		retry_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), WARN_EVERY_MS);
-	return mapped;
 }
 
 /* Count a record that is lost, and say so, at most once a minute. */
@@ -303,25 +202,30 @@ try_append(const char *body, uint32 length, uint32 checksum)
 	bool		room = false;
 	bool		wake;
 	bool		urgent;
+	bool		alone;
+	FmsRing    *ring;
 
 	LWLockAcquire(my_slot->lock, LW_EXCLUSIVE);
 	tail = pg_atomic_read_u64(&my_slot->file_tail);
-	if (!disk_was_full())
+	ring = fms_attach_follow(my_slot);
+	if (ring != NULL && !disk_was_full())
 	{
-		done = fms_guard_append(&my_ring, tail, &my_slot->head, body, length, checksum, &room);
+		done = fms_guard_append(ring, tail, &my_slot->head, body, length, checksum, &room);
 		note_store(done);
 	}
 	if (room)
 		my_slot->recorded++;
 	pending = my_slot->recorded - pg_atomic_read_u64(&my_slot->flushed);
-	wake = !my_slot->wanted && (pending >= (uint64) fms_batch_size ||
-								my_slot->writer_latch == NULL);
+	alone = my_slot->writer_latch == NULL;
+	wake = !my_slot->wanted && (pending >= (uint64) fms_batch_size || alone);
 	urgent = !my_slot->urgent && (my_slot->head - tail > my_slot->bytes / URGENT_PART ||
 								  pending > (uint64) fms_max_active_spans / 2);
 	LWLockRelease(my_slot->lock);
+	if (wake && alone)
+		fms_buffer_keep();
 	if (wake || urgent)
 		fms_slot_want_writer(my_slot, urgent);
-	refusal = done ? full : no_space;
+	refusal = ring == NULL ? unmapped : done ? full : no_space;
 	return room;
 }
 
@@ -509,13 +413,6 @@ fms_buffer_append_encoded(const char *body, size_t bytes)
 		fms_buffer_refused();
 }
 
-/* The ring of this database; the caller has attached. */
-const FmsRing *
-fms_buffer_ring(void)
-{
-	return &my_ring;
-}
-
 /* Where the records begin that still wait. */
 uint64
 fms_buffer_tail(void)
@@ -563,21 +460,25 @@ fms_buffer_pending(FmsSlot *slot)
 }
 
 /*
- * Have the file know the tail.  If the disk has no room even for that, the
- * records before the tail are not overwritten until it has: the writer calls
- * this again and again.
+ * Have the file know the tail; by the writer only.  If the disk has no room even
+ * for that, the records before the tail are not overwritten until it has: this
+ * is tried again with each batch.  The lock keeps the file from being replaced.
  */
 void
 fms_buffer_keep_tail(void)
 {
 	uint64		tail = pg_atomic_read_u64(&my_slot->tail);
+	FmsRing    *ring;
 
 	if (tail == pg_atomic_read_u64(&my_slot->file_tail) || disk_was_full())
 		return;
-	if (fms_guard_acknowledge(&my_ring, tail))
+	LWLockAcquire(my_slot->lock, LW_SHARED);
+	ring = fms_attach_current(my_slot);
+	if (ring != NULL && fms_guard_acknowledge(ring, tail))
 		pg_atomic_write_u64(&my_slot->file_tail, tail);
-	else
+	else if (ring != NULL)
 		note_store(false);
+	LWLockRelease(my_slot->lock);
 }
 
 /*
@@ -753,8 +654,9 @@ fms_buffer_settle(void)
 /*
  * flush() returns void
  *
- * Waits, interruptibly; raises an error if no writer can run, or if it failed
- * twice meanwhile.  Without a buffer there is nothing to wait for.
+ * Waits, interruptibly; raises an error if no writer can run, if it failed
+ * twice meanwhile, or if records wait in a file that this process can't map.
+ * Without a buffer there is nothing to wait for.
  */
 Datum
 fms_flush(PG_FUNCTION_ARGS)
@@ -766,5 +668,10 @@ fms_flush(PG_FUNCTION_ARGS)
 				 errhint("Spans are recorded on the primary server.")));
 	if (fms_buffer_attach())
 		wait_for_flush(my_slot);
+	else if (fms_buffer_slot() != NULL && fms_buffer_pending(my_slot) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("could not map the span buffer file"),
+				 errhint("The server log tells why.")));
 	PG_RETURN_VOID();
 }

@@ -38,6 +38,7 @@ extern uint64 fms_buffer_head(void);
 extern uint64 fms_buffer_waiting(uint64 *head);
 extern uint64 fms_buffer_pending(FmsSlot *slot);
 extern void fms_buffer_moved(void);
+extern void fms_buffer_keep(void);
 extern void fms_buffer_keep_tail(void);
 extern void fms_buffer_acknowledge(uint64 position, uint64 records);
 

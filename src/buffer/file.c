@@ -57,14 +57,26 @@ complain(const char *path, const char *problem)
 	return false;
 }
 
-/* Map an open file of "bytes" bytes; false, after a log line, if that fails. */
+/* Which file it is that has this status. */
+static FmsFileId
+id_of(const struct stat *st)
+{
+	return (FmsFileId) {st->st_dev, st->st_ino};
+}
+
+/*
+ * Map an open file of "bytes" bytes, and tell which one it is; false, after a log
+ * line, if that fails.
+ */
 static bool
-map_file(int fd, const char *path, uint64 bytes, FmsRing *ring)
+map_file(int fd, const char *path, uint64 bytes, FmsRing *ring, FmsFileId *id)
 {
 	void	   *address = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	struct stat st;
 
-	if (address == MAP_FAILED)
+	if (address == MAP_FAILED || fstat(fd, &st) < 0)
 		return complain(path, "map");
+	*id = id_of(&st);
 	fms_guard_install();
 	fms_ring_map(ring, address, bytes);
 	return true;
@@ -114,15 +126,21 @@ allocate(int fd, uint64 bytes)
 
 /*
  * Fill a new file, so that its pages are made now, not by the first callers that
- * come by them; then make it an empty ring.
+ * come by them.  It becomes what "old" is, if that is not NULL and can still be
+ * read, which sets *kept; or an empty ring whose positions begin with "start".
  */
 static bool
-fill_file(Oid database, const char *path, FmsRing *ring)
+fill_file(Oid database, const char *path, const FmsRing *old, uint64 start, FmsRing *ring,
+		  bool *kept)
 {
 	uint64		random = fms_identity_random();
 
+	*kept = old != NULL && fms_guard_fill(ring, old) &&
+		fms_guard_open(ring, database, GetSystemIdentifier());
+	if (*kept)
+		return true;
 	if (fms_guard_fill(ring, NULL) &&
-		fms_guard_format(ring, database, GetSystemIdentifier(), 0, random))
+		fms_guard_format(ring, database, GetSystemIdentifier(), start, random))
 		return true;
 	fms_file_unmap(ring);
 	errno = ENOSPC;
@@ -130,11 +148,12 @@ fill_file(Oid database, const char *path, FmsRing *ring)
 }
 
 /*
- * Make a database's file with an empty ring and map it; false, after a log line,
- * if that fails, and then no file is left.
+ * Make a database's file and map it, with what fill_file puts into it; false,
+ * after a log line, if that fails, and then no file is left.
  */
 static bool
-create_file(Oid database, const char *path, uint64 bytes, FmsRing *ring)
+create_file(Oid database, const char *path, const FmsRing *old, uint64 bytes, uint64 start,
+			FmsRing *ring, FmsFileId *id, bool *kept)
 {
 	uint64		file_bytes = FMS_RING_HEADER_BYTES + bytes;
 	bool		made;
@@ -147,11 +166,27 @@ create_file(Oid database, const char *path, uint64 bytes, FmsRing *ring)
 		return complain(path, "create");
 	write_in_place(fd);
 	made = (allocate(fd, file_bytes) || complain(path, "allocate")) &&
-		map_file(fd, path, file_bytes, ring) && fill_file(database, path, ring);
+		map_file(fd, path, file_bytes, ring, id) &&
+		fill_file(database, path, old, start, ring, kept);
 	CloseTransientFile(fd);
 	if (!made)
 		unlink(path);
 	return made;
+}
+
+/* Rename a file that can't be used, and say so; "problem" is what it is. */
+static void
+move_aside(const char *path, const char *problem)
+{
+	char		aside[MAXPGPATH + 16];
+
+	snprintf(aside, sizeof(aside), "%s.damaged", path);
+	if (rename(path, aside) < 0)
+		return;
+	ereport(LOG,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("span buffer file \"%s\" is %s", path, problem),
+			 errdetail("It was renamed to \"%s\".", aside)));
 }
 
 /*
@@ -162,9 +197,8 @@ create_file(Oid database, const char *path, uint64 bytes, FmsRing *ring)
  * have it mapped, and after a restart its records would not be found.
  */
 static bool
-open_file(Oid database, const char *path, bool first, FmsRing *ring)
+open_file(Oid database, const char *path, bool first, FmsRing *ring, FmsFileId *id)
 {
-	char		aside[MAXPGPATH + 16];
 	struct stat st;
 	int			fd = OpenTransientFile(path, O_RDWR | PG_BINARY);
 	bool		mapped;
@@ -175,7 +209,7 @@ open_file(Oid database, const char *path, bool first, FmsRing *ring)
 	{
 		if (first)
 			unshare(fd, st.st_size);
-		mapped = map_file(fd, path, st.st_size, ring);
+		mapped = map_file(fd, path, st.st_size, ring, id);
 		CloseTransientFile(fd);
 		if (!mapped)
 			return false;
@@ -185,12 +219,7 @@ open_file(Oid database, const char *path, bool first, FmsRing *ring)
 	}
 	else
 		CloseTransientFile(fd);
-	snprintf(aside, sizeof(aside), "%s.damaged", path);
-	(void) rename(path, aside);
-	ereport(LOG,
-			(errcode(ERRCODE_DATA_CORRUPTED),
-			 errmsg("span buffer file \"%s\" is damaged or not of this cluster", path),
-			 errdetail("It was renamed to \"%s\".", aside)));
+	move_aside(path, "damaged or not of this cluster");
 	return false;
 }
 
@@ -214,19 +243,53 @@ is_empty(const FmsRing *ring)
  * to make sure that one process at a time calls this with "bytes".
  */
 bool
-fms_file_map(Oid database, uint64 bytes, FmsRing *ring)
+fms_file_map(Oid database, uint64 bytes, FmsRing *ring, FmsFileId *id)
 {
 	char		path[MAXPGPATH];
+	bool		kept;
 
 	file_path(path, database);
-	if (open_file(database, path, bytes != 0, ring))
+	if (open_file(database, path, bytes != 0, ring, id))
 	{
 		if (bytes == 0 || ring->identity.bytes == bytes || !is_empty(ring))
 			return true;
 		fms_file_unmap(ring);
 		fms_file_remove(database);
 	}
-	return bytes != 0 && create_file(database, path, bytes, ring);
+	return bytes != 0 && create_file(database, path, NULL, bytes, 0, ring, id, &kept);
+}
+
+/* Whether a database's file is the one that it was, and no shorter. */
+bool
+fms_file_is_there(Oid database, const FmsFileId *id, uint64 file_bytes)
+{
+	char		path[MAXPGPATH];
+	struct stat st;
+	FmsFileId	now;
+
+	file_path(path, database);
+	if (stat(path, &st) < 0)
+		return errno != ENOENT && errno != ENOTDIR;
+	now = id_of(&st);
+	return now.device == id->device && now.inode == id->inode && st.st_size >= file_bytes;
+}
+
+/*
+ * Make a new file for a ring whose file is gone, and map it.  It gets what the
+ * mapped ring "old" holds; if that is NULL, or can't be read any more, which
+ * *kept tells, it is empty and its positions begin with "start".  False, after a
+ * log line, if there can't be one.  The caller sees to it that "old" does not
+ * change meanwhile.
+ */
+bool
+fms_file_replace(Oid database, const FmsRing *old, uint64 bytes, uint64 start, FmsRing *ring,
+				 FmsFileId *id, bool *kept)
+{
+	char		path[MAXPGPATH];
+
+	file_path(path, database);
+	move_aside(path, "not the one that the server made");
+	return create_file(database, path, old, bytes, start, ring, id, kept);
 }
 
 /*

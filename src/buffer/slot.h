@@ -21,6 +21,8 @@
 #include "storage/latch.h"
 #include "storage/lwlock.h"
 
+#include "buffer/file.h"
+
 #define FMS_MAX_DATABASES 256	/* that can record: an LWLock and a slot each */
 #define FMS_MAX_SERVICES 4
 #define FMS_ERROR_BYTES 256		/* of a message kept, with its end; longer ones are cut */
@@ -77,6 +79,8 @@ typedef struct FmsSlot
 	uint64		head;			/* of the ring; lock */
 	uint64		recorded;		/* records ever appended; lock */
 	uint64		bytes;			/* of the ring; lock */
+	FmsFileId	file;			/* that holds the ring; lock */
+	uint32		generation;		/* counts the files; lock */
 	pg_atomic_uint64 tail;		/* what comes before it is committed; moved by the writer */
 	pg_atomic_uint64 file_tail; /* as in the file; what comes before it can be overwritten */
 	pg_atomic_uint64 flushed;	/* records ever acknowledged */

@@ -356,6 +356,7 @@ fms_flush_batch(void)
 	MemoryContext context = NULL;
 	Oid			table;
 
+	fms_buffer_keep();
 	fms_buffer_keep_tail();
 	if (fms_flush_position() >= fms_buffer_head())
 		return FMS_FLUSH_EMPTY;

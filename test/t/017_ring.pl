@@ -1,5 +1,6 @@
 # What happens to a buffer file: bits are flipped in it while the server is down
-# and while it runs.  A damaged record is lost alone and counted, and no other is.
+# and while it runs, and it is deleted or cut off.  A damaged record is lost alone
+# and counted, and no other is; a file that is gone is made anew.
 
 use strict;
 use warnings FATAL => 'all';
@@ -172,6 +173,71 @@ WHERE name LIKE 'random %' AND (name !~ '^random [0-9]+[.]\$' OR span_type <> 'a
 	record_numbered('later', 100);
 	$node->safe_psql('postgres', 'SELECT flowmaestro.flush()');
 	is(missing('later', 100), '', 'what comes after is written');
+};
+subtest 'the file is deleted while the server runs' => sub {
+	my $log = log_size($node);
+	my $session = $node->background_psql('postgres', on_error_stop => 1);
+	my $record = sub {
+		my ($name, $n) = @_;
+
+		return $session->query_safe(
+			"SELECT count((flowmaestro.create_span('$name', 'agent_run')).span_id) FROM generate_series(1, $n)");
+	};
+
+	# the second time its directory goes as well
+	foreach my $what ('the file', 'the directory')
+	{
+		my $holder = hold();
+		my $directory = $node->data_dir . '/flowmaestro_spans';
+
+		is($record->("$what, before", 50), '50', 'spans wait');
+		$what eq 'the file' ? unlink(ring_path()) : PostgreSQL::Test::Utils::system_or_bail('rm', '-rf', $directory);
+		is($record->("$what, after", 50), '50', 'a session that had it goes on');
+		is(record($node, 'postgres', 50, "$what, new"), '50', 'a new session can record');
+		ok(wait_until(sub { scalar(ring_files($node)) == 1 }), 'there is a file again');
+		$holder->quit;
+		$node->safe_psql('postgres', 'SELECT flowmaestro.flush()');
+		is(spans($node, 'postgres', "$what, before"), '50', 'what waited in it is written');
+		is(spans($node, 'postgres', "$what, after"), '50', 'what came after is written');
+		is(spans($node, 'postgres', "$what, new"), '50', 'from both sessions');
+	}
+	is(scalar(log_lines($node, qr/was deleted: a new one holds all records/, $log)), 2, 'the log says it');
+
+	# nobody has the file, and no writer is up
+	$session->quit;
+	my $writer = writer_pid($node, 'postgres');
+	$node->safe_psql('postgres', "SELECT pg_terminate_backend($writer)");
+	unlink(ring_path());
+	is(record($node, 'postgres', 10, 'nobody had it'), '10', 'a session makes a new one');
+	$node->safe_psql('postgres', 'SELECT flowmaestro.flush()');
+	is(spans($node, 'postgres', 'nobody had it'), '10', 'and what it records is written');
+	is(value($node, 'postgres', 'recorded = flushed AND pending + dropped = damaged'), 't', 'nothing was lost');
+
+	# what waits in the new file survives a crash
+	my $holder = hold();
+	is(record($node, 'postgres', 50, 'crash'), '50', 'spans wait in the new file');
+	$node->stop('immediate');
+	$holder->{run}->finish;
+	$node->start;
+	$node->safe_psql('postgres', 'SELECT flowmaestro.flush()');
+	is(spans($node, 'postgres', 'crash'), '50', 'they are written after a crash');
+};
+
+subtest 'the file is cut off while the server runs' => sub {
+	my $log = log_size($node);
+	my $holder = hold();
+
+	is(record($node, 'postgres', 30, 'cut off'), '30', 'spans wait');
+	truncate(ring_path(), 0) or die $!;
+	ok( $node->poll_query_until('postgres', 'SELECT pending = 0 FROM flowmaestro.stats'),
+		'the writer notices');
+	is(value($node, 'postgres', 'damaged, dropped'), '30|30', 'what was in it is counted as lost');
+	is(scalar(log_lines($node, qr/was deleted: 30 records are lost/, $log)), 1, 'the log says it');
+	is(record($node, 'postgres', 10, 'after the cut'), '10', 'a new file takes the next spans');
+	$holder->quit;
+	$node->safe_psql('postgres', 'SELECT flowmaestro.flush()');
+	is(spans($node, 'postgres', 'after the cut'), '10', 'they are written');
+	is(value($node, 'postgres', 'recorded = flushed AND dropped = damaged'), 't', 'nothing else is lost');
 };
 is(scalar(our_errors($node)), 0, 'the writer and the launcher logged no error') or diag(our_errors($node));
 $node->stop;
