@@ -1,6 +1,7 @@
 # A span whose call has returned is never lost, and never written twice:
 # whatever is killed or stopped while two sessions record, all that they were
-# told is recorded is in the table afterwards, and what had ended has ended.
+# told is recorded is in the table afterwards, what had ended has ended, and what
+# happened once is there once.
 #
 # In every second round the writer is kept from the table, so that everything
 # is still in the buffer when it happens.  FMS_ROUNDS=20 for the long run.
@@ -32,6 +33,8 @@ SELECT span_id AS a FROM flowmaestro.create_span('done', 'agent_run', input => '
 \echo created :a
 SELECT span_id AS b FROM flowmaestro.create_child_span(:'a', 'open', 'tool_execution') \gset
 \echo created :b
+SELECT CASE WHEN flowmaestro.add_span_event(:'a', 'thought') THEN 'event' END AS what \gset
+\echo :what :a
 SELECT CASE WHEN flowmaestro.end_span(:'a', output => '{"a": "because"}') THEN 'ended' END AS what \gset
 \echo :what :a
 SQL
@@ -129,7 +132,7 @@ sub load
 	my $told = join '', map { slurp_file($_) } @files;
 
 	# a line that was cut off tells nothing
-	my @lines = $told =~ /^(?:created|ended) [0-9a-f-]{36}$/mg;
+	my @lines = $told =~ /^(?:created|event|ended) [0-9a-f-]{36}$/mg;
 	my $data = "$directory/load";
 	unlink $data;
 	append_to_file($data, join('', map { tr/ /\t/r . "\t$round\n" } @lines));
@@ -171,6 +174,10 @@ WHERE s.name = 'done' AND s.status = 'completed' AND s.output IS DISTINCT FROM '
 	is( $node->safe_psql('postgres',
 			'SELECT count(*) - count(DISTINCT span_id) FROM flowmaestro.execution_spans'),
 		'0', 'no span is written twice');
+	is( $node->safe_psql('postgres', qq(
+SELECT count(*) FROM returned AS r LEFT JOIN flowmaestro.execution_spans AS s USING (span_id)
+WHERE r.what = 'event' AND r.round = $round AND jsonb_array_length(s.events) IS DISTINCT FROM 1)),
+		'0', 'no event is lost, and none is there twice');
 	is(value($node, 'postgres', 'pending + dropped + rejected'),
 		'0', 'nothing is left, dropped or rejected');
 	return;

@@ -100,6 +100,13 @@ subtest 'the ring of a crash is put back' => sub {
 	$primary->stop('immediate');
 	copy(ring_path($primary), $saved) or die $!;
 	$primary->start;
+	is( $primary->safe_psql('postgres', "SELECT count(*) FROM flowmaestro.active_spans WHERE name = 'crash'"),
+		'100', 'after the crash they are known to run');
+	is( $primary->safe_psql('postgres', q(
+SELECT c.trace_id = a.trace_id
+FROM (SELECT * FROM flowmaestro.active_spans WHERE name = 'crash' LIMIT 1) AS a,
+	flowmaestro.create_child_span(a.span_id, 'child', 'agent_run') AS c)),
+		't', 'a child gets the trace of one of them');
 	release($primary);
 	all_once($primary, 'crash', 100, 'they are written');
 	record_events($primary, 'gone', 300);
