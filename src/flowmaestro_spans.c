@@ -16,6 +16,7 @@
 #include "miscadmin.h"
 #include "storage/ipc.h"
 #include "utils/guc.h"
+#include "utils/inval.h"
 
 #include "compat.h"
 #include "buffer/buffer.h"
@@ -30,6 +31,7 @@
 #include "schema/cache.h"
 #include "schema/registry.h"
 #include "span/payload.h"
+#include "usage/prices.h"
 #include "writer/database.h"
 #include "writer/end.h"
 #include "writer/launcher.h"
@@ -275,6 +277,18 @@ join_server(void)
 	fms_launcher_register();
 }
 
+/*
+ * A relation, or with InvalidOid each, has changed.  The rooms share one
+ * callback: a process has places for ten, of all its libraries together.
+ */
+static void
+relation_changed(Datum arg, Oid relation)
+{
+	fms_buffer_relation_changed(relation);
+	fms_registry_relation_changed(relation);
+	fms_prices_relation_changed(relation);
+}
+
 /* Entry point of the library. */
 void
 _PG_init(void)
@@ -295,9 +309,8 @@ _PG_init(void)
 	define_export_settings();
 	MarkGUCPrefixReserved("flowmaestro");
 	fms_span_install_recorder(&fms_record_recorder);
-	fms_buffer_watch_table();
+	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
 	fms_end_watch();
-	fms_registry_watch();
 	fms_log_install_hook();
 	if (preloading && !IsBinaryUpgrade)
 		join_server();

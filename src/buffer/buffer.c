@@ -16,7 +16,6 @@
 #include "storage/ipc.h"
 #include "storage/shmem.h"
 #include "utils/builtins.h"
-#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -77,19 +76,12 @@ fms_buffer_shmem_startup(void)
 	LWLockRelease(AddinShmemInitLock);
 }
 
-/* Forget the table's oid when the table, or everything, changed. */
-static void
-table_changed(Datum arg, Oid relation)
+/* Forget the table's oid when the table, or everything, changed; called by the front door. */
+void
+fms_buffer_relation_changed(Oid relation)
 {
 	if (relation == table || relation == InvalidOid)
 		table = InvalidOid;
-}
-
-/* Keep fms_buffer_table's memory right; called once in a process. */
-void
-fms_buffer_watch_table(void)
-{
-	CacheRegisterRelcacheCallback(table_changed, (Datum) 0);
 }
 
 /*

@@ -18,7 +18,7 @@ extern int	fms_full_wait;		/* GUC, milliseconds */
 
 extern void fms_buffer_shmem_request(void);
 extern void fms_buffer_shmem_startup(void);
-extern void fms_buffer_watch_table(void);
+extern void fms_buffer_relation_changed(Oid relation);
 extern PGDLLEXPORT Oid fms_buffer_table(void);
 extern PGDLLEXPORT FmsSlot *fms_buffer_slot(void);
 extern bool fms_buffer_attach(void);

@@ -498,7 +498,6 @@ fms_exporter_main(Datum database)
 	SetConfigOption("synchronous_commit", "local", PGC_SUSET, PGC_S_OVERRIDE);
 	/* a queue's statistics are of another moment */
 	SetConfigOption("enable_seqscan", "off", PGC_SUSET, PGC_S_OVERRIDE);
-	fms_buffer_watch_table();
 	context = AllocSetContextCreate(TopMemoryContext, "flowmaestro_spans export",
 									ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(context);

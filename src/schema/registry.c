@@ -35,22 +35,15 @@
 
 static Oid	registry = InvalidOid;
 
-/* Relcache callback: the registry, or everything, has changed. */
-static void
-registry_changed(Datum arg, Oid relation)
+/* The registry, or everything, has changed; called by the front door. */
+void
+fms_registry_relation_changed(Oid relation)
 {
 	if (relation == registry || !OidIsValid(relation))
 	{
 		registry = InvalidOid;
 		fms_cache_forget_registry();
 	}
-}
-
-/* Keep the cache right; called once in a process. */
-void
-fms_registry_watch(void)
-{
-	CacheRegisterRelcacheCallback(registry_changed, (Datum) 0);
 }
 
 /* Check that the caller may read the registry. */

@@ -8,6 +8,6 @@
 #ifndef FMS_SCHEMA_REGISTRY_H
 #define FMS_SCHEMA_REGISTRY_H
 
-extern void fms_registry_watch(void);
+extern void fms_registry_relation_changed(Oid relation);
 
 #endif							/* FMS_SCHEMA_REGISTRY_H */

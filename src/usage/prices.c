@@ -90,8 +90,8 @@ lower_case(const FmsPart *text, char *copy)
  * may have.  Called wherever invalidations are taken in, so it does no more
  * than mark: the memory may be in use further up, and is freed by the reader.
  */
-static void
-forget_prices(Datum arg, Oid relation)
+void
+fms_prices_relation_changed(Oid relation)
 {
 	if (relation == prices_table || !OidIsValid(relation))
 		models = NULL;
@@ -155,13 +155,9 @@ add_price(int row)
 static void
 begin_prices(void)
 {
-	static bool registered = false;
 	HASHCTL		ctl = {0};
 	MemoryContext old;
 
-	if (!registered)
-		CacheRegisterRelcacheCallback(forget_prices, (Datum) 0);
-	registered = true;
 	if (context == NULL)
 		context = AllocSetContextCreate(TopMemoryContext, "flowmaestro_spans prices",
 										ALLOCSET_DEFAULT_SIZES);

@@ -36,6 +36,7 @@ typedef struct FmsPrice
 } FmsPrice;
 
 extern void fms_prices_refresh(void);
+extern void fms_prices_relation_changed(Oid relation);
 extern const FmsPrice *fms_prices_find(const FmsPart *provider, const FmsPart *response_model,
 									   const FmsPart *request_model, TimestampTz at);
 extern Numeric fms_prices_cost(const FmsPrice *price, const int64 *count);

@@ -442,7 +442,6 @@ fms_writer_main(Datum database)
 											  BGWORKER_BYPASS_ALLOWCONN);
 	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
 	fms_writer_pin_settings();
-	fms_buffer_watch_table();
 	fms_apply_waits = false;
 	if (!fms_buffer_attach())
 		proc_exit(0);
