@@ -226,11 +226,17 @@ bool
 fms_guard_append(FmsRing *ring, uint64 tail, uint64 *head, const void *body, uint32 length,
 				 uint32 checksum, bool *room)
 {
-	Work		work = {
-		.ring = ring, .tail = tail, .head = *head, .source = body, .length = length,
-		.checksum = checksum
-	};
-	bool		done = run(append, &work);
+	Work		work;			/* the rest stays unset: every call comes through here */
+	bool		done;
+
+	work.ring = ring;
+	work.from = NULL;
+	work.tail = tail;
+	work.head = *head;
+	work.source = body;
+	work.length = length;
+	work.checksum = checksum;
+	done = run(append, &work);
 
 	*room = done && work.head != 0;
 	if (*room)
