@@ -129,6 +129,8 @@ SELECT try('end_span_with_error(gen_random_uuid(), ''e''::text, ended_at => %s)'
 SELECT try('end_span_with_error(gen_random_uuid(), ''"e"''::jsonb, ended_at => %s)', 'timestamptz', ARRAY['NULL', '''infinity''', '''-infinity''', '''1969-12-31 00:00:00+00''']);
 SELECT try('add_span_event(''33333333-3333-4333-8333-333333333333'', ''e'', at => %s)', 'timestamptz', ARRAY['NULL', '''infinity''', '''-infinity''', '''1969-12-31 00:00:00+00''']);
 SELECT try('make_partition(%s)', 'timestamptz', ARRAY['NULL', '''infinity''', '''-infinity''']);
+SELECT try('import_partition(%s, ''day'')', 'timestamptz', ARRAY['NULL', '''infinity''', '''-infinity''']);
+SELECT try('import_partition(''2001-01-01'', %s)', 'text', ARRAY['NULL', '''''', '''days''']);
 
 --
 -- What is not for calling, or called in the wrong way

@@ -55,6 +55,7 @@ SELECT try_all('read_traceparent', 'off', 'application_name', 'any', 'comment', 
 SELECT try_all('log_format', 'json', 'Correlate', 'off', 'on', 'text', '');
 SELECT try_all('log_level', 'trace', 'FATAL', 'info', '30', 'warning', '');
 SELECT try_all('partition_interval', 'hour', 'week', 'month', 'day', 'year', '1 day', '');
+SELECT try_all('late_partitions', '0', '366', '-1', '367', '1d', '');
 -- what no session can set
 SELECT try_all('buffer_size', '2MB'), try_all('max_active_spans', '100'), try_all('batch_size', '20'), try_all('flush_interval', '1s');
 RESET ALL;
@@ -72,7 +73,7 @@ RESET flowmaestro.max_payload;
 CREATE ROLE regress_flowmaestro_guc;
 SET ROLE regress_flowmaestro_guc;
 SELECT try_all('enabled', 'off'), try_all('write_mode', 'transactional'), try_all('full_wait', '10');
-SELECT try_all('max_payload', '1MB'), try_all('retention', '1d'), try_all('partition_interval', 'hour');
+SELECT try_all('max_payload', '1MB'), try_all('retention', '1d'), try_all('partition_interval', 'hour'), try_all('late_partitions', '1');
 RESET ROLE;
 RESET flowmaestro.enabled;
 RESET flowmaestro.write_mode;

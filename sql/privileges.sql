@@ -227,6 +227,8 @@ INSERT INTO attempts (what) VALUES
     ('CREATE TRIGGER t BEFORE INSERT ON flowmaestro.span_usage FOR EACH ROW EXECUTE FUNCTION pg_catalog.suppress_redundant_updates_trigger()'),
     ('SELECT flowmaestro.make_partition(''2001-01-01'')'),
     ('SELECT flowmaestro.apply_retention()'),
+    ('CALL flowmaestro.drop_partitions()'),
+    ('SELECT flowmaestro.import_partition(''2001-01-01'', ''day'')'),
     ('SELECT flowmaestro.retry_rejected_spans()'),
     ('SELECT flowmaestro.import_spans(''hostile.source'')'),
     ('SELECT flowmaestro.grant_writer(''regress_flowmaestro_nobody'')'),

@@ -11,10 +11,11 @@ FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
 WHERE i.inhparent = 'flowmaestro.execution_spans'::regclass;
 
 --
--- No partition before there is something to keep; then one for each day, on
--- demand, early or late
+-- No partition before there is something to keep; then one for what is later
+-- than the near days.  The old days have partitions that somebody made.
 --
 SELECT * FROM partitions;
+SELECT count(flowmaestro.make_partition(at)) FROM unnest('{1970-01-01,2001-02-03,2001-02-04}'::timestamptz[]) AS at;
 SELECT trace_id, span_id FROM flowmaestro.create_span('early', 'agent_run', started_at => '2001-02-03 04:05:06+00') \gset e_
 SELECT trace_id, span_id FROM flowmaestro.create_span('late', 'agent_run', started_at => '2100-12-31 23:59:59.999999+00') \gset l_
 SELECT trace_id, span_id FROM flowmaestro.create_span('first', 'agent_run', started_at => '1970-01-01 00:00:00+00') \gset f_
@@ -113,7 +114,7 @@ SELECT count(*) FROM flowmaestro.rejected_spans;
 
 --
 -- Retention: off, nothing goes; on, whole partitions go, but none with a
--- running span, in the table or in memory
+-- running span, in the table or in memory; and old spans of the default one
 --
 SHOW flowmaestro.retention;
 SELECT flowmaestro.apply_retention();
@@ -121,6 +122,8 @@ SELECT trace_id, span_id FROM flowmaestro.create_span('runs for long', 'workflow
 SELECT flowmaestro.flush();
 SELECT trace_id, span_id FROM flowmaestro.create_span('in memory', 'workflow_run', started_at => '2012-02-15 00:00:00+00') \gset m_
 SELECT name FROM flowmaestro.execution_spans WHERE name = 'late';
+INSERT INTO flowmaestro.execution_spans_later (trace_id, span_id, name, span_type, started_at, status)
+SELECT md5(status)::uuid, md5(status)::uuid, 'old among late: ' || status, 'agent_run', '2014-01-01 00:00:00+00', status FROM unnest('{started,failed}'::text[]) AS status;
 SET flowmaestro.retention = '30d';
 SELECT * FROM flowmaestro.apply_retention() AS p ORDER BY p COLLATE "C";
 SELECT * FROM partitions ORDER BY partition::text COLLATE "C";

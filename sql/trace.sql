@@ -5,6 +5,7 @@ RESET client_min_messages;
 SET timezone = 'UTC';
 SET datestyle = 'ISO, YMD';
 SET flowmaestro.write_mode = transactional;
+SELECT count(flowmaestro.make_partition(at)) FROM unnest('{2022-01-01,2022-01-02,2022-01-03}'::timestamptz[]) AS at;
 
 -- a span of a trace with short names for its ids: trace 'a1', span 'b2'
 CREATE FUNCTION id(short text) RETURNS uuid IMMUTABLE LANGUAGE sql AS
@@ -139,7 +140,6 @@ SELECT name, note FROM flowmaestro.get_trace_tree(id('bb'));
 SELECT flowmaestro.end_span(id('aaa'));
 SELECT name, depth, note FROM flowmaestro.get_trace_tree(id('aaa'));
 -- an id twice, in two partitions, which only an import can bring; ended before it started
-SELECT flowmaestro.make_partition('2022-01-02 00:00:00+00'), flowmaestro.make_partition('2022-01-03 00:00:00+00');
 INSERT INTO flowmaestro.execution_spans (trace_id, span_id, name, span_type, started_at, ended_at, status)
 SELECT id('bc'), id('ab1'), 'day ' || d, 'x', day, day - interval '1 s', 'completed'
 FROM generate_series(1, 2) AS d, LATERAL (SELECT '2022-01-01 12:00:00+00'::timestamptz + d * interval '1 day' AS day) AS x;

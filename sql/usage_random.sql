@@ -5,6 +5,7 @@ SET timezone = 'UTC';
 SET datestyle = 'ISO, YMD';
 SELECT setseed(0.5);
 SELECT rejected, dropped FROM flowmaestro.stats \gset
+SELECT count(flowmaestro.make_partition(at)) FROM unnest('{2026-03-01,2026-03-02,2026-03-03}'::timestamptz[]) AS at;
 
 --
 -- Random traces in every vocabulary, recorded in any order, in both modes and

@@ -148,6 +148,10 @@ define_writer_settings(void)
 							 NULL,
 							 &fms_partition_interval, FMS_INTERVAL_DAY, intervals,
 							 PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("flowmaestro.late_partitions",
+							"Past intervals that have a partition each.",
+							"Older spans share one for each gap, later ones the default partition.",
+							&fms_late_partitions, 31, 0, 366, PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("flowmaestro.retention",
 							"Age at which whole partitions of execution_spans are dropped.",
 							"Zero keeps them for ever.  A partition with a running span stays.",

@@ -107,7 +107,7 @@ BEGIN
         WHERE d.refclassid = 'pg_extension'::regclass AND d.classid = 'pg_proc'::regclass
           AND d.deptype = 'e' AND e.extname = 'flowmaestro_spans'
     LOOP
-        EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', f);
+        EXECUTE format('REVOKE ALL ON ROUTINE %s FROM PUBLIC', f);
     END LOOP;
 END
 $$;

@@ -25,6 +25,7 @@
 
 #define FMS_MAX_DATABASES 256	/* that can record: an LWLock and a slot each */
 #define FMS_MAX_SERVICES 4
+#define FMS_PARTITIONS_WANTED 16	/* that sessions can ask for at the same time */
 #define FMS_ERROR_BYTES 256		/* of a message kept, with its end; longer ones are cut */
 
 /* what is left in pause_ms by a writer or exporter that died, or was told to go */
@@ -103,6 +104,8 @@ typedef struct FmsSlot
 	int			pause_ms;		/* before the next writer, as the last one left it */
 	int			suspended;		/* sessions that want no writer now */
 	uint64		start_failures; /* writers that could not be started */
+	int			partitions_wanted;	/* that sessions asked the writer for */
+	TimestampTz partition_wanted[FMS_PARTITIONS_WANTED];	/* a time of each */
 	char		last_error[FMS_ERROR_BYTES];	/* of a flush; "" after a good one */
 	FmsExport	export;
 } FmsSlot;

@@ -159,12 +159,13 @@ BEGIN
     RETURN coalesce((
         SELECT range_agg(tstzrange(coalesce(m[1]::timestamptz, '-infinity'), coalesce(m[2]::timestamptz, 'infinity')))
         FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
-        LEFT JOIN LATERAL regexp_match(pg_get_expr(c.relpartbound, c.oid), $r$FROM \('([^']*)'\) TO \('([^']*)'\)$r$) AS m ON true
-        WHERE i.inhparent = 'flowmaestro.execution_spans'::regclass), '{}');
+        LEFT JOIN LATERAL regexp_match(pg_get_expr(c.relpartbound, c.oid), $r$FROM \((?:'([^']*)'|MINVALUE)\) TO \((?:'([^']*)'|MAXVALUE)\)$r$) AS m ON true
+        -- what shares a partition with all that is older or later may be all that is left of its time
+        WHERE i.inhparent = 'flowmaestro.execution_spans'::regclass AND c.relname !~ '^execution_spans_(older|later)'), '{}');
 END
 $$;
 COMMENT ON FUNCTION @extschema@.kept_spans() IS
-    'internal: the times whose partitions are there; what span_usage knows of other times has no spans any more';
+    'internal: the times whose partitions are there; what span_usage knows of other times may have no spans any more';
 
 CREATE FUNCTION @extschema@.rebuild_token_usage(during pg_catalog.tstzrange DEFAULT '(,)')
 RETURNS pg_catalog.int8
@@ -197,7 +198,8 @@ BEGIN
           SELECT u.started_at FROM flowmaestro.span_usage AS u
           WHERE (u.started_at BETWEEN earliest AND latest AND u.started_at <@ during) OR u.trace_id IN (SELECT r.trace_id FROM pg_temp.recounted AS r)) AS x;
     DELETE FROM flowmaestro.span_usage AS u
-    WHERE ((u.started_at BETWEEN earliest AND latest AND u.started_at <@ during) OR u.trace_id IN (SELECT r.trace_id FROM pg_temp.recounted AS r)) AND u.started_at <@ kept;
+    WHERE ((u.started_at BETWEEN earliest AND latest AND u.started_at <@ during) OR u.trace_id IN (SELECT r.trace_id FROM pg_temp.recounted AS r))
+      AND (u.started_at <@ kept OR EXISTS (SELECT FROM pg_temp.recounted AS r WHERE r.trace_id = u.trace_id AND r.span_id = u.span_id));
     INSERT INTO flowmaestro.span_usage SELECT r.* FROM pg_temp.recounted AS r;
     GET DIAGNOSTICS n = ROW_COUNT;
     DROP TABLE pg_temp.recounted;
@@ -230,7 +232,8 @@ BEGIN
           FROM flowmaestro.recount_usage(during) AS r WHERE (r.counted OR r.carries) AND r.started_at <@ during),
     f AS (SELECT u.trace_id, u.span_id, to_jsonb(u) - '{waits_for,cost,price_id,currency}'::text[] AS row
           FROM flowmaestro.span_usage AS u, kept AS k
-          WHERE (u.counted OR u.carries) AND u.started_at <@ during AND u.started_at <@ k.times)
+          WHERE (u.counted OR u.carries) AND u.started_at <@ during
+            AND (u.started_at <@ k.times OR EXISTS (SELECT FROM e WHERE e.trace_id = u.trace_id AND e.span_id = u.span_id)))
     SELECT 'span_usage', e.row, f.row FROM e FULL JOIN f USING (trace_id, span_id) WHERE e.row IS DISTINCT FROM f.row;
     -- the sums against the ledger
     RETURN QUERY

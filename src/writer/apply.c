@@ -31,6 +31,7 @@
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -41,8 +42,9 @@
 #include "usage/store.h"
 #include "writer/apply.h"
 #include "writer/lookup.h"
-#include "writer/partition.h"
+#include "writer/place.h"
 #include "writer/table.h"
+#include "writer/wanted.h"
 
 #define COLUMNS 18
 #define PLANS 32				/* partitions whose statements are kept */
@@ -307,36 +309,68 @@ origin_of(FmsRow *row)
 	return row->origin != NULL ? row->origin : row;
 }
 
+/* Lock a partition; false if the writer would have to wait, or there is none. */
+static bool
+take_partition(Oid partition)
+{
+	if (!OidIsValid(partition))
+		return false;
+	if (!fms_apply_waits)
+		return ConditionalLockRelationOid(partition, RowExclusiveLock);
+	LockRelationOid(partition, RowExclusiveLock);
+	return true;
+}
+
 /*
  * Take the partitions of rows, which are ordered by them.  The writer does not
- * wait for one that is locked as a whole: it marks all rows of such partitions
- * and throws, so that they are set aside without a try of each.
+ * wait for one that is locked as a whole: it marks all rows of such partitions,
+ * and those whose partition is missing, and throws, so that they are set aside
+ * without a try of each.
  */
 static void
 lock_partitions(FmsRow **rows, int count)
 {
-	Oid			locked = InvalidOid;
+	FmsRow	   *blocked = NULL;
 	bool		taken = false;
 
 	for (int i = 0; i < count; i++)
 	{
-		Oid			partition = rows[i]->partition;
-
-		if (i == 0 || partition != rows[i - 1]->partition)
-		{
-			if (fms_apply_waits)
-				LockRelationOid(partition, RowExclusiveLock);
-			taken = fms_apply_waits || ConditionalLockRelationOid(partition, RowExclusiveLock);
-		}
+		if (i == 0 || rows[i]->partition != rows[i - 1]->partition)
+			taken = take_partition(rows[i]->partition);
 		if (taken)
 			continue;
-		locked = partition;
+		/* the reason why a partition is missing is worth more */
+		if (blocked == NULL || OidIsValid(blocked->partition))
+			blocked = rows[i];
 		origin_of(rows[i])->locked = true;
 	}
-	if (OidIsValid(locked))
+	if (blocked != NULL && !OidIsValid(blocked->partition))
+		fms_wanted_refuse(blocked->started_at);
+	if (blocked != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-				 errmsg("partition \"%s\" is locked by another session", get_rel_name(locked))));
+				 errmsg("partition \"%s\" is locked by another session",
+						get_rel_name(blocked->partition))));
+}
+
+/*
+ * Raise an error if rows that our default partition was chosen for belong into
+ * another one by now: it was made while we waited for the lock.
+ */
+static void
+check_later(FmsRow **rows, int count)
+{
+	if (!fms_place_is_later(rows[0]->partition))
+		return;
+	AcceptInvalidationMessages();
+	for (int i = 0; i < count; i++)
+	{
+		if (fms_place_of(rows[i]->started_at).later != rows[0]->partition)
+			ereport(ERROR,
+					(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+					 errmsg("partition for spans that start at %s was just made",
+							timestamptz_to_str(rows[i]->started_at))));
+	}
 }
 
 /* What a span is after its row, which made its id, was inserted. */
@@ -403,6 +437,7 @@ write_group(FmsRow **rows, int count, FmsSpanState *spans, int *span_count)
 	uint64		processed;
 	int			rc;
 
+	check_later(rows, count);
 	fms_table_enter(rows[0]->partition, &scope);
 	group = rows;
 	group_count = count;
@@ -617,7 +652,7 @@ fms_apply(FmsRow **rows, int count, FmsApplied *applied)
 		fms_fold_merge(rows[i]);
 		if (!rows[i]->has_trace || rows[i]->adopt_stub || (rows[i]->has_whole && !rows[i]->whole))
 			rows[i] = complete_row(rows[i], applied);
-		rows[i]->partition = fms_partition_for(rows[i]->started_at);
+		rows[i]->partition = fms_wanted_partition(rows[i]->started_at);
 		origin_of(rows[i])->partition = rows[i]->partition;
 	}
 	fms_lookup_note_forms(rows, count);

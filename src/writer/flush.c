@@ -43,6 +43,7 @@
 #include "writer/reject.h"
 #include "writer/source.h"
 #include "writer/table.h"
+#include "writer/wanted.h"
 
 #define BATCH_PART 4			/* of the ring: two batches leave half to the callers */
 #define BATCH_BYTES (16 * 1024 * 1024)	/* of a ring that is larger than four times that */
@@ -342,9 +343,10 @@ finish_batch(const Batch *batch, const FmsApplied *applied, Oid table, Timestamp
 }
 
 /*
- * Write one batch, in a transaction of its own.  An error leaves the
- * transaction to the caller and the records where they are.  After the last
- * batch the caller calls fms_flush_settle.
+ * Write one batch, in a transaction of its own, unless partitions that can be
+ * made now are missing for it.  An error leaves the transaction to the caller and
+ * the records where they are.  After the last batch the caller calls
+ * fms_flush_settle.
  */
 FmsFlush
 fms_flush_batch(void)
@@ -374,11 +376,15 @@ fms_flush_batch(void)
 		catch_up(table);
 		MemoryContextSwitchTo(context);
 		read_batch(&batch, table);
-		fms_source_write(batch.fold.sources);
-		fms_reject_apply(batch.fold.rows, batch.fold.count, &applied);
-		save_end(table, &batch);
-		MemoryContextSetParent(context, TopMemoryContext);
-		outcome = FMS_FLUSH_DONE;
+		outcome = FMS_FLUSH_PARTITIONS;
+		if (!fms_wanted_lacks(batch.fold.rows, batch.fold.count))
+		{
+			fms_source_write(batch.fold.sources);
+			fms_reject_apply(batch.fold.rows, batch.fold.count, &applied);
+			save_end(table, &batch);
+			MemoryContextSetParent(context, TopMemoryContext);
+			outcome = FMS_FLUSH_DONE;
+		}
 	}
 	PopActiveSnapshot();
 	CommitTransactionCommand();

@@ -1,47 +1,47 @@
 /*-------------------------------------------------------------------------
  *
  * partition.c
- *	  The partitions of execution_spans.
+ *	  Making partitions of execution_spans.
  *
  * Primary key and indexes are made on each partition, not on the parent: an
  * extension-member parent with indexes of its own makes pg_restore fail on
  * partitions made at run time.  A partition is made as a table of its own and
  * then attached, which locks the parent against other changes of its
- * partitions only.
+ * partitions only; and our default partition, if there is one, against
+ * everybody, for its rows of the new partition's time move there first.
  *
- * Which index serves what, and what it costs, is told in doc/operations.md.
+ * Which partition a time belongs into is told in place.c, who makes it and when
+ * in wanted.c.  Which index serves what, and what it costs, is told in
+ * doc/operations.md.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "access/table.h"
+#include "access/twophase.h"
 #include "catalog/partition.h"
-#include "catalog/pg_type.h"
 #include "executor/spi.h"
-#include "funcapi.h"
 #include "miscadmin.h"
-#include "partitioning/partbounds.h"
 #include "partitioning/partdesc.h"
 #include "storage/lmgr.h"
+#include "storage/lock.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
-#include "utils/partcache.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
 #include "compat.h"
 #include "buffer/buffer.h"
-#include "buffer/tracked.h"
 #include "span/identity.h"
 #include "writer/partition.h"
 #include "writer/table.h"
 
-int			fms_partition_interval = FMS_INTERVAL_DAY;
-int			fms_retention = 0;
+#define LOCKS_OF_PARTITION 9	/* that a read takes: the table and its indexes */
+#define MOVED_ROWS 100000		/* out of the default partition by the writer */
 
 PG_FUNCTION_INFO_V1(fms_make_partition);
-PG_FUNCTION_INFO_V1(fms_apply_retention);
+PG_FUNCTION_INFO_V1(fms_import_partition);
 
 /*
  * What makes a table a partition of ours; %1$s is its quoted name.  Texts are
@@ -72,152 +72,68 @@ static const char *const make_steps[] = {
 	"CREATE INDEX ON flowmaestro.%1$s USING gin (attributes jsonb_path_ops)",
 };
 
-/* A stretch of time, "until" not included. */
-typedef struct Stretch
+/*
+ * Run a statement that changes partitions; the caller is connected to SPI.
+ * Returns the number of rows.
+ */
+uint64
+fms_partition_run(const char *sql)
 {
-	TimestampTz from;
-	TimestampTz until;
-} Stretch;
+	int			rc = SPI_execute(sql, false, 0);
 
-/* The multiple of a number of days at or before a time, counted from "origin". */
-static TimestampTz
-floor_to(TimestampTz at, int64 interval, TimestampTz origin)
-{
-	int64		past = (at - origin) % interval;
-
-	return at - (past < 0 ? past + interval : past);
+	if (rc < 0)
+		elog(ERROR, "SPI_execute failed: %s: %s", SPI_result_code_string(rc), sql);
+	return SPI_processed;
 }
 
-/* The first moment of the month of a time, moved by some months, in UTC. */
-static TimestampTz
-month_of(TimestampTz at, int months)
+/* A time as a literal that every server setting reads the same way. */
+char *
+fms_partition_time(TimestampTz at)
 {
 	struct pg_tm tm;
 	fsec_t		fsec;
-	Timestamp	first;
 
 	if (timestamp2tm(at, NULL, &tm, &fsec, NULL, NULL) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
 				 errmsg("timestamp out of range")));
-	tm.tm_mon += months;
-	if (tm.tm_mon > MONTHS_PER_YEAR)
-	{
-		tm.tm_mon = 1;
-		tm.tm_year++;
-	}
-	tm.tm_mday = 1;
-	tm.tm_hour = tm.tm_min = tm.tm_sec = 0;
-	if (tm2timestamp(&tm, 0, NULL, &first) != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
-				 errmsg("timestamp out of range")));
-	return first;
+	return psprintf("'%04d-%02d-%02d %02d:%02d:%02d.%06d+00'", tm.tm_year, tm.tm_mon, tm.tm_mday,
+					tm.tm_hour, tm.tm_min, tm.tm_sec, (int) fsec);
 }
 
-/* The stretch of flowmaestro.partition_interval that a time lies in, in UTC. */
-static Stretch
-stretch_of(TimestampTz at)
-{
-	/* 2000-01-03, the first Monday of PostgreSQL's time */
-	const TimestampTz monday = 2 * USECS_PER_DAY;
-	int64		length = USECS_PER_DAY;
-	TimestampTz origin = 0;
-	Stretch		result;
-
-	switch ((FmsInterval) fms_partition_interval)
-	{
-		case FMS_INTERVAL_MONTH:
-			result.from = month_of(at, 0);
-			result.until = month_of(at, 1);
-			return result;
-		case FMS_INTERVAL_WEEK:
-			length = 7 * USECS_PER_DAY;
-			origin = monday;
-			break;
-		case FMS_INTERVAL_HOUR:
-			length = USECS_PER_HOUR;
-			break;
-		case FMS_INTERVAL_DAY:
-			break;
-	}
-	result.from = floor_to(at, length, origin);
-	result.until = result.from + length;
-	return result;
-}
-
-/* Bound number i of the parent's partitions; false if it is not a time. */
-static bool
-bound(PartitionBoundInfo bounds, int i, TimestampTz *at)
-{
-	if (i < 0 || i >= bounds->ndatums ||
-		bounds->kind[i][0] != PARTITION_RANGE_DATUM_VALUE)
-		return false;
-	*at = DatumGetTimestampTz(bounds->datums[i][0]);
-	return true;
-}
-
-/*
- * The partition of the parent that holds a time, else the default partition,
- * else InvalidOid; then *gap, if asked for, is where a new one can be.
- */
-static Oid
-find_partition(Relation parent, TimestampTz at, Stretch *gap)
-{
-	PartitionKey key = RelationGetPartitionKey(parent);
-	PartitionDesc desc = RelationGetPartitionDesc(parent, true);
-	PartitionBoundInfo bounds = desc->boundinfo;
-	Datum		value = TimestampTzGetDatum(at);
-	bool		equal = false;
-	int			offset;
-	int			index;
-	TimestampTz edge;
-
-	if (desc->nparts == 0)
-		return InvalidOid;
-	offset = partition_range_datum_bsearch(key->partsupfunc, key->partcollation, bounds, 1,
-										   &value, &equal);
-	index = bounds->indexes[offset + 1];
-	if (index < 0)
-		index = bounds->default_index;
-	if (index >= 0)
-		return desc->oids[index];
-	if (gap != NULL && bound(bounds, offset, &edge))
-		gap->from = Max(gap->from, edge);
-	if (gap != NULL && bound(bounds, offset + 1, &edge))
-		gap->until = Min(gap->until, edge);
-	return InvalidOid;
-}
-
-/* The partition that holds a time, or InvalidOid, with the gap for a new one. */
-static Oid
-look_up(TimestampTz at, Stretch *gap)
-{
-	Relation	parent = table_open(fms_buffer_table(), AccessShareLock);
-	Oid			partition = find_partition(parent, at, gap);
-
-	table_close(parent, NoLock);
-	return partition;
-}
-
-/* A name for the partition that begins at a time: one that is free. */
-static char *
-free_name(TimestampTz from)
+/* The beginning of the name of a partition. */
+static void
+append_stem(StringInfo name, const FmsPlace *place)
 {
 	struct pg_tm tm;
 	fsec_t		fsec;
+
+	if (place->kind == FMS_PLACE_LATER)
+		appendStringInfoString(name, FMS_LATER_NAME);
+	else if (place->kind == FMS_PLACE_OLDER)
+		appendStringInfoString(name, FMS_OLDER_NAME);
+	else
+	{
+		if (timestamp2tm(place->stretch.from, NULL, &tm, &fsec, NULL, NULL) != 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+					 errmsg("timestamp out of range")));
+		appendStringInfo(name, "execution_spans_p%04d%02d%02d", tm.tm_year, tm.tm_mon, tm.tm_mday);
+		if (place->stretch.from % USECS_PER_DAY != 0)
+			appendStringInfo(name, "_%02d%02d%02d", tm.tm_hour, tm.tm_min, tm.tm_sec);
+	}
+}
+
+/* A name for a partition: one that is free. */
+static char *
+free_name(const FmsPlace *place)
+{
 	Oid			schema = get_rel_namespace(fms_buffer_table());
 	StringInfoData name;
 	int			stem;
 
-	if (timestamp2tm(from, NULL, &tm, &fsec, NULL, NULL) != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
-				 errmsg("timestamp out of range")));
 	initStringInfo(&name);
-	appendStringInfo(&name, "execution_spans_p%04d%02d%02d", tm.tm_year, tm.tm_mon, tm.tm_mday);
-	if (from % USECS_PER_DAY != 0)
-		appendStringInfo(&name, "_%02d%02d%02d", tm.tm_hour, tm.tm_min, tm.tm_sec);
+	append_stem(&name, place);
 	stem = name.len;
 	for (int i = 2; OidIsValid(get_relname_relid(name.data, schema)); i++)
 	{
@@ -228,77 +144,190 @@ free_name(TimestampTz from)
 	return name.data;
 }
 
-/* Run a utility statement; the caller is connected to SPI. */
+/*
+ * Warn when the first partition is made if a read of those to be expected, all
+ * of one read at once, has no room in the server's table of locks.
+ */
 static void
-run_utility(const char *sql)
+check_lock_table(void)
 {
-	int			rc = SPI_execute(sql, false, 0);
+	FmsStretch	one = fms_place_stretch(GetCurrentTimestamp(), (FmsInterval) fms_partition_interval);
+	int64		kept = fms_retention > 0 ? (int64) fms_retention * USECS_PER_MINUTE :
+		365 * USECS_PER_DAY;
+	int64		partitions = kept / (one.until - one.from) + 3;
+	int64		room = (int64) max_locks_per_xact * (MaxBackends + max_prepared_xacts);
 
-	if (rc != SPI_OK_UTILITY)
-		elog(ERROR, "SPI_execute failed: %s: %s", SPI_result_code_string(rc), sql);
+	if (partitions * LOCKS_OF_PARTITION <= room)
+		return;
+	ereport(WARNING,
+			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+			 errmsg("table of locks is too small for the partitions of execution_spans"),
+			 errdetail("A read without a bound on started_at takes %d locks for each of some %lld partitions; there is room for about %lld locks.",
+					   LOCKS_OF_PARTITION, (long long) partitions, (long long) room),
+			 errhint("You might need to increase max_locks_per_transaction, or set flowmaestro.retention or a longer flowmaestro.partition_interval.")));
 }
 
-/* A time as a literal that every server setting reads the same way. */
+/* Whether the parent has no partition yet. */
+static bool
+is_first(Oid parent)
+{
+	Relation	relation = table_open(parent, AccessShareLock);
+	bool		first = RelationGetPartitionDesc(relation, true)->nparts == 0;
+
+	table_close(relation, NoLock);
+	return first;
+}
+
+/* The columns of the parent that a row is moved with, as a list for SQL. */
 static char *
-time_literal(TimestampTz at)
+moved_columns(Oid parent)
 {
-	struct pg_tm tm;
-	fsec_t		fsec;
+	Relation	relation = table_open(parent, AccessShareLock);
+	TupleDesc	desc = RelationGetDescr(relation);
+	StringInfoData list;
 
-	(void) timestamp2tm(at, NULL, &tm, &fsec, NULL, NULL);
-	return psprintf("'%04d-%02d-%02d %02d:%02d:%02d.%06d+00'", tm.tm_year, tm.tm_mon, tm.tm_mday,
-					tm.tm_hour, tm.tm_min, tm.tm_sec, (int) fsec);
+	initStringInfo(&list);
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute column = TupleDescAttr(desc, i);
+
+		if (column->attisdropped || column->attgenerated != '\0')
+			continue;
+		appendStringInfo(&list, "%s%s", list.len > 0 ? ", " : "",
+						 quote_identifier(NameStr(column->attname)));
+	}
+	table_close(relation, NoLock);
+	return list.data;
 }
 
-/* Make the partition of a stretch and attach it, as the parent's owner. */
+/* The condition for a stretch of time, on rows called "s". */
+static char *
+in_stretch(FmsStretch stretch)
+{
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfoString(&sql, "true");
+	if (stretch.from != DT_NOBEGIN)
+		appendStringInfo(&sql, " AND s.started_at OPERATOR(pg_catalog.>=) %s",
+						 fms_partition_time(stretch.from));
+	if (stretch.until != DT_NOEND)
+		appendStringInfo(&sql, " AND s.started_at OPERATOR(pg_catalog.<) %s",
+						 fms_partition_time(stretch.until));
+	return sql.data;
+}
+
+/*
+ * Take our default partition for this transaction, before a partition of a
+ * stretch is made.  With "bounded", raise an error if too many rows would have
+ * to move: they, and those that come, can stay.
+ */
 static void
-make_partition(Oid parent, Stretch stretch)
+take_later(Oid later, FmsStretch stretch, bool bounded)
+{
+	const char *name = quote_identifier(get_rel_name(later));
+
+	LockRelationOid(later, AccessExclusiveLock);
+	if (bounded &&
+		fms_partition_run(psprintf("SELECT FROM flowmaestro.%s AS s WHERE %s OFFSET %d LIMIT 1",
+								   name, in_stretch(stretch), MOVED_ROWS)) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("more than %d spans would have to move out of %s", MOVED_ROWS, name),
+				 errdetail("Spans that start on %s stay there.",
+						   fms_partition_time(stretch.from)),
+				 errhint("flowmaestro.make_partition() moves them, however many they are.")));
+}
+
+/* Move the rows of a stretch from our default partition to a new table. */
+static void
+move_rows(Oid parent, Oid later, const char *name, FmsStretch stretch)
+{
+	char	   *columns = moved_columns(parent);
+
+	(void) fms_partition_run(psprintf("WITH moved AS (DELETE FROM flowmaestro.%s AS s WHERE %s RETURNING %s) "
+									  "INSERT INTO flowmaestro.%s (%s) OVERRIDING SYSTEM VALUE "
+									  "SELECT %s FROM moved",
+									  quote_identifier(get_rel_name(later)), in_stretch(stretch),
+									  columns, name, columns, columns));
+}
+
+/* The bounds of a partition, for ATTACH PARTITION. */
+static char *
+bounds_of(const FmsPlace *place)
+{
+	if (place->kind == FMS_PLACE_LATER)
+		return pstrdup("DEFAULT");
+	return psprintf("FOR VALUES FROM (%s) TO (%s)",
+					place->stretch.from == DT_NOBEGIN ? "MINVALUE" : fms_partition_time(place->stretch.from),
+					place->stretch.until == DT_NOEND ? "MAXVALUE" : fms_partition_time(place->stretch.until));
+}
+
+/*
+ * Make a missing partition and attach it, as the parent's owner; the parent is
+ * locked.
+ */
+static void
+make(Oid parent, const FmsPlace *place, bool bounded)
 {
 	FmsOwnerScope scope;
 	const char *name;
 
+	if (is_first(parent))
+		check_lock_table();
 	fms_table_enter(parent, &scope);
-	name = quote_identifier(free_name(stretch.from));
+	if (OidIsValid(place->later))
+		take_later(place->later, place->stretch, bounded);
+	name = quote_identifier(free_name(place));
 	for (int i = 0; i < lengthof(make_steps); i++)
-		run_utility(psprintf(make_steps[i], name));
-	run_utility(psprintf("ALTER TABLE flowmaestro.execution_spans ATTACH PARTITION flowmaestro.%s "
-						 "FOR VALUES FROM (%s) TO (%s)",
-						 name, time_literal(stretch.from), time_literal(stretch.until)));
+		(void) fms_partition_run(psprintf(make_steps[i], name));
+	if (OidIsValid(place->later))
+		move_rows(parent, place->later, name, place->stretch);
+	(void) fms_partition_run(psprintf("ALTER TABLE flowmaestro.execution_spans ATTACH PARTITION flowmaestro.%s %s",
+									  name, bounds_of(place)));
 	fms_table_leave(&scope);
 }
 
-/*
- * The partition for a time, made if there is none.  Making one locks the
- * parent against other makers until the end of the transaction.
- */
-Oid
-fms_partition_for(TimestampTz at)
+/* Take the parent for making partitions in this transaction. */
+static Oid
+take_parent(void)
 {
 	Oid			parent = fms_buffer_table();
-	Stretch		gap = stretch_of(at);
-	Oid			partition = look_up(at, NULL);
 
-	if (OidIsValid(partition))
-		return partition;
 	LockRelationOid(parent, ShareUpdateExclusiveLock);
-	partition = look_up(at, &gap);
-	if (OidIsValid(partition))
-		return partition;
-	make_partition(parent, gap);
-	return look_up(at, NULL);
+	return parent;
 }
 
 /*
- * Make the partition after the current one, if there is a current one: a
- * database that records gets its partitions before they are needed.
+ * Make the partition that is missing for a span's time, if it still is.  The
+ * parent is locked against other makers until the end of the transaction.  With
+ * "bounded" not if too many rows would have to move.
  */
 void
-fms_partition_make_ahead(void)
+fms_partition_make(TimestampTz at, bool bounded)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	Oid			parent = take_parent();
+	FmsPlace	place = fms_place_of(at);
 
-	if (OidIsValid(look_up(now, NULL)))
-		(void) fms_partition_for(stretch_of(now).until);
+	if (!place.missing)
+		return;
+	make(parent, &place, bounded);
+	/* a user's event trigger can undo what was made */
+	if (fms_place_of(at).missing)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("partition of execution_spans was made and is not there")));
+}
+
+/* Raise an error if no span can lie at a time. */
+static void
+check_time(TimestampTz at)
+{
+	if (at < FMS_FIRST_TIME || at > FMS_LAST_TIME)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+				 errmsg("time of a partition is out of range"),
+				 errdetail("Spans can lie between 1970-01-01 and 2262-04-11.")));
 }
 
 /* make_partition(at timestamptz) returns regclass */
@@ -306,119 +335,55 @@ Datum
 fms_make_partition(PG_FUNCTION_ARGS)
 {
 	TimestampTz at = PG_GETARG_TIMESTAMPTZ(0);
+	FmsPlace	place;
+	Oid			parent;
 
-	if (at < FMS_FIRST_TIME || at > FMS_LAST_TIME)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
-				 errmsg("time of a partition is out of range"),
-				 errdetail("Spans can lie between 1970-01-01 and 2262-04-11.")));
-	PG_RETURN_OID(fms_partition_for(at));
-}
-
-/* Whether a partition's rows all have ended; the caller is connected to SPI. */
-static bool
-has_running_span(Oid partition)
-{
-	const char *sql = psprintf("SELECT FROM flowmaestro.%s AS s "
-							   "WHERE s.status OPERATOR(pg_catalog.=) 'started' LIMIT 1",
-							   quote_identifier(get_rel_name(partition)));
-
-	if (SPI_execute(sql, false, 1) != SPI_OK_SELECT)
-		elog(ERROR, "SPI_execute failed: %s", sql);
-	return SPI_processed > 0;
-}
-
-/* Drop one partition and tell the log, unless a span of it still runs. */
-static bool
-drop_partition(Oid parent, Oid partition, Stretch stretch)
-{
-	char	   *name = get_rel_name(partition);
-	FmsOwnerScope scope;
-	bool		drop;
-
-	fms_table_enter(parent, &scope);
-	drop = !fms_tracked_started_between(parent, stretch.from, stretch.until) &&
-		!has_running_span(partition);
-	if (drop)
-		run_utility(psprintf("DROP TABLE flowmaestro.%s", quote_identifier(name)));
-	fms_table_leave(&scope);
-	if (drop)
-		ereport(LOG,
-				(errmsg("dropped partition \"%s\" of execution_spans, older than flowmaestro.retention",
-						name)));
-	return drop;
-}
-
-/* The names of the partitions between two oids lists that are old enough. */
-static List *
-drop_until(Relation parent, TimestampTz limit)
-{
-	PartitionDesc desc = RelationGetPartitionDesc(parent, true);
-	List	   *old = NIL;
-	List	   *stretches = NIL;
-	List	   *dropped = NIL;
-	ListCell   *oid;
-	ListCell   *stretch;
-
-	/* dropping changes the descriptor: choose first */
-	for (int i = 0; desc->nparts > 0 && i < desc->boundinfo->ndatums; i++)
+	check_time(at);
+	place = fms_place_interval(at);
+	if (place.missing)
 	{
-		Stretch    *s = palloc(sizeof(Stretch));
-		int			index = desc->boundinfo->indexes[i];
-
-		if (index < 0 || !bound(desc->boundinfo, i, &s->until) || s->until > limit)
-			continue;
-		if (!bound(desc->boundinfo, i - 1, &s->from))
-			s->from = DT_NOBEGIN;
-		old = lappend_oid(old, desc->oids[index]);
-		stretches = lappend(stretches, s);
+		parent = take_parent();
+		place = fms_place_interval(at);
+		if (place.missing)
+			make(parent, &place, false);
+		place = fms_place_interval(at);
 	}
-	forboth(oid, old, stretch, stretches)
-	{
-		char	   *name = get_rel_name(lfirst_oid(oid));
-
-		CHECK_FOR_INTERRUPTS();
-		if (drop_partition(RelationGetRelid(parent), lfirst_oid(oid), *(Stretch *) lfirst(stretch)))
-			dropped = lappend(dropped, name);
-	}
-	return dropped;
+	PG_RETURN_OID(place.partition);
 }
 
-/*
- * Drop the partitions that flowmaestro.retention no longer keeps.  Returns
- * their names; NIL if retention is off.
- */
-List *
-fms_partition_drop_old(void)
+/* The unit of partitions that a word of import_spans() names. */
+static FmsInterval
+parse_unit(const char *unit)
 {
-	TimestampTz limit = GetCurrentTimestamp() - (int64) fms_retention * USECS_PER_MINUTE;
-	Relation	parent;
-	List	   *dropped;
+	static const char *const names[] = {"hour", "day", "week", "month", "year", "ever"};
 
-	if (fms_retention == 0)
-		return NIL;
-	parent = table_open(fms_buffer_table(), AccessShareLock);
-	dropped = drop_until(parent, limit);
-	table_close(parent, NoLock);
-	return dropped;
+	for (int i = 0; i < lengthof(names); i++)
+	{
+		if (strcmp(unit, names[i]) == 0)
+			return (FmsInterval) i;
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("unknown unit of partitions: \"%s\"", unit)));
 }
 
-/* apply_retention() returns setof text */
+/* import_partition(at timestamptz, unit text) returns timestamptz */
 Datum
-fms_apply_retention(PG_FUNCTION_ARGS)
+fms_import_partition(PG_FUNCTION_ARGS)
 {
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	List	   *dropped;
-	ListCell   *cell;
+	TimestampTz at = PG_GETARG_TIMESTAMPTZ(0);
+	FmsInterval unit = parse_unit(text_to_cstring(PG_GETARG_TEXT_PP(1)));
+	FmsPlace	place;
+	Oid			parent;
 
-	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
-	dropped = fms_partition_drop_old();
-	foreach(cell, dropped)
+	check_time(at);
+	place = fms_place_imported(at, unit);
+	if (place.missing)
 	{
-		Datum		value = CStringGetTextDatum(lfirst(cell));
-		bool		isnull = false;
-
-		tuplestore_putvalues(result->setResult, result->setDesc, &value, &isnull);
+		parent = take_parent();
+		place = fms_place_imported(at, unit);
+		if (place.missing)
+			make(parent, &place, false);
 	}
-	return (Datum) 0;
+	PG_RETURN_TIMESTAMPTZ(place.stretch.until);
 }

@@ -1,28 +1,18 @@
 /*-------------------------------------------------------------------------
  *
  * partition.h
- *	  The partitions of execution_spans.
+ *	  Making partitions of execution_spans.
  *
  *-------------------------------------------------------------------------
  */
 #ifndef FMS_WRITER_PARTITION_H
 #define FMS_WRITER_PARTITION_H
 
-#include "datatype/timestamp.h"
+#include "writer/place.h"
+#include "writer/retention.h"
 
-typedef enum FmsInterval
-{
-	FMS_INTERVAL_HOUR,
-	FMS_INTERVAL_DAY,
-	FMS_INTERVAL_WEEK,
-	FMS_INTERVAL_MONTH
-} FmsInterval;
-
-extern int	fms_partition_interval; /* GUC, FmsInterval */
-extern int	fms_retention;		/* GUC, minutes; 0: off */
-
-extern Oid	fms_partition_for(TimestampTz at);
-extern void fms_partition_make_ahead(void);
-extern List *fms_partition_drop_old(void);
+extern void fms_partition_make(TimestampTz at, bool bounded);
+extern uint64 fms_partition_run(const char *sql);
+extern char *fms_partition_time(TimestampTz at);
 
 #endif							/* FMS_WRITER_PARTITION_H */

@@ -42,6 +42,7 @@
 #include "writer/left.h"
 #include "writer/partition.h"
 #include "writer/reject.h"
+#include "writer/wanted.h"
 #include "writer/writer.h"
 
 #define DRAIN_MS 1000
@@ -51,6 +52,7 @@
 #define CANCELLED_MS 20			/* after a cancel, which is no failure */
 #define IDLE_EXIT_MS (5 * 60 * 1000)
 #define MAINTENANCE_MS (60 * 60 * 1000)
+#define DROPS_OF_TRANSACTION 8	/* partitions that retention drops at once */
 #define HOMELESS_MS 1000		/* before the extension is looked for again */
 #define MAINTENANCE_RETRY_MS (60 * 1000)
 #define RETRY_BLOCKED_MS 5000
@@ -239,25 +241,110 @@ retry_work(void *arg)
 	fms_flush_retry_blocked();
 }
 
-/* What has to be done now and then: partitions ahead, and old ones away. */
+/* Begin a transaction for a piece of work. */
+static void
+begin_work(const char *activity)
+{
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	pgstat_report_activity(STATE_RUNNING, activity);
+}
+
+/* Commit it. */
+static void
+end_work(void)
+{
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	pgstat_report_stat(true);
+	pgstat_report_activity(STATE_IDLE, NULL);
+}
+
+/*
+ * What has to be done now and then: the next partition is wanted, and old ones
+ * go.  *arg tells whether there is more to drop.
+ */
 static void
 maintenance_work(void *arg)
 {
 	FmsFlush	outcome;
 
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	pgstat_report_activity(STATE_RUNNING, "keeping partitions");
+	begin_work("keeping partitions");
 	if (OidIsValid(fms_flush_lock_table(&outcome)))
 	{
-		fms_partition_make_ahead();
-		list_free_deep(fms_partition_drop_old());
+		fms_wanted_ahead();
+		list_free_deep(fms_retention_apply(DROPS_OF_TRANSACTION, (bool *) arg));
 	}
-	PopActiveSnapshot();
-	CommitTransactionCommand();
-	pgstat_report_stat(true);
-	pgstat_report_activity(STATE_IDLE, NULL);
+	end_work();
+}
+
+/* Learn which partitions sessions asked for. */
+static void
+requests_work(void *arg)
+{
+	FmsFlush	outcome;
+
+	begin_work("keeping partitions");
+	if (OidIsValid(fms_flush_lock_table(&outcome)))
+		fms_wanted_take_requests();
+	end_work();
+}
+
+/* Make the partition of a time. */
+static void
+partition_work(void *arg)
+{
+	FmsFlush	outcome;
+
+	begin_work("making a partition");
+	if (OidIsValid(fms_flush_lock_table(&outcome)))
+		fms_partition_make(*(TimestampTz *) arg, true);
+	else if (outcome == FMS_FLUSH_BUSY)
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("execution_spans is locked by another session")));
+	end_work();
+}
+
+/* Whether the writer need not go: not yet, or not before "until", if that is set. */
+static bool
+may_go_on(FmsSlot *slot, TimestampTz until)
+{
+	if (slot->suspended > 0)
+		return false;
+	return until != 0 ? GetCurrentTimestamp() < until : !ShutdownRequestPending;
+}
+
+/*
+ * Make the partitions that a batch lacks or that sessions asked for, each in a
+ * transaction of its own.
+ */
+static void
+make_partitions(FmsSlot *slot, TimestampTz until)
+{
+	TimestampTz at;
+
+	if (slot->partitions_wanted > 0)
+	{
+		ErrorData  *error = fms_writer_attempt(requests_work, NULL);
+
+		if (error != NULL)
+			FreeErrorData(error);
+	}
+	while (may_go_on(slot, until) && fms_wanted_next(&at))
+	{
+		ErrorData  *error = fms_writer_attempt(partition_work, &at);
+
+		if (error == NULL)
+			fms_wanted_made(at);
+		else
+		{
+			fms_wanted_refused(at, error);
+			FreeErrorData(error);
+		}
+		ConditionVariableBroadcast(&slot->changed);
+	}
 }
 
 /*
@@ -273,13 +360,14 @@ flush_all(FmsSlot *slot, TimestampTz until)
 
 	do
 	{
+		make_partitions(slot, until);
 		outcome = FMS_FLUSH_BUSY;
 		if (!survive(slot, flush_work, &outcome))
 			break;
 		if (outcome == FMS_FLUSH_DONE && slot->last_error[0] != '\0')
 			report_success(slot);
-	} while (outcome == FMS_FLUSH_DONE && fms_flush_position() < head &&
-			 (until != 0 ? GetCurrentTimestamp() < until : !ShutdownRequestPending && slot->suspended == 0));
+	} while ((outcome == FMS_FLUSH_DONE || outcome == FMS_FLUSH_PARTITIONS) &&
+			 fms_flush_position() < head && may_go_on(slot, until));
 	fms_flush_settle();
 	return outcome;
 }
@@ -337,10 +425,19 @@ look_after_table(FmsSlot *slot)
 {
 	static TimestampTz maintained = 0;
 	static TimestampTz retried = 0;
+	bool		more = false;
 
-	/* what fails here comes again in its own time */
-	if (is_due(&maintained, MAINTENANCE_MS) && !survive(slot, maintenance_work, NULL))
-		maintained -= (int64) (MAINTENANCE_MS - MAINTENANCE_RETRY_MS) * 1000;
+	/* what fails here comes again in its own time, and what is left at once */
+	if (is_due(&maintained, MAINTENANCE_MS))
+	{
+		while (survive(slot, maintenance_work, &more) && more && may_go_on(slot, 0) &&
+			   fms_buffer_pending(slot) == 0)
+			;
+		if (backoff_ms > 0)
+			maintained -= (int64) (MAINTENANCE_MS - MAINTENANCE_RETRY_MS) * 1000;
+		else if (more)
+			maintained = 0;
+	}
 	if (fms_left_waits(slot))
 		(void) survive(slot, fms_left_work, NULL);
 	if (fms_reject_has_blocked() && is_due(&retried, RETRY_BLOCKED_MS))

@@ -117,7 +117,13 @@ RETURNS SETOF pg_catalog.text
 AS 'MODULE_PATHNAME', 'fms_apply_retention'
 LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.apply_retention() IS
-    'drop the partitions that flowmaestro.retention no longer keeps and that hold no running span; returns their names';
+    'drop the partitions that flowmaestro.retention no longer keeps and that hold no running span, at most 32 of them; returns their names';
+
+CREATE PROCEDURE @extschema@.drop_partitions(before pg_catalog.timestamptz DEFAULT 'infinity')
+LANGUAGE C
+AS 'MODULE_PATHNAME', 'fms_drop_partitions';
+COMMENT ON PROCEDURE @extschema@.drop_partitions(pg_catalog.timestamptz) IS
+    'drop the partitions that end before a time or at it, with running spans and all, a few in each transaction; by default every one';
 
 CREATE FUNCTION @extschema@.retry_rejected_spans()
 RETURNS pg_catalog.int8
@@ -125,6 +131,13 @@ AS 'MODULE_PATHNAME', 'fms_retry_rejected_spans'
 LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.retry_rejected_spans() IS
     'write the rows of rejected_spans into execution_spans; returns how many were taken, the others stay';
+
+CREATE FUNCTION @extschema@.import_partition(at pg_catalog.timestamptz, unit pg_catalog.text)
+RETURNS pg_catalog.timestamptz
+AS 'MODULE_PATHNAME', 'fms_import_partition'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.import_partition(pg_catalog.timestamptz, pg_catalog.text) IS
+    'internal: see to it that a partition takes the imported spans of a time; returns the time up to which it does';
 
 CREATE FUNCTION @extschema@.import_spans(source pg_catalog.regclass)
 RETURNS pg_catalog.int8
@@ -134,7 +147,9 @@ AS $$
 DECLARE
     missing pg_catalog.text;
     odd pg_catalog.text;
-    day pg_catalog.timestamptz;
+    unit pg_catalog.text;
+    low pg_catalog.timestamptz;
+    high pg_catalog.timestamptz := '-infinity';
     n pg_catalog.int8;
     total pg_catalog.int8 := 0;
 BEGIN
@@ -157,11 +172,19 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = 'Set the status of these rows to started, completed, failed or cancelled first.';
     END IF;
-    FOR day IN EXECUTE format('SELECT DISTINCT date_trunc(''day'', s.started_at, ''UTC'') FROM %s AS s ORDER BY 1', source)
+    -- partitions of the usual interval, or longer ones where these would be too many
+    FOREACH unit IN ARRAY '{hour,day,week,month,year,ever}'::text[] LOOP
+        CONTINUE WHEN array_position('{hour,day,week,month,year}', unit)
+            < array_position('{hour,day,week,month,year}', current_setting('flowmaestro.partition_interval'));
+        EXIT WHEN unit = 'ever';
+        EXECUTE format('SELECT count(*) FROM (SELECT DISTINCT date_trunc($1, s.started_at, ''UTC'') FROM %s AS s LIMIT 65) AS d', source)
+            INTO n USING unit;
+        EXIT WHEN n <= 64;
+    END LOOP;
     LOOP
-        -- an interval shorter than a day has its borders within the day
-        PERFORM flowmaestro.make_partition(day + h * interval '1 hour') FROM generate_series(0, 23) AS h
-        WHERE current_setting('flowmaestro.partition_interval') = 'hour' OR h = 0;
+        EXECUTE format('SELECT min(s.started_at) FROM %s AS s WHERE s.started_at >= $1', source) INTO low USING high;
+        EXIT WHEN low IS NULL;
+        high := flowmaestro.import_partition(low, unit);
         EXECUTE format($q$
             INSERT INTO flowmaestro.execution_spans (trace_id, span_id, parent_span_id, name, span_type, entity_id,
                 started_at, ended_at, duration_ms, status, input, output, error, attributes, created_at)
@@ -171,12 +194,12 @@ BEGIN
                 nullif(s.input, 'null'), nullif(s.output, 'null'), nullif(s.error, 'null'),
                 coalesce(s.attributes, '{}'), s.created_at
             FROM %s AS s
-            WHERE s.started_at >= $1 AND s.started_at < $1 + interval '24 hours'
+            WHERE s.started_at >= $1 AND s.started_at < $2
             ON CONFLICT DO NOTHING
-        $q$, source) USING day;
+        $q$, source) USING low, high;
         GET DIAGNOSTICS n = ROW_COUNT;
         total := total + n;
-        PERFORM flowmaestro.rebuild_token_usage(tstzrange(day, day + interval '24 hours'));
+        PERFORM flowmaestro.rebuild_token_usage(tstzrange(low, high));
     END LOOP;
     INSERT INTO flowmaestro.span_id_forms (form)
     SELECT f.form FROM unnest('{far,foreign}'::text[]) AS f (form)

@@ -1,0 +1,18 @@
+/*-------------------------------------------------------------------------
+ *
+ * retention.h
+ *	  Dropping partitions of execution_spans.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FMS_WRITER_RETENTION_H
+#define FMS_WRITER_RETENTION_H
+
+#include "datatype/timestamp.h"
+#include "nodes/pg_list.h"
+
+extern int	fms_retention;		/* GUC, minutes; 0: off */
+
+extern List *fms_retention_apply(int most, bool *more);
+
+#endif							/* FMS_WRITER_RETENTION_H */

@@ -1,0 +1,23 @@
+/*-------------------------------------------------------------------------
+ *
+ * wanted.h
+ *	  Partitions that are missing, and who makes them.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FMS_WRITER_WANTED_H
+#define FMS_WRITER_WANTED_H
+
+#include "writer/fold.h"
+#include "writer/place.h"
+
+extern Oid	fms_wanted_partition(TimestampTz at);
+extern void fms_wanted_refuse(TimestampTz at) pg_attribute_noreturn();
+extern bool fms_wanted_lacks(FmsRow **rows, int count);
+extern void fms_wanted_ahead(void);
+extern bool fms_wanted_next(TimestampTz *at);
+extern void fms_wanted_made(TimestampTz at);
+extern void fms_wanted_refused(TimestampTz at, const ErrorData *error);
+extern void fms_wanted_take_requests(void);
+
+#endif							/* FMS_WRITER_WANTED_H */
