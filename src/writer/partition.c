@@ -10,6 +10,10 @@
  * partitions only; and our default partition, if there is one, against
  * everybody, for its rows of the new partition's time move there first.
  *
+ * What a user has added to the parent comes along: columns and their defaults,
+ * generated ones, NOT NULL, CHECK constraints with the copy of the parent;
+ * indexes, triggers and foreign keys with the attachment.
+ *
  * Which partition a time belongs into is told in place.c, who makes it and when
  * in wanted.c.  Which index serves what, and what it costs, is told in
  * doc/operations.md.
@@ -21,12 +25,14 @@
 #include "access/table.h"
 #include "access/twophase.h"
 #include "catalog/partition.h"
+#include "commands/tablespace.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "partitioning/partdesc.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
@@ -49,7 +55,8 @@ PG_FUNCTION_INFO_V1(fms_import_partition);
  * collation would cost half of an index's upkeep, and serves = and LIKE 'x%'.
  */
 static const char *const make_steps[] = {
-	"CREATE TABLE flowmaestro.%1$s (LIKE flowmaestro.execution_spans INCLUDING DEFAULTS) "
+	"CREATE TABLE flowmaestro.%1$s (LIKE flowmaestro.execution_spans INCLUDING DEFAULTS "
+	"INCLUDING CONSTRAINTS INCLUDING GENERATED) "
 	"WITH (toast_tuple_target = 8160)",
 #ifdef USE_LZ4
 	"ALTER TABLE flowmaestro.%1$s ALTER input SET COMPRESSION lz4, ALTER output SET COMPRESSION lz4, "
@@ -70,6 +77,12 @@ static const char *const make_steps[] = {
 	"WHERE pg_catalog.substr(pg_catalog.uuid_send(span_id), 1, 8) OPERATOR(pg_catalog.<>) "
 	"pg_catalog.substr(pg_catalog.uuid_send(trace_id), 1, 8)",
 	"CREATE INDEX ON flowmaestro.%1$s USING gin (attributes jsonb_path_ops)",
+};
+
+/* what a caller may have set and a table would keep */
+static const char *const pinned[][2] = {
+	{"default_table_access_method", "heap"},
+	{"default_toast_compression", "pglz"},
 };
 
 /*
@@ -142,6 +155,26 @@ free_name(const FmsPlace *place)
 		appendStringInfo(&name, "_%d", i);
 	}
 	return name.data;
+}
+
+/* Set a parameter until the caller's scope of the table is left. */
+static void
+pin(const char *name, const char *value)
+{
+	(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
+							 false);
+}
+
+/* Make new tables lie where the parent's partitions belong, whatever the caller has set. */
+static void
+pin_storage(Oid parent)
+{
+	Oid			tablespace = get_rel_tablespace(parent);
+	char	   *name = OidIsValid(tablespace) ? get_tablespace_name(tablespace) : NULL;
+
+	pin("default_tablespace", name == NULL ? "" : name);
+	for (int i = 0; i < lengthof(pinned); i++)
+		pin(pinned[i][0], pinned[i][1]);
 }
 
 /*
@@ -276,6 +309,7 @@ make(Oid parent, const FmsPlace *place, bool bounded)
 	if (is_first(parent))
 		check_lock_table();
 	fms_table_enter(parent, &scope);
+	pin_storage(parent);
 	if (OidIsValid(place->later))
 		take_later(place->later, place->stretch, bounded);
 	name = quote_identifier(free_name(place));
