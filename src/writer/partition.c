@@ -49,6 +49,9 @@
 PG_FUNCTION_INFO_V1(fms_make_partition);
 PG_FUNCTION_INFO_V1(fms_import_partition);
 
+/* statements of ours that change partitions are running */
+static int	changing = 0;
+
 /*
  * What makes a table a partition of ours; %1$s is its quoted name.  Texts are
  * indexed with text_pattern_ops: it compares bytes, where the database's
@@ -86,14 +89,34 @@ static const char *const pinned[][2] = {
 };
 
 /*
+ * Whether this process is making, moving or dropping partitions: then nothing
+ * is recorded.  A user's event trigger that records would make it go on for ever.
+ */
+bool
+fms_partition_is_changing(void)
+{
+	return changing > 0;
+}
+
+/*
  * Run a statement that changes partitions; the caller is connected to SPI.
  * Returns the number of rows.
  */
 uint64
 fms_partition_run(const char *sql)
 {
-	int			rc = SPI_execute(sql, false, 0);
+	int			rc;
 
+	changing++;
+	PG_TRY();
+	{
+		rc = SPI_execute(sql, false, 0);
+	}
+	PG_FINALLY();
+	{
+		changing--;
+	}
+	PG_END_TRY();
 	if (rc < 0)
 		elog(ERROR, "SPI_execute failed: %s: %s", SPI_result_code_string(rc), sql);
 	return SPI_processed;

@@ -12,6 +12,7 @@
 #include "writer/retention.h"
 
 extern void fms_partition_make(TimestampTz at, bool bounded);
+extern bool fms_partition_is_changing(void);
 extern uint64 fms_partition_run(const char *sql);
 extern char *fms_partition_time(TimestampTz at);
 

@@ -27,6 +27,7 @@
 #include "buffer/buffer.h"
 #include "span/payload.h"
 #include "writer/lookup.h"
+#include "writer/partition.h"
 #include "writer/record.h"
 #include "writer/table.h"
 #include "writer/transaction.h"
@@ -261,11 +262,14 @@ is_buffered(void)
 	return fms_control != NULL && (fms_write_mode == FMS_MODE_BUFFERED || XactReadOnly);
 }
 
-/* Record an event; see span.h. */
+/*
+ * Record an event; see span.h.  Nothing is recorded by what runs in our own
+ * changes of partitions: see partition.c.
+ */
 static bool
 record(FmsEvent *event)
 {
-	if (!fms_enabled)
+	if (!fms_enabled || fms_partition_is_changing())
 		return false;
 	event->table = fms_buffer_table();
 	if (RecoveryInProgress())
@@ -293,6 +297,11 @@ refuse(const FmsEvent *event, const char *why, const char **reason)
 static FmsTaken
 take(FmsEvent *event, FmsGroup *group, bool wait, const char **reason)
 {
+	if (fms_partition_is_changing())
+	{
+		*reason = "a partition is being made or dropped";
+		return FMS_TAKEN_REFUSED;
+	}
 	if (!fms_enabled)
 		return refuse(event, "recording is off (flowmaestro.enabled)", reason);
 	if (RecoveryInProgress())
