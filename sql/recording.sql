@@ -164,6 +164,12 @@ SELECT status, error FROM flowmaestro.execution_spans WHERE name = 'told' ORDER 
 -- a cancel without a reason
 SELECT trace_id, span_id FROM flowmaestro.create_span('unreasoned', 'agent_run') \gset u_
 SELECT flowmaestro.cancel_trace(:'u_trace_id');
+-- spans that memory and the table have are ended once
+SELECT trace_id AS both_trace_id FROM flowmaestro.create_span('in both', 'agent_run') \gset
+SELECT flowmaestro.flush();
+SELECT duplicate_ends FROM flowmaestro.stats \gset
+SELECT flowmaestro.cancel_trace(:'both_trace_id');
+SELECT duplicate_ends - :duplicate_ends AS again FROM flowmaestro.stats;
 -- of a trace that nobody knows
 SELECT flowmaestro.cancel_trace('00000000-0000-0000-0000-000000000001', 'why');
 SELECT flowmaestro.flush();

@@ -13,6 +13,7 @@
 
 #include "access/htup_details.h"
 #include "funcapi.h"
+#include "lib/qunique.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -489,36 +490,68 @@ fms_add_span_event(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(record(&event, truncated));
 }
 
+/* Order of span ids. */
+static int
+compare_ids(const void *a, const void *b)
+{
+	return memcmp(a, b, UUID_LEN);
+}
+
+/*
+ * The running spans of a trace, each once: one that is in memory and in the table
+ * is told twice.  Their order, which is that of the table's keys, makes the
+ * look-ups of their ends go through an index from left to right.
+ */
+static pg_uuid_t *
+running_once(const pg_uuid_t *trace_id, int *count)
+{
+	pg_uuid_t  *spans = recorder->running(trace_id, count);
+
+	qsort(spans, *count, sizeof(pg_uuid_t), compare_ids);
+	*count = (int) qunique(spans, *count, sizeof(pg_uuid_t), compare_ids);
+	return spans;
+}
+
 /*
  * cancel_trace(trace_id uuid, reason text) returns bigint
  *
  * A span that ends by itself at the same moment keeps its own end and is not
- * counted.
+ * counted.  What an end allocates is given back before the next one: a trace can
+ * have any number of spans.
  */
 Datum
 fms_cancel_trace(PG_FUNCTION_ARGS)
 {
 	FmsEvent	event;
+	FmsPart		error = {NULL, 0};
 	bool		truncated = false;
 	const pg_uuid_t *trace_id = required_id(fcinfo, 0, "trace_id");
-	Jsonb	   *error = NULL;
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "cancelled span",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old;
 	pg_uuid_t  *spans;
 	int			count;
 	int64		cancelled = 0;
 
 	if (!PG_ARGISNULL(1))
-		error = fms_payload_error_from_text(PG_GETARG_TEXT_PP(1), "Cancelled");
-	spans = recorder->running(trace_id, &count);
+		fms_payload_jsonb(&error, fms_payload_error_from_text(PG_GETARG_TEXT_PP(1), "Cancelled"),
+						  &truncated);
+	spans = running_once(trace_id, &count);
+	old = MemoryContextSwitchTo(context);
 	for (int i = 0; i < count; i++)
 	{
+		CHECK_FOR_INTERRUPTS();
 		begin_event(&event, FMS_EVENT_END);
 		event.span_id = spans[i];
 		event.status = FMS_STATUS_CANCELLED;
 		event.at = event.recorded_at;
-		fms_payload_jsonb(&event.part[FMS_PART_ERROR], error, &truncated);
-		if (record(&event, truncated))
-			cancelled++;
+		event.part[FMS_PART_ERROR] = error;
+		cancelled += record(&event, truncated);
+		MemoryContextReset(context);
 	}
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+	pfree(spans);
 	PG_RETURN_INT64(cancelled);
 }
 
