@@ -47,9 +47,11 @@ default_version() {
 		sed -n 's/^ *Depends: postgresql-\([0-9][0-9]*\)$/\1/p' | head -n 1
 }
 
-# Whether a package, or one version of it (PACKAGE=VERSION), can be installed.
+# Whether the archive has a package, or a version of it if one is named.
 is_available() {
-	apt-cache show "$1" >/dev/null 2>&1
+	local package=$1 version=${2:-}
+	# apt-cache show does not fail on a version that it does not know
+	[[ $(apt-cache madison "$package" 2>/dev/null) == *"| ${version:+$version |}"* ]]
 }
 
 # Sets PGVERSION to the PostgreSQL to complete when none is usable: the newest one
@@ -75,7 +77,7 @@ choose_postgresql() {
 	# those of its minor version if the archive still has them
 	if [[ ${MISSING[*]} == "postgresql-server-dev-$PGVERSION" ]]; then
 		server=$(dpkg-query -W -f '${Version}' "postgresql-$PGVERSION")
-		if is_available "${MISSING[0]}=$server"; then
+		if is_available "${MISSING[0]}" "$server"; then
 			MISSING=("${MISSING[0]}=$server")
 		fi
 	fi

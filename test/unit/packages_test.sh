@@ -12,7 +12,7 @@ TREES=$(mktemp -d)
 trap 'rm -rf "$TREES"' EXIT
 TESTS=0 FAILURES=0
 declare -A INSTALLED # versions of packages: what dpkg knows
-declare -A ARCHIVE   # PACKAGE and PACKAGE=VERSION: what apt can install
+declare -A ARCHIVE   # what apt-cache madison says of packages
 DEFAULT=             # the major version of the distribution
 MAY=yes              # whether this user may install packages
 APT_CALLS=           # how apt-get was called
@@ -26,7 +26,7 @@ dpkg-query() {
 apt-cache() {
 	case $1 in
 	depends) [[ -z $DEFAULT ]] || printf 'postgresql\n  Depends: postgresql-%s\n' "$DEFAULT" ;;
-	show) [[ -n ${ARCHIVE[$2]:-} ]] ;;
+	madison) printf '%s' "${ARCHIVE[$2]:-}" ;;
 	esac
 }
 apt-get() { :; }
@@ -100,7 +100,7 @@ machine() {
 offer() {
 	local package
 	for package in "$@"; do
-		ARCHIVE[$package]=1 ARCHIVE[${package%%=*}]=1
+		ARCHIVE[${package%%=*}]+=" ${package%%=*} | ${package#*=} | http://deb.debian.org/debian bookworm/main Packages"$'\n'
 	done
 }
 
