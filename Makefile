@@ -34,10 +34,13 @@ OBJS = \
 	src/buffer/file.o \
 	src/buffer/slot.o \
 	src/buffer/tracked.o \
+	src/buffer/seen.o \
 	src/buffer/attach.o \
 	src/buffer/buffer.o \
 	src/buffer/stats.o \
 	src/writer/table.o \
+	src/writer/peek.o \
+	src/writer/directory.o \
 	src/writer/lookup.o \
 	src/writer/place.o \
 	src/writer/partition.o \

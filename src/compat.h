@@ -11,6 +11,7 @@
 #ifndef FMS_COMPAT_H
 #define FMS_COMPAT_H
 
+#include "access/genam.h"
 #include "catalog/pg_database.h"
 #include "common/jsonapi.h"
 #include "fmgr.h"
@@ -109,6 +110,17 @@ fms_primary_key(Relation relation)
 	return RelationGetPrimaryKeyIndex(relation, false);
 #else
 	return RelationGetPrimaryKeyIndex(relation);
+#endif
+}
+
+/* Begin a scan of an index with a number of keys. */
+static inline IndexScanDesc
+fms_index_beginscan(Relation table, Relation index, Snapshot snapshot, int nkeys)
+{
+#if PG_VERSION_NUM >= 180000
+	return index_beginscan(table, index, snapshot, NULL, nkeys, 0);
+#else
+	return index_beginscan(table, index, snapshot, nkeys, 0);
 #endif
 }
 

@@ -24,6 +24,7 @@
 #include "buffer/attach.h"
 #include "buffer/buffer.h"
 #include "buffer/guard.h"
+#include "buffer/seen.h"
 #include "buffer/tracked.h"
 
 #define TRANCHE "flowmaestro_spans"
@@ -56,6 +57,7 @@ fms_buffer_shmem_request(void)
 {
 	RequestAddinShmemSpace(fms_slot_shmem_size());
 	RequestAddinShmemSpace(fms_tracked_shmem_size());
+	RequestAddinShmemSpace(fms_seen_shmem_size());
 	RequestNamedLWLockTranche(TRANCHE, 1 + FMS_MAX_DATABASES + FMS_TRACKED_PARTITIONS);
 }
 
@@ -73,6 +75,7 @@ fms_buffer_shmem_startup(void)
 	locks = GetNamedLWLockTranche(TRANCHE);
 	fms_slot_shmem_init(locks);
 	fms_tracked_shmem_init(locks + 1 + FMS_MAX_DATABASES);
+	fms_seen_shmem_init();
 	LWLockRelease(AddinShmemInitLock);
 }
 

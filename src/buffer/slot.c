@@ -63,6 +63,7 @@ take_slot(FmsSlot *slot, Oid database)
 	pg_atomic_init_u64(&slot->tail, 0);
 	pg_atomic_init_u64(&slot->file_tail, 0);
 	pg_atomic_init_u64(&slot->flushed, 0);
+	pg_atomic_init_u32(&slot->seen_table, InvalidOid);
 	pg_atomic_init_u64(&slot->moves, 0);
 	pg_atomic_init_u64(&slot->disk_full_until, 0);
 	pg_atomic_init_u64(&slot->blocked_since, 0);

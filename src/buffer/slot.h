@@ -85,6 +85,7 @@ typedef struct FmsSlot
 	pg_atomic_uint64 tail;		/* what comes before it is committed; moved by the writer */
 	pg_atomic_uint64 file_tail; /* as in the file; what comes before it can be overwritten */
 	pg_atomic_uint64 flushed;	/* records ever acknowledged */
+	pg_atomic_uint32 seen_table;	/* whose directory seen.c has all entries of */
 	pg_atomic_uint64 moves;		/* batches committed and acknowledgements */
 	pg_atomic_uint64 blocked_since; /* a call found no room, and no move since; 0: none */
 	pg_atomic_uint32 sleepers;	/* calls that went to sleep for room since the last move */

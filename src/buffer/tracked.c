@@ -8,7 +8,9 @@
  * (heads of chains), entries, the list of free entries and a clock hand.
  *
  * An entry leaves when its span has ended and the row is in the table; one
- * that still has no start stays, so that its start finds the stub.  When a part
+ * that still has no start stays, so that its start finds the stub.  One that was
+ * made while the table could not be looked at leaves as soon as the writer,
+ * which does look, has written what came: the row knows better.  When a part
  * is full, an open span or a stub whose row is in the table gives up its place
  * (it is found there from then on); if there is none, the new span goes
  * without.  So what workers abandon never fills the table for good.
@@ -63,6 +65,7 @@ typedef struct Entry
 	bool		flushed;		/* a row is in the table */
 	bool		end_flushed;	/* and so is the end */
 	bool		in_transaction; /* its start can still be undone */
+	bool		unsure;			/* made without a look at the table */
 	uint8		name_bytes;
 	uint8		type_bytes;
 	uint8		entity_bytes;	/* 0: none */
@@ -348,6 +351,7 @@ insert_entry(uint32 hash, const FmsEvent *event, bool *evicted)
 	entry->span_id = event->span_id;
 	entry->database = MyDatabaseId;
 	entry->table = event->table;
+	entry->unsure = (event->flags & FMS_LOOK_UP) != 0;
 	if (event->kind == FMS_EVENT_START)
 	{
 		set_start(entry, event);
@@ -382,6 +386,7 @@ tell(const Entry *entry, FmsSpanRef *ref)
 	ref->stub = entry->stub;
 	ref->ended = entry->ended;
 	ref->in_ring = !entry->flushed && !entry->in_transaction;
+	ref->unsure = entry->unsure;
 	ref->started_at = entry->started_at;
 }
 
@@ -526,7 +531,7 @@ fms_tracked_flushed(Oid table, const pg_uuid_t *span_id, bool ended)
 		/* nobody finds the row before its transaction's second phase */
 		if (TransactionIdIsValid(entry->prepared))
 			;
-		else if (entry->end_flushed && !entry->stub)
+		else if (entry->unsure ? !entry->ended || entry->end_flushed : entry->end_flushed && !entry->stub)
 			remove_link(part, link);
 		else
 		{

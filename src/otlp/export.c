@@ -31,7 +31,7 @@ PG_FUNCTION_INFO_V1(fms_export_otlp_protobuf);
 
 static const char *const read_trace =
 	"SELECT " FMS_OTLP_COLUMNS " FROM flowmaestro.execution_spans AS s "
-	"WHERE s.trace_id OPERATOR(pg_catalog.=) $1 ORDER BY s.started_at, s.span_id";
+	"WHERE s.trace_id OPERATOR(pg_catalog.=) $1 AND ";
 
 /* Add the rows that the cursor gave last. */
 static void
@@ -52,16 +52,20 @@ add_rows(FmsOtlpEncoder *encoder)
 static StringInfo
 export_trace(const pg_uuid_t *trace_id, bool json, MemoryContext work)
 {
-	static SPIPlanPtr plan = NULL;
 	int			level = fms_read_begin();
 	MemoryContext old = MemoryContextSwitchTo(work);
 	FmsOtlpEncoder *encoder = fms_otlp_encode_begin(json);
 	StringInfo	request = NULL;
 	Datum		values[1] = {UUIDPGetDatum(trace_id)};
+	StringInfoData sql;
 	Portal		cursor;
 
 	MemoryContextSwitchTo(old);
-	cursor = fms_read_open(&plan, read_trace, 1, values);
+	initStringInfo(&sql);
+	appendStringInfoString(&sql, read_trace);
+	fms_read_append_times(&sql, trace_id);
+	appendStringInfoString(&sql, " ORDER BY s.started_at, s.span_id");
+	cursor = fms_read_open(sql.data, 1, values);
 	for (;;)
 	{
 		SPI_cursor_fetch(cursor, true, ROWS_AT_A_TIME);

@@ -43,6 +43,8 @@ typedef enum FmsStatus
 #define FMS_STUB_ENDED		0x10	/* and whose end is in the table */
 #define FMS_IN_TRANSACTION	0x20	/* a start that its transaction can undo */
 #define FMS_IS_KNOWN		0x40	/* a whole span that memory knew */
+#define FMS_LOOK_UP			0x80	/* the table could not be looked at: the writer has to */
+#define FMS_IS_NEW			0x100	/* a start whose id neither memory nor the table knew */
 
 /*
  * The variable parts of an event: three texts, then binary jsonb.  The context
@@ -104,6 +106,7 @@ typedef struct FmsSpanRef
 	bool		stub;			/* its start has not been seen */
 	bool		ended;
 	bool		in_ring;		/* something of it waits in the ring */
+	bool		unsure;			/* the table, which could not be looked at, may say otherwise */
 	TimestampTz started_at;
 } FmsSpanRef;
 

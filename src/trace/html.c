@@ -48,7 +48,7 @@ static const char *const select_payloads =
 	"pg_catalog.left(s.attributes::pg_catalog.text, $2), "
 	"pg_catalog.left(s.error::pg_catalog.text, $2), "
 	"pg_catalog.left(s.events::pg_catalog.text, $2) "
-	"FROM flowmaestro.execution_spans AS s WHERE s.trace_id OPERATOR(pg_catalog.=) $1";
+	"FROM flowmaestro.execution_spans AS s WHERE s.trace_id OPERATOR(pg_catalog.=) $1 AND ";
 
 /* what a span shows besides its place in the tree */
 typedef struct Payload
@@ -222,10 +222,14 @@ read_payloads(const FmsTree *tree, const pg_uuid_t *trace_id)
 	Payload    *payloads = palloc_extended(sizeof(Payload) * Max(tree->count, 1),
 										   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	int			level = fms_read_begin();
+	StringInfoData sql;
 
 	limit = Max(LEAST_PAYLOAD, Min(limit, LONGEST_PAYLOAD));
 	values[1] = Int32GetDatum(limit + 1);
-	if (SPI_execute_with_args(select_payloads, 2, types, values, NULL, true, 0) != SPI_OK_SELECT)
+	initStringInfo(&sql);
+	appendStringInfoString(&sql, select_payloads);
+	fms_read_append_times(&sql, trace_id);
+	if (SPI_execute_with_args(sql.data, 2, types, values, NULL, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read the payloads of a trace");
 	MemoryContextSwitchTo(context);
 	for (uint64 i = 0; i < SPI_processed; i++)

@@ -19,14 +19,18 @@
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
+#include "utils/rls.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "buffer/buffer.h"
 #include "span/identity.h"
 #include "trace/page.h"
 #include "trace/read.h"
 #include "trace/search.h"
 #include "trace/trace.h"
+#include "writer/lookup.h"
 
 #define EXPECTED_TRACES 256
 
@@ -76,11 +80,6 @@ typedef struct Listing
 
 /* as far back as a parent is looked for before the whole trace is read */
 #define PARENT_BEFORE_US USECS_PER_DAY
-
-static const char *const find_parent =
-	"SELECT s.span_id FROM flowmaestro.execution_spans AS s "
-	"WHERE s.trace_id OPERATOR(pg_catalog.=) $1 AND s.span_id OPERATOR(pg_catalog.=) $2 "
-	"AND s.started_at OPERATOR(pg_catalog.>=) $4 AND s.started_at OPERATOR(pg_catalog.<) $5";
 
 /* Whether a text is a given one. */
 static bool
@@ -196,27 +195,21 @@ fms_trace_summary(PG_FUNCTION_ARGS)
 
 /*
  * Whether a span's parent started before it.  Such a span is no root: not even
- * in a circle of parents, which is cut above its earliest span.
+ * in a circle of parents, which is cut above its earliest span.  The look at the
+ * parent is no statement, of which a page would take thousands; where policies
+ * may hide rows from the caller, none is taken, and the trace is read.
  */
 static bool
 has_earlier_parent(const FmsPosition *at, HeapTuple row, TupleDesc desc)
 {
-	static SPIPlanPtr plan = NULL;
 	bool		isnull;
 	Datum		parent = SPI_getbinval(row, desc, 1, &isnull);
-	Datum		values[] = {
-		UUIDPGetDatum(&at->trace_id), parent, parent,
-		TimestampTzGetDatum(at->started_at - PARENT_BEFORE_US),
-		TimestampTzGetDatum(at->started_at),
-	};
-	bool		found;
 
-	if (isnull || at->started_at < FMS_FIRST_TIME)
+	if (isnull || at->started_at < FMS_FIRST_TIME ||
+		check_enable_rls(fms_buffer_table(), InvalidOid, true) == RLS_ENABLED)
 		return false;
-	fms_read_run(&plan, find_parent, lengthof(values), values);
-	found = SPI_processed > 0;
-	SPI_freetuptable(SPI_tuptable);
-	return found;
+	return fms_lookup_row(&at->trace_id, DatumGetUUIDP(parent), at->started_at - PARENT_BEFORE_US,
+						  at->started_at, GetActiveSnapshot());
 }
 
 /* The tree of a trace that the search has met, at the cost of looking at its spans. */

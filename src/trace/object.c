@@ -47,11 +47,11 @@ static const struct
 
 static const char *const select_trace =
 	"SELECT " FMS_OBJECT_COLUMNS " FROM flowmaestro.execution_spans AS s "
-	"WHERE s.trace_id OPERATOR(pg_catalog.=) $1 ORDER BY s.started_at, s.span_id";
+	"WHERE s.trace_id OPERATOR(pg_catalog.=) $1 AND ";
 
 static const char *const select_span =
 	"SELECT " FMS_OBJECT_COLUMNS " FROM flowmaestro.execution_spans AS s "
-	"WHERE s.trace_id OPERATOR(pg_catalog.=) $1 AND s.span_id OPERATOR(pg_catalog.=) $2 LIMIT 1";
+	"WHERE s.trace_id OPERATOR(pg_catalog.=) $1 AND s.span_id OPERATOR(pg_catalog.=) $2 AND ";
 
 /* Set a value to a string, not copied. */
 static void
@@ -217,12 +217,16 @@ keep(Jsonb *object)
 Datum
 fms_get_trace(PG_FUNCTION_ARGS)
 {
-	static SPIPlanPtr plan = NULL;
 	Datum		values[1] = {PG_GETARG_DATUM(0)};
 	Datum		object = (Datum) 0;
 	int			level = fms_read_begin();
+	StringInfoData sql;
 
-	fms_read_run(&plan, select_trace, 1, values);
+	initStringInfo(&sql);
+	appendStringInfoString(&sql, select_trace);
+	fms_read_append_times(&sql, PG_GETARG_UUID_P(0));
+	appendStringInfoString(&sql, " ORDER BY s.started_at, s.span_id");
+	fms_read_run(sql.data, 1, values);
 	if (SPI_processed > 0)
 		object = keep(trace_object(SPI_tuptable));
 	fms_read_end(level);
@@ -240,16 +244,20 @@ fms_get_trace(PG_FUNCTION_ARGS)
 Datum
 fms_get_span(PG_FUNCTION_ARGS)
 {
-	static SPIPlanPtr plan = NULL;
 	pg_uuid_t	trace_id;
 	Datum		values[2] = {UUIDPGetDatum(&trace_id), PG_GETARG_DATUM(0)};
 	Datum		object = (Datum) 0;
 	int			level;
+	StringInfoData times;
+	StringInfoData sql;
 
-	if (!fms_read_trace_of(PG_GETARG_UUID_P(0), &trace_id))
+	initStringInfo(&times);
+	if (!fms_read_trace_of(PG_GETARG_UUID_P(0), &trace_id, &times))
 		PG_RETURN_NULL();
 	level = fms_read_begin();
-	fms_read_run(&plan, select_span, 2, values);
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "%s%s LIMIT 1", select_span, times.data);
+	fms_read_run(sql.data, 2, values);
 	if (SPI_processed > 0)
 	{
 		JsonbParseState *state = NULL;

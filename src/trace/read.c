@@ -3,11 +3,10 @@
  * read.c
  *	  The rows of a trace.
  *
- * One statement reads the trace through the primary keys of the partitions.
- * It does not bound started_at: nothing proves that a trace lies near the time
- * in its id, a run that waits for a person goes on days later, and a span that
- * is missing from a tree is worse than a slow one.  What makes it cheap is
- * that the plan, the costly part with many partitions, is made once a session.
+ * One statement reads the trace through the primary keys of the partitions that
+ * have rows of it, which lookup.c finds out: it is planned each time, for those
+ * alone.  With hundreds of partitions a plan for any trace takes locks by the
+ * thousand, and a third of a second in each session.
  *
  * The rows go from the executor straight into the array of spans, never into
  * a result set, and inputs and outputs are not touched.
@@ -26,6 +25,7 @@
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/json.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -35,13 +35,13 @@
 #include "trace/read.h"
 #include "trace/tree.h"
 #include "usage/tokens.h"
+#include "writer/lookup.h"
 
 #define FIRST_CAPACITY 64
 #define MOST_SPANS 5000000		/* of a tree; each takes about 600 bytes */
 
-/* where spans are looked for first: around the time in their trace id */
-#define BEFORE_TRACE_US USECS_PER_DAY
-#define AFTER_TRACE_US (2 * USECS_PER_DAY)
+#define MOST_STRETCHES 50		/* of times that a statement names */
+#define TIME_BYTES 64			/* of a timestamp as text */
 
 /* columns of read_trace */
 enum
@@ -53,29 +53,11 @@ enum
 static const char *const read_trace =
 	"SELECT s.span_id, s.parent_span_id, s.name, s.span_type, s.entity_id, s.status, "
 	"s.started_at, s.ended_at, s.error OPERATOR(pg_catalog.->>) 'message', s.attributes "
-	"FROM flowmaestro.execution_spans AS s WHERE s.trace_id OPERATOR(pg_catalog.=) $1";
+	"FROM flowmaestro.execution_spans AS s WHERE s.trace_id OPERATOR(pg_catalog.=) $1 AND ";
 
-/* a row with a start comes before a stub, the only row before any other */
-#define TRACE_OF_SPAN \
-	"SELECT s.trace_id, s.name OPERATOR(pg_catalog.=) '' FROM flowmaestro.execution_spans AS s " \
-	"WHERE s.span_id OPERATOR(pg_catalog.=) $1 "
-#define IN_TRACE_RANGE \
-	"AND s.trace_id OPERATOR(pg_catalog.>=) $2 AND s.trace_id OPERATOR(pg_catalog.<=) $3 "
-#define BEST_FIRST "ORDER BY 2 LIMIT 1"
-
-static const char *const find_near =
-	TRACE_OF_SPAN IN_TRACE_RANGE
-	"AND s.started_at OPERATOR(pg_catalog.>=) $4 AND s.started_at OPERATOR(pg_catalog.<) $5 "
-	BEST_FIRST;
-
-/* the second half is for ids that do not begin like their trace's, by their own index */
-static const char *const find_anywhere =
-	TRACE_OF_SPAN IN_TRACE_RANGE
-	"UNION ALL "
-	TRACE_OF_SPAN
-	"AND pg_catalog.substr(pg_catalog.uuid_send(s.span_id), 1, 8) OPERATOR(pg_catalog.<>) "
-	"pg_catalog.substr(pg_catalog.uuid_send(s.trace_id), 1, 8) "
-	BEST_FIRST;
+static const char *const find_start =
+	"SELECT s.name OPERATOR(pg_catalog.=) '' FROM flowmaestro.execution_spans AS s "
+	"WHERE s.trace_id OPERATOR(pg_catalog.=) $1 AND s.span_id OPERATOR(pg_catalog.=) $2 AND ";
 
 /* takes each row into a tree */
 typedef struct Receiver
@@ -222,58 +204,91 @@ fms_read_end(int level)
 	AtEOXact_GUC(true, level);
 }
 
-/*
- * A plan that is made once a session.  It is generic: another plan for each
- * trace would cost more than the trace.
- */
-static SPIPlanPtr
-prepared(SPIPlanPtr *plan, const char *sql, int nargs)
+/* Append a time as a constant, whatever the settings of the session. */
+static void
+append_time(StringInfo sql, TimestampTz at)
 {
-	static Oid	types[] = {UUIDOID, UUIDOID, UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID};
+	char		text[TIME_BYTES];
+	int			utc = 0;
 
-	if (*plan == NULL)
+	JsonEncodeDateTime(text, TimestampTzGetDatum(at), TIMESTAMPTZOID, &utc);
+	appendStringInfo(sql, "'%s'::pg_catalog.timestamptz", text);
+}
+
+/* Append the condition that a row lies within the stretches of a list. */
+static void
+append_stretches(StringInfo sql, List *stretches)
+{
+	const char *separator = "(";
+	ListCell   *cell;
+
+	if (stretches == NIL)
 	{
-		SPIPlanPtr	made = SPI_prepare_cursor(sql, nargs, types, CURSOR_OPT_GENERIC_PLAN);
-
-		if (made == NULL)
-			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-		SPI_keepplan(made);
-		*plan = made;
+		/* a statement all the same: it checks the caller's privileges */
+		appendStringInfoString(sql, "false");
+		return;
 	}
-	return *plan;
+	foreach(cell, stretches)
+	{
+		const FmsExtent *stretch = lfirst(cell);
+
+		appendStringInfo(sql, "%ss.started_at OPERATOR(pg_catalog.>=) ", separator);
+		append_time(sql, stretch->from);
+		appendStringInfoString(sql, " AND s.started_at OPERATOR(pg_catalog.<) ");
+		append_time(sql, stretch->until);
+		separator = " OR ";
+	}
+	appendStringInfoChar(sql, ')');
 }
 
 /*
- * Run a statement whose parameters are at most three uuids and two times, made
- * once a session.  The result is in SPI_tuptable.
+ * Append the condition that a row of the alias s lies where rows of a trace do.
+ * It is for the statement that is run at once: rows can come elsewhere later.
  */
 void
-fms_read_run(SPIPlanPtr *plan, const char *sql, int nargs, Datum *values)
+fms_read_append_times(StringInfo sql, const pg_uuid_t *trace_id)
 {
-	int			rc = SPI_execute_plan(prepared(plan, sql, nargs), values, NULL, true, 0);
+	List	   *stretches = fms_lookup_trace_stretches(trace_id);
+
+	/* of very many the gaps are read as well: what a statement names has to end */
+	if (list_length(stretches) > MOST_STRETCHES)
+	{
+		((FmsExtent *) linitial(stretches))->until = ((FmsExtent *) llast(stretches))->until;
+		stretches = list_truncate(stretches, 1);
+	}
+	append_stretches(sql, stretches);
+}
+
+/*
+ * Run a statement whose parameters are at most two uuids, planned for their
+ * values.  The result is in SPI_tuptable.
+ */
+void
+fms_read_run(const char *sql, int nargs, Datum *values)
+{
+	Oid			types[] = {UUIDOID, UUIDOID};
+	int			rc = SPI_execute_with_args(sql, nargs, types, values, NULL, true, 0);
 
 	if (rc != SPI_OK_SELECT)
-		elog(ERROR, "SPI_execute_plan failed: %s", SPI_result_code_string(rc));
+		elog(ERROR, "could not read spans: %s", SPI_result_code_string(rc));
 }
 
 /* A cursor over such a statement, to be closed before fms_read_end. */
 Portal
-fms_read_open(SPIPlanPtr *plan, const char *sql, int nargs, Datum *values)
+fms_read_open(const char *sql, int nargs, Datum *values)
 {
-	Portal		cursor = SPI_cursor_open(NULL, prepared(plan, sql, nargs), values, NULL, true);
+	Oid			types[] = {UUIDOID, UUIDOID};
 
-	if (cursor == NULL)
-		elog(ERROR, "SPI_cursor_open failed: %s", SPI_result_code_string(SPI_result));
-	return cursor;
+	return SPI_cursor_open_with_args(NULL, sql, nargs, types, values, NULL, true, 0);
 }
 
 /* Run the statement, its rows going to a receiver. */
 static void
 read_rows(const pg_uuid_t *trace_id, DestReceiver *receiver)
 {
-	static SPIPlanPtr plan = NULL;
 	SPIExecuteOptions options = {0};
 	ParamListInfo params = makeParamList(1);
+	StringInfoData sql;
 	int			rc;
 
 	params->params[0].value = UUIDPGetDatum(trace_id);
@@ -283,10 +298,13 @@ read_rows(const pg_uuid_t *trace_id, DestReceiver *receiver)
 	options.params = params;
 	options.read_only = true;
 	options.dest = receiver;
+	initStringInfo(&sql);
+	appendStringInfoString(&sql, read_trace);
+	fms_read_append_times(&sql, trace_id);
 	/* a SELECT whose rows go elsewhere is a utility statement to SPI */
-	rc = SPI_execute_plan_extended(prepared(&plan, read_trace, 1), &options);
+	rc = SPI_execute_extended(sql.data, &options);
 	if (rc != SPI_OK_UTILITY)
-		elog(ERROR, "SPI_execute_plan failed: %s", SPI_result_code_string(rc));
+		elog(ERROR, "could not read spans: %s", SPI_result_code_string(rc));
 }
 
 /*
@@ -310,49 +328,56 @@ fms_tree_read(const pg_uuid_t *trace_id)
 	return tree;
 }
 
-/* Run a look-up of a span's trace; false if it finds none. */
+/* Whether a row of a span is in a stretch, and has a start. */
 static bool
-look_up(SPIPlanPtr *plan, const char *sql, int nargs, Datum *values, pg_uuid_t *trace_id)
+find_in(const FmsExtent *stretch, const pg_uuid_t *span_id, bool *has_start, StringInfo times)
 {
+	Datum		values[] = {UUIDPGetDatum(&stretch->trace_id), UUIDPGetDatum(span_id)};
+	StringInfoData sql;
 	bool		isnull;
 
-	fms_read_run(plan, sql, nargs, values);
+	resetStringInfo(times);
+	append_stretches(times, list_make1(unconstify(FmsExtent *, stretch)));
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "%s%s", find_start, times->data);
+	fms_read_run(sql.data, lengthof(values), values);
 	if (SPI_processed == 0)
 		return false;
-	*trace_id = *DatumGetUUIDP(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1,
+	*has_start = !DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1,
 											 &isnull));
 	return true;
 }
 
 /*
- * The trace of a span; false if there is no such span.  A span is one row, so
- * one that is found near the time in its id need not be looked for elsewhere.
+ * The trace of a span; false if there is no such span.  A row with a start comes
+ * before a stub.  To "times" goes the condition that a row of the alias s lies
+ * where the span does.
  */
 bool
-fms_read_trace_of(const pg_uuid_t *span_id, pg_uuid_t *trace_id)
+fms_read_trace_of(const pg_uuid_t *span_id, pg_uuid_t *trace_id, StringInfo times)
 {
-	static SPIPlanPtr near_plan = NULL;
-	static SPIPlanPtr anywhere_plan = NULL;
-	pg_uuid_t	low;
-	pg_uuid_t	high;
-	TimestampTz made_at;
-	Datum		values[5];
-	bool		found = false;
-	int			level;
+	int			level = fms_read_begin();
+	List	   *stretches = fms_lookup_span_stretches(span_id);
+	const FmsExtent *found = NULL;
+	bool		has_start = false;
+	ListCell   *cell;
 
-	fms_identity_trace_range(span_id, &low, &high);
-	values[0] = UUIDPGetDatum(span_id);
-	values[1] = UUIDPGetDatum(&low);
-	values[2] = UUIDPGetDatum(&high);
-	level = fms_read_begin();
-	if (fms_identity_trace_time(span_id, &made_at))
+	/* nothing to look at is a statement all the same, for the caller's privileges */
+	if (stretches == NIL)
+		stretches = list_make1(palloc0(sizeof(FmsExtent)));
+	foreach(cell, stretches)
 	{
-		values[3] = TimestampTzGetDatum(made_at - BEFORE_TRACE_US);
-		values[4] = TimestampTzGetDatum(made_at + AFTER_TRACE_US);
-		found = look_up(&near_plan, find_near, 5, values, trace_id);
+		if (find_in(lfirst(cell), span_id, &has_start, times))
+			found = lfirst(cell);
+		if (has_start)
+			break;
 	}
-	if (!found)
-		found = look_up(&anywhere_plan, find_anywhere, 3, values, trace_id);
+	if (found != NULL)
+	{
+		*trace_id = found->trace_id;
+		resetStringInfo(times);
+		append_stretches(times, list_make1(unconstify(FmsExtent *, found)));
+	}
 	fms_read_end(level);
-	return found;
+	return found != NULL;
 }

@@ -269,10 +269,12 @@ put_related(FunctionCallInfo fcinfo, bool (*chosen) (const FmsTree *tree, int pl
 	pg_uuid_t  *span_id = PG_GETARG_UUID_P(0);
 	pg_uuid_t	trace_id;
 	MemoryContext work;
+	StringInfoData times;
 
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	work = fms_trace_enter();
-	if (fms_read_trace_of(span_id, &trace_id))
+	initStringInfo(&times);
+	if (fms_read_trace_of(span_id, &trace_id, &times))
 	{
 		FmsTree    *tree = fms_trace_tree(&trace_id);
 		int			about = fms_tree_find(tree, span_id);

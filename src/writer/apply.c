@@ -41,6 +41,7 @@
 #include "otlp/outbox.h"
 #include "usage/store.h"
 #include "writer/apply.h"
+#include "writer/directory.h"
 #include "writer/lookup.h"
 #include "writer/place.h"
 #include "writer/table.h"
@@ -129,16 +130,10 @@ static const char *const upsert_whole =
 	"RETURNING " FMS_STORE_SPAN("") ", flowmaestro.pending_finished(NULL)";
 
 /* the stub that waits for a start under the span's own id */
-#define IS_STUB \
-	"s.trace_id OPERATOR(pg_catalog.=) $1 AND s.span_id OPERATOR(pg_catalog.=) $1 " \
-	"AND s.name OPERATOR(pg_catalog.=) '' "
-
-/* where it is: to delete in every partition would wait for each that is locked */
-static const char *const find_stub =
-	"SELECT s.tableoid FROM flowmaestro.execution_spans AS s WHERE " IS_STUB;
-
 static const char *const take_stub =
-	"DELETE FROM flowmaestro.%s AS s WHERE " IS_STUB
+	"DELETE FROM flowmaestro.%s AS s "
+	"WHERE s.trace_id OPERATOR(pg_catalog.=) $1 AND s.span_id OPERATOR(pg_catalog.=) $1 "
+	"AND s.name OPERATOR(pg_catalog.=) '' "
 	"RETURNING s.status, s.ended_at, s.output, s.error, s.attributes, s.events";
 
 bool		fms_apply_waits = true;
@@ -508,48 +503,101 @@ fold_stub(FmsRow *row, MemoryContext context, FmsApplied *applied)
 	MemoryContextSwitchTo(old);
 }
 
-/* Take the stub of a row's span, if there is one, out of the table and into the row. */
+/*
+ * A row's span cannot be looked up now.  The writer marks the row, and throws
+ * when all rows have been looked at, so that they are set aside without a try
+ * of each; others raise the error.
+ */
 static void
-adopt_stub(FmsRow *row, FmsApplied *applied)
+note_busy(FmsRow *row)
 {
-	static SPIPlanPtr plan = NULL;
+	if (fms_apply_waits)
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("a partition of execution_spans has lost its primary key"),
+				 errdetail("The span cannot be looked up without it.")));
+	origin_of(row)->locked = true;
+}
+
+/* What the table says of a row's span; false if nothing, or if it cannot be told. */
+static bool
+look_up(FmsRow *row, FmsSpanRef *ref)
+{
+	FmsLook		look = fms_lookup_span(&row->span_id, fms_apply_waits, ref);
+
+	if (look == FMS_LOOK_BUSY)
+		note_busy(row);
+	return look == FMS_LOOK_FOUND;
+}
+
+/* Delete a stub and fold it into the row of its span. */
+static void
+take_stub_from(Oid partition, FmsRow *row, FmsApplied *applied)
+{
 	MemoryContext context = CurrentMemoryContext;
 	FmsOwnerScope scope;
 	Oid			types[1] = {UUIDOID};
 	Datum		values[1] = {UUIDPGetDatum(&row->span_id)};
-	Oid			partition;
-	bool		isnull;
 
-	fms_table_enter(fms_buffer_table(), &scope);
-	if (fms_table_select(fms_table_prepared(&plan, find_stub, 1, types), values) > 0)
-	{
-		partition = DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc,
-												   1, &isnull));
-		if (SPI_execute_with_args(psprintf(take_stub, quote_identifier(get_rel_name(partition))),
-								  1, types, values, NULL, false, 0) != SPI_OK_DELETE_RETURNING)
-			elog(ERROR, "could not take a stub span");
-		if (SPI_processed > 0)
-			fold_stub(row, context, applied);
-	}
+	fms_table_enter(partition, &scope);
+	if (SPI_execute_with_args(psprintf(take_stub, quote_identifier(get_rel_name(partition))),
+							  1, types, values, NULL, false, 0) != SPI_OK_DELETE_RETURNING)
+		elog(ERROR, "could not take a stub span");
+	if (SPI_processed > 0)
+		fold_stub(row, context, applied);
 	fms_table_leave(&scope);
 }
 
+/* Take the stub of a row's span, if there is one, out of the table and into the row. */
+static void
+adopt_stub(FmsRow *row, FmsApplied *applied)
+{
+	Oid			partition;
+	FmsLook		look = fms_lookup_stub(&row->span_id, fms_apply_waits, &partition);
+
+	if (look == FMS_LOOK_FOUND && !fms_apply_waits &&
+		!ConditionalLockRelationOid(partition, RowExclusiveLock))
+		look = FMS_LOOK_BUSY;
+	if (look == FMS_LOOK_BUSY)
+		note_busy(row);
+	else if (look == FMS_LOOK_FOUND)
+		take_stub_from(partition, row, applied);
+}
+
+/* Throw if rows could not be looked up. */
+static void
+check_busy(FmsRow **rows, int count)
+{
+	for (int i = 0; i < count; i++)
+	{
+		if (origin_of(rows[i])->locked)
+			ereport(ERROR,
+					(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+					 errmsg("a span cannot be looked up"),
+					 errdetail("A partition of execution_spans that it may lie in is locked by another session, or has lost its primary key.")));
+	}
+}
+
 /*
- * Give a row without a known trace the one of the row in the table, or make it
- * a stub.
+ * Give a row the trace and the start of its span in the table.  If there is no
+ * such span, a row that knows no trace becomes a stub.
  */
 static void
-find_trace(FmsRow *row, FmsApplied *applied)
+find_row(FmsRow *row, FmsApplied *applied)
 {
 	FmsSpanRef	ref;
+	bool		found = look_up(row, &ref);
 
-	if (fms_lookup_span(&row->span_id, &ref))
+	if (found && ref.stub && row->has_start)
+		row->adopt_stub = true;
+	else if (found)
 	{
 		row->trace_id = ref.trace_id;
 		row->started_at = ref.started_at;
 		row->no_start = ref.stub;
+		row->fresh = false;
 	}
-	else
+	else if (!row->has_trace)
 	{
 		row->no_start = true;
 		row->trace_id = row->span_id;
@@ -603,7 +651,7 @@ drop_whole(FmsRow *row)
 {
 	FmsSpanRef	ref;
 
-	if (!fms_lookup_span(&row->span_id, &ref) || !ref.ended || ref.stub)
+	if (!look_up(row, &ref) || !ref.ended || ref.stub)
 		return;
 	row->trace_id = ref.trace_id;
 	row->started_at = ref.started_at;
@@ -626,8 +674,8 @@ complete_row(FmsRow *row, FmsApplied *applied)
 	copy->origin = row;
 	if (copy->has_whole && !copy->whole)
 		drop_whole(copy);
-	if (!copy->has_trace)
-		find_trace(copy, applied);
+	if (!copy->has_trace || copy->look_up)
+		find_row(copy, applied);
 	if (copy->adopt_stub)
 		adopt_stub(copy, applied);
 	return copy;
@@ -650,12 +698,16 @@ fms_apply(FmsRow **rows, int count, FmsApplied *applied)
 	{
 		CHECK_FOR_INTERRUPTS();
 		fms_fold_merge(rows[i]);
-		if (!rows[i]->has_trace || rows[i]->adopt_stub || (rows[i]->has_whole && !rows[i]->whole))
+		if (!rows[i]->has_trace || rows[i]->look_up || rows[i]->adopt_stub ||
+			(rows[i]->has_whole && !rows[i]->whole))
 			rows[i] = complete_row(rows[i], applied);
+		if (origin_of(rows[i])->locked)
+			continue;
 		rows[i]->partition = fms_wanted_partition(rows[i]->started_at);
 		origin_of(rows[i])->partition = rows[i]->partition;
 	}
-	fms_lookup_note_forms(rows, count);
+	check_busy(rows, count);
+	fms_directory_note(rows, count);
 	qsort(rows, count, sizeof(FmsRow *), compare_rows);
 	lock_partitions(rows, count);
 	for (int i = 0; i < count; i = next)

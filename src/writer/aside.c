@@ -345,6 +345,8 @@ rejected_row(HeapTuple tuple)
 	row->entity = text_column(tuple, 6);
 	row->has_start = row->name.length > 0;
 	row->adopt_stub = row->has_start;
+	/* nobody knows any more whether the row was looked for */
+	row->look_up = true;
 	row->ended_at = DatumGetTimestampTz(column(tuple, 8, &isnull));
 	row->status = fms_table_parse_status(SPI_getvalue(tuple, SPI_tuptable->tupdesc, 9));
 	row->input = jsonb_column(tuple, 10);

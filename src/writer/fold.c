@@ -96,6 +96,7 @@ add_start(FmsRow *row, const FmsEvent *event)
 	if (row->has_start)
 		return;
 	row->has_start = true;
+	row->likely_new = row->likely_new || (event->flags & FMS_IS_NEW) != 0;
 	row->fresh = (event->flags & (FMS_CALLER_ID | FMS_ADOPT_STUB)) == 0;
 	row->has_trace = true;
 	row->trace_id = event->trace_id;
@@ -201,6 +202,8 @@ fms_fold_add(FmsFold *fold, const FmsEvent *event)
 	row->whole = row->whole && event->kind == FMS_EVENT_SPAN;
 	if (event->flags & FMS_ADOPT_STUB)
 		row->adopt_stub = true;
+	if (event->flags & FMS_LOOK_UP)
+		row->look_up = true;
 	if ((event->flags & FMS_HAS_TRACE) && !row->has_trace)
 	{
 		row->has_trace = true;

@@ -34,9 +34,10 @@ typedef struct FmsRow
 	bool		has_trace;		/* trace_id and started_at are known */
 	bool		has_parent;
 	bool		no_start;		/* started_at is a stand-in */
+	bool		look_up;		/* the table may have a row of it that nobody looked for */
 	bool		adopt_stub;		/* a stub may lie in the table under its own id */
 	bool		fresh;			/* its start made its id: the table has no row of it */
-	bool		likely_new;		/* nobody knows a row of a whole span */
+	bool		likely_new;		/* nobody knows a row of the span */
 	bool		whole;			/* only whole spans came: an ended row is not changed */
 	bool		has_whole;		/* a whole span came, perhaps among others */
 	FmsStatus	status;

@@ -1,220 +1,586 @@
 /*-------------------------------------------------------------------------
  *
  * lookup.c
- *	  A span's row by its id alone, in as few partitions as can be.
+ *	  Rows of execution_spans by an id alone, in as few partitions as can be.
  *
- * An id that begins like a UUIDv7 trace id tells about when its span started:
- * its row is looked for in the partitions around that time.  Two forms of ids
- * do not tell: those of a span that started far from the time in its trace id,
- * or whose trace id has no time (far), and those that do not begin like their
- * trace's (foreign).  They have to be looked for in every partition, whose
- * planning alone takes milliseconds when there are hundreds.  So the first
- * row of such a form is noted in span_id_forms, in the transaction that
- * writes it, and a look-up searches only for the forms that are there.
+ * Where the rows of an id may lie is told by the time in the id and by the
+ * directory (directory.c).  The partitions of these places are looked at one
+ * after the other by their primary keys (peek.c), each for some microseconds,
+ * with no lock held before or after.
  *
- * A form that is noted stays: what it costs is time, not truth.  The table has
- * no key, so that two transactions that note the same form do not wait for
- * each other; a form can be in it twice.
+ * The key begins with the trace id, of which a span id tells the first 8 bytes.
+ * So a look goes from one trace with these bytes to the next, mostly there is
+ * just one, and asks for the span in each: it does not read the other spans of
+ * the trace.
+ *
+ * The functions that read traces run statements, with the privileges and the
+ * snapshot of their caller, and bound started_at by the partitions in which a
+ * look found entries.  An unbounded statement locks every partition and each of
+ * its nine indexes, and is planned for milliseconds when there are hundreds.
+ *
+ * A look that does not wait says FMS_LOOK_BUSY if something that it needs is
+ * locked, or if it would take too long.  Its caller records all the same, with
+ * FMS_LOOK_UP, and the writer looks again before it writes.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
-#include "executor/spi.h"
-#include "utils/builtins.h"
+#include "access/relation.h"
+#include "access/stratnum.h"
+#include "executor/tuptable.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "compat.h"
 #include "buffer/buffer.h"
 #include "span/identity.h"
+#include "writer/directory.h"
 #include "writer/lookup.h"
-#include "writer/table.h"
+#include "writer/place.h"
 
-/* a span usually starts within these of the time in its trace id */
-#define BEFORE_TRACE_US USECS_PER_DAY
-#define AFTER_TRACE_US (2 * USECS_PER_DAY)
+#define MOST_LOOKS 128			/* at partitions, of a look that does not wait */
+#define MOST_TRACES 64			/* with the same first bytes, of such a look */
+#define KEYS 2					/* of a partition: trace_id, span_id */
 
-/* the forms of ids that do not tell where their row is, as bits */
-#define FORM_FAR 0x01
-#define FORM_FOREIGN 0x02
-#define FORMS 2
+typedef struct Search Search;
 
-#define SPAN_COLUMNS \
-	"SELECT s.trace_id, s.parent_span_id, s.started_at, " \
-	"s.status OPERATOR(pg_catalog.<>) 'started', s.name OPERATOR(pg_catalog.=) '' " \
-	"FROM flowmaestro.execution_spans AS s " \
-	"WHERE s.span_id OPERATOR(pg_catalog.=) $1 "
+/* Look at a partition that is open; true: the search is over. */
+typedef bool (*Visit) (Search *search, FmsPeek *peek, int64 trace_prefix);
 
-#define IN_TRACE_RANGE \
-	"AND s.trace_id OPERATOR(pg_catalog.>=) $2 AND s.trace_id OPERATOR(pg_catalog.<=) $3 "
+/* a partition that has been looked at */
+typedef struct Visited
+{
+	Oid			partition;
+	int64		trace_prefix;
+} Visited;
 
-/* as in the index for ids that do not begin like their trace's */
-#define IS_FOREIGN \
-	"AND pg_catalog.substr(pg_catalog.uuid_send(s.span_id), 1, 8) OPERATOR(pg_catalog.<>) " \
-	"pg_catalog.substr(pg_catalog.uuid_send(s.trace_id), 1, 8) "
-
-/* a row with a start comes before a stub */
-#define BEST_FIRST "ORDER BY 5 LIMIT 1"
-
-/* near the time in the id: planning and locking touch few partitions */
-static const char *const find_near =
-	SPAN_COLUMNS IN_TRACE_RANGE
-	"AND s.started_at OPERATOR(pg_catalog.>=) $4 AND s.started_at OPERATOR(pg_catalog.<) $5 "
-	BEST_FIRST;
-
-/* everywhere, by the forms that are there */
-static const char *const find_everywhere[1 << FORMS] = {
-	[FORM_FAR] = SPAN_COLUMNS IN_TRACE_RANGE BEST_FIRST,
-	[FORM_FOREIGN] = SPAN_COLUMNS IS_FOREIGN BEST_FIRST,
-	[FORM_FAR | FORM_FOREIGN] = SPAN_COLUMNS IN_TRACE_RANGE "UNION ALL " SPAN_COLUMNS IS_FOREIGN
-	BEST_FIRST
+struct Search
+{
+	const pg_uuid_t *id;
+	bool		wait;			/* for locks */
+	Visit		visit;
+	Snapshot	snapshot;		/* what rows are seen with */
+	bool		busy;			/* something could not be looked at */
+	bool		gave_up;		/* it would have taken too long */
+	List	   *visited;		/* of Visited */
+	Oid			stub_in;		/* partition with the stub of the span */
+	const pg_uuid_t *trace_id;	/* for visit_row: of the span, */
+	TimestampTz from;			/* which started from here on */
+	TimestampTz until;			/* and before */
+	FmsSpanRef *ref;			/* what a row says */
+	bool		collects;		/* stretches, for a statement that reads the rows */
+	FmsExtent	stretch;		/* times that the partition being looked at can add */
+	List	   *stretches;		/* of FmsExtent */
+	pg_uuid_t  *spans;			/* that run, of a trace */
+	int			count;
+	int			room;
 };
 
-static const char *const form_names[FORMS] = {"far", "foreign"};
-
-static const char *const read_forms = "SELECT f.form FROM flowmaestro.span_id_forms AS f";
-
-static const char *const note_form =
-	"INSERT INTO flowmaestro.span_id_forms (form) VALUES ($1)";
-
-static Oid	look_up_types[] = {UUIDOID, UUIDOID, UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID};
-
-/* The forms that the table has, as bits.  The caller has entered a table of ours. */
-static int
-forms_there(void)
+/* Whether a text of a row is a given short one. */
+static bool
+is_text(Datum value, const char *what)
 {
-	static SPIPlanPtr plan = NULL;
-	uint64		count = fms_table_select(fms_table_prepared(&plan, read_forms, 0, NULL), NULL);
-	int			forms = 0;
+	struct varlena *text = (struct varlena *) DatumGetPointer(value);
 
-	for (uint64 i = 0; i < count; i++)
-	{
-		char	   *name = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
-
-		for (int f = 0; f < FORMS; f++)
-		{
-			if (name != NULL && strcmp(name, form_names[f]) == 0)
-				forms |= 1 << f;
-		}
-	}
-	return forms;
+	/* compressed or stored elsewhere it is longer */
+	if (VARATT_IS_EXTERNAL(text) || VARATT_IS_COMPRESSED(text))
+		return false;
+	return VARSIZE_ANY_EXHDR(text) == strlen(what) &&
+		memcmp(VARDATA_ANY(text), what, strlen(what)) == 0;
 }
 
-/* Tell what the first row of a look-up says. */
-static void
-read_row(FmsSpanRef *ref)
+/* A column of the row in a slot, by its name; the column is there (has_columns). */
+static Datum
+column(FmsPeek *peek, const char *name, bool *isnull)
 {
-	HeapTuple	row = SPI_tuptable->vals[0];
-	TupleDesc	desc = SPI_tuptable->tupdesc;
-	bool		isnull;
-	Datum		parent;
+	return slot_getattr(peek->slot, get_attnum(RelationGetRelid(peek->table), name), isnull);
+}
 
-	ref->trace_id = *DatumGetUUIDP(SPI_getbinval(row, desc, 1, &isnull));
-	parent = SPI_getbinval(row, desc, 2, &isnull);
-	ref->has_parent = !isnull;
-	if (!isnull)
-		ref->parent_span_id = *DatumGetUUIDP(parent);
-	ref->started_at = DatumGetTimestampTz(SPI_getbinval(row, desc, 3, &isnull));
-	ref->ended = DatumGetBool(SPI_getbinval(row, desc, 4, &isnull));
-	ref->stub = DatumGetBool(SPI_getbinval(row, desc, 5, &isnull));
-	ref->in_ring = false;
+/* Whether a partition has the key and the columns that a look needs. */
+static bool
+has_columns(const FmsPeek *peek)
+{
+	static const char *const names[] = {"parent_span_id", "started_at", "status", "name"};
+	Oid			table = RelationGetRelid(peek->table);
+	Form_pg_index key = peek->index->rd_index;
+
+	if (key->indnkeyatts != KEYS || key->indkey.values[0] != get_attnum(table, "trace_id") ||
+		key->indkey.values[1] != get_attnum(table, "span_id"))
+		return false;
+	for (int i = 0; i < lengthof(names); i++)
+	{
+		if (get_attnum(table, names[i]) == InvalidAttrNumber)
+			return false;
+	}
+	return true;
+}
+
+/* Note that a partition is looked at; false if it has been. */
+static bool
+visit_first(Search *search, Oid partition, int64 trace_prefix)
+{
+	Visited    *visited;
+	ListCell   *cell;
+
+	foreach(cell, search->visited)
+	{
+		visited = lfirst(cell);
+		if (visited->partition == partition && visited->trace_prefix == trace_prefix)
+			return false;
+	}
+	visited = palloc(sizeof(Visited));
+	visited->partition = partition;
+	visited->trace_prefix = trace_prefix;
+	search->visited = lappend(search->visited, visited);
+	return true;
+}
+
+/* Add the times of the partition being looked at to those that a statement reads. */
+static void
+add_stretch(Search *search)
+{
+	FmsExtent *stretch = palloc(sizeof(FmsExtent));
+
+	*stretch = search->stretch;
+	search->stretches = lappend(search->stretches, stretch);
 }
 
 /*
- * What the row of a span says; false if there is none.  The caller has
- * entered the table.
+ * Look at a partition; true: the search is over.  A statement can read what a
+ * look cannot.
  */
 static bool
-find_row(const pg_uuid_t *span_id, FmsSpanRef *ref)
+visit_partition(Search *search, Oid partition, int64 trace_prefix)
 {
-	static SPIPlanPtr near_plan = NULL;
-	static SPIPlanPtr everywhere_plans[1 << FORMS];
-	pg_uuid_t	low;
-	pg_uuid_t	high;
-	TimestampTz made_at;
-	Datum		values[5];
-	bool		found = false;
-	int			forms;
+	FmsPeek		peek;
+	FmsLook		look;
+	bool		over = false;
 
-	fms_identity_trace_range(span_id, &low, &high);
-	values[0] = UUIDPGetDatum(span_id);
-	values[1] = UUIDPGetDatum(&low);
-	values[2] = UUIDPGetDatum(&high);
-	if (fms_identity_trace_time(span_id, &made_at))
+	/* what the default partition adds depends on the place as well */
+	if (!search->collects && !visit_first(search, partition, trace_prefix))
+		return false;
+	look = fms_peek_open(partition, InvalidOid, KEYS, search->wait, &peek);
+	if (look == FMS_LOOK_FOUND)
 	{
-		values[3] = TimestampTzGetDatum(made_at - BEFORE_TRACE_US);
-		values[4] = TimestampTzGetDatum(made_at + AFTER_TRACE_US);
-		found = fms_table_select(fms_table_prepared(&near_plan, find_near, 5, look_up_types),
-								 values) > 0;
+		if (has_columns(&peek))
+			over = search->visit(search, &peek, trace_prefix);
+		else
+			look = FMS_LOOK_BUSY;
+		fms_peek_close(&peek);
 	}
-	if (!found)
+	if (look == FMS_LOOK_BUSY)
 	{
-		forms = forms_there();
-		found = forms != 0 &&
-			fms_table_select(fms_table_prepared(&everywhere_plans[forms], find_everywhere[forms],
-												3, look_up_types), values) > 0;
+		search->busy = true;
+		if (search->collects)
+			add_stretch(search);
 	}
-	if (found)
-		read_row(ref);
-	return found;
-}
-
-/* What the row of a span says; false if there is none. */
-bool
-fms_lookup_span(const pg_uuid_t *span_id, FmsSpanRef *ref)
-{
-	FmsOwnerScope scope;
-	bool		found;
-
-	fms_table_enter(fms_buffer_table(), &scope);
-	found = find_row(span_id, ref);
-	fms_table_leave(&scope);
-	return found;
-}
-
-/* The form of a row's id, or 0 if it tells where the row is. */
-static int
-form_of(const FmsRow *row)
-{
-	pg_uuid_t	low;
-	pg_uuid_t	high;
-	TimestampTz made_at;
-
-	fms_identity_trace_range(&row->span_id, &low, &high);
-	if (memcmp(&row->trace_id, &low, UUID_LEN) < 0 || memcmp(&row->trace_id, &high, UUID_LEN) > 0)
-		return FORM_FOREIGN;
-	if (fms_identity_trace_time(&row->span_id, &made_at) &&
-		row->started_at >= made_at - BEFORE_TRACE_US && row->started_at < made_at + AFTER_TRACE_US)
-		return 0;
-	return FORM_FAR;
+	return over;
 }
 
 /*
- * Note the forms of the ids of rows that are about to be written, in the
- * current transaction.
+ * Set the times that a partition can add: all of its own, but for the default
+ * partition, which holds what no other does.
  */
-void
-fms_lookup_note_forms(FmsRow **rows, int count)
+static void
+set_stretch(Search *search, const FmsPartition *partition, const FmsSpot *place)
 {
-	FmsOwnerScope scope;
-	Oid			types[1] = {TEXTOID};
-	int			forms = 0;
+	bool		bounded = partition->from != DT_NOBEGIN || partition->until != DT_NOEND;
 
-	for (int i = 0; i < count; i++)
-		forms |= form_of(rows[i]);
-	if (forms == 0)
-		return;
-	fms_table_enter(get_relname_relid("span_id_forms", get_rel_namespace(fms_buffer_table())), &scope);
-	forms &= ~forms_there();
-	for (int f = 0; f < FORMS; f++)
+	search->stretch.from = bounded ? partition->from : place->from;
+	search->stretch.until = bounded ? partition->until : place->until;
+}
+
+/* Look at the partitions of a place; true: the search is over. */
+static bool
+visit_place(Search *search, Relation parent, const FmsSpot *place)
+{
+	List	   *partitions = fms_place_between(parent, place->from, place->until);
+	ListCell   *cell;
+	bool		over = false;
+
+	foreach(cell, partitions)
 	{
-		Datum		value = CStringGetTextDatum(form_names[f]);
+		const FmsPartition *partition = lfirst(cell);
 
-		if ((forms & (1 << f)) != 0 &&
-			SPI_execute_with_args(note_form, 1, types, &value, NULL, false, 0) != SPI_OK_INSERT)
-			elog(ERROR, "could not note the form of a span id");
+		set_stretch(search, partition, place);
+		if (!search->wait && list_length(search->visited) >= MOST_LOOKS)
+		{
+			search->gave_up = true;
+			over = true;
+		}
+		if (over || visit_partition(search, partition->oid, place->trace_prefix))
+		{
+			over = true;
+			break;
+		}
 	}
-	fms_table_leave(&scope);
+	list_free_deep(partitions);
+	return over;
+}
+
+/*
+ * Look at the partitions of places, until a visit says that the search is over,
+ * which is FMS_LOOK_FOUND.  Frees the list.
+ */
+static FmsLook
+visit_places(Search *search, List *places)
+{
+	FmsLook		look;
+	Relation	parent = fms_peek_table(fms_buffer_table(), search->wait, &look);
+	bool		over = false;
+	ListCell   *cell;
+
+	if (parent == NULL)
+		return look;
+	foreach(cell, places)
+	{
+		over = visit_place(search, parent, lfirst(cell));
+		if (over)
+			break;
+	}
+	relation_close(parent, AccessShareLock);
+	list_free_deep(search->visited);
+	list_free_deep(places);
+	if (over && !search->gave_up)
+		return FMS_LOOK_FOUND;
+	return search->busy || search->gave_up ? FMS_LOOK_BUSY : FMS_LOOK_NONE;
+}
+
+/* Look at the partitions in which rows of an id may lie, as visit_places. */
+static FmsLook
+search_places(Search *search)
+{
+	FmsLook		look;
+	List	   *places;
+
+	search->busy = fms_directory_places(search->id, search->wait, &places) == FMS_LOOK_BUSY;
+	if (places == NIL)
+		return search->busy ? FMS_LOOK_BUSY : FMS_LOOK_NONE;
+	search->snapshot = RegisterSnapshot(GetLatestSnapshot());
+	look = visit_places(search, places);
+	UnregisterSnapshot(search->snapshot);
+	return look;
+}
+
+/* Set a key of a scan on one of the two uuids of the primary key. */
+static void
+set_key(ScanKey key, int column, StrategyNumber strategy, RegProcedure operator,
+		const pg_uuid_t *value)
+{
+	ScanKeyInit(key, column, strategy, operator, UUIDPGetDatum(value));
+}
+
+/*
+ * The next trace of a partition from "low" on, or with "after" behind it, and
+ * up to "high"; false if there is none.
+ */
+static bool
+next_trace(FmsPeek *peek, bool after, const pg_uuid_t *low, const pg_uuid_t *high,
+		   pg_uuid_t *trace_id)
+{
+	ScanKeyData keys[KEYS];
+
+	if (after)
+		set_key(&keys[0], 1, BTGreaterStrategyNumber, F_UUID_GT, low);
+	else
+		set_key(&keys[0], 1, BTGreaterEqualStrategyNumber, F_UUID_GE, low);
+	set_key(&keys[1], 1, BTLessEqualStrategyNumber, F_UUID_LE, high);
+	fms_peek_scan(peek, keys);
+	if (!fms_peek_next_entry(peek))
+		return false;
+	*trace_id = *DatumGetUUIDP(fms_peek_key(peek, 1));
+	return true;
+}
+
+/* Begin a scan for the span of a trace. */
+static void
+scan_span(FmsPeek *peek, const pg_uuid_t *trace_id, const pg_uuid_t *span_id)
+{
+	ScanKeyData keys[KEYS];
+
+	set_key(&keys[0], 1, BTEqualStrategyNumber, F_UUID_EQ, trace_id);
+	set_key(&keys[1], 2, BTEqualStrategyNumber, F_UUID_EQ, span_id);
+	fms_peek_scan(peek, keys);
+}
+
+/* Tell what the row in the slot says. */
+static void
+read_row(FmsPeek *peek, const pg_uuid_t *trace_id, FmsSpanRef *ref)
+{
+	bool		isnull;
+	Datum		parent = column(peek, "parent_span_id", &isnull);
+
+	memset(ref, 0, sizeof(*ref));
+	ref->trace_id = *trace_id;
+	ref->has_parent = !isnull;
+	if (ref->has_parent)
+		ref->parent_span_id = *DatumGetUUIDP(parent);
+	ref->started_at = DatumGetTimestampTz(column(peek, "started_at", &isnull));
+	ref->ended = !is_text(column(peek, "status", &isnull), "started");
+	ref->stub = is_text(column(peek, "name", &isnull), "");
+}
+
+/*
+ * Look for the row of a span in a partition.  The search is over when it has a
+ * start; a stub is noted, as the row may lie elsewhere.
+ */
+static bool
+visit_span(Search *search, FmsPeek *peek, int64 trace_prefix)
+{
+	pg_uuid_t	low;
+	pg_uuid_t	high;
+	pg_uuid_t	trace_id;
+	bool		more;
+	int			traces = 0;
+
+	fms_directory_range(trace_prefix, &low, &high);
+	for (more = next_trace(peek, false, &low, &high, &trace_id); more;
+		 more = next_trace(peek, true, &trace_id, &high, &trace_id))
+	{
+		if (!search->wait && ++traces > MOST_TRACES)
+		{
+			search->gave_up = true;
+			return true;
+		}
+		scan_span(peek, &trace_id, search->id);
+		if (!fms_peek_next_row(peek, search->snapshot))
+			continue;
+		read_row(peek, &trace_id, search->ref);
+		if (!search->ref->stub)
+			return true;
+		search->stub_in = RelationGetRelid(peek->table);
+	}
+	return false;
+}
+
+/*
+ * What the row of a span says.  A row with a start comes before a stub.  With
+ * "wait" locks are waited for; nothing is locked afterwards in any case.
+ */
+FmsLook
+fms_lookup_span(const pg_uuid_t *span_id, bool wait, FmsSpanRef *ref)
+{
+	Search		search = {.id = span_id,.wait = wait,.visit = visit_span,.ref = ref};
+	FmsLook		look = search_places(&search);
+
+	return look == FMS_LOOK_NONE && OidIsValid(search.stub_in) ? FMS_LOOK_FOUND : look;
+}
+
+/* Look for the stub of a span in a partition. */
+static bool
+visit_stub(Search *search, FmsPeek *peek, int64 trace_prefix)
+{
+	scan_span(peek, search->id, search->id);
+	if (!fms_peek_next_row(peek, search->snapshot))
+		return false;
+	read_row(peek, search->id, search->ref);
+	if (search->ref->stub)
+		search->stub_in = RelationGetRelid(peek->table);
+	return search->ref->stub;
+}
+
+/* The partition with the stub that waits for a start under the span's own id. */
+FmsLook
+fms_lookup_stub(const pg_uuid_t *span_id, bool wait, Oid *partition)
+{
+	FmsSpanRef	ref;
+	Search		search = {.id = span_id,.wait = wait,.visit = visit_stub,.ref = &ref};
+	FmsLook		look = search_places(&search);
+
+	*partition = search.stub_in;
+	return look;
+}
+
+/* Add a running span to what is found. */
+static void
+add_span(Search *search, Datum span_id)
+{
+	if (search->count == search->room)
+	{
+		search->room *= 2;
+		search->spans = repalloc_huge(search->spans, search->room * sizeof(pg_uuid_t));
+	}
+	search->spans[search->count++] = *DatumGetUUIDP(span_id);
+}
+
+/* Add the running spans that a partition has of a trace. */
+static bool
+visit_running(Search *search, FmsPeek *peek, int64 trace_prefix)
+{
+	ScanKeyData keys[KEYS];
+	bool		isnull;
+
+	/* an entry of a span id that begins like this trace */
+	if (trace_prefix != fms_directory_prefix(search->id))
+		return false;
+	set_key(&keys[0], 1, BTGreaterEqualStrategyNumber, F_UUID_GE, search->id);
+	set_key(&keys[1], 1, BTLessEqualStrategyNumber, F_UUID_LE, search->id);
+	fms_peek_scan(peek, keys);
+	while (fms_peek_next_row(peek, search->snapshot))
+	{
+		if (is_text(column(peek, "status", &isnull), "started") &&
+			!is_text(column(peek, "name", &isnull), ""))
+			add_span(search, column(peek, "span_id", &isnull));
+	}
+	return false;
+}
+
+/*
+ * The running spans that the table has of a trace, allocated in the current
+ * context.  FMS_LOOK_BUSY: there may be more.
+ */
+FmsLook
+fms_lookup_running(const pg_uuid_t *trace_id, bool wait, pg_uuid_t **spans, int *count)
+{
+	Search		search = {.id = trace_id,.wait = wait,.visit = visit_running,.room = 16};
+	FmsLook		look;
+
+	search.spans = palloc(search.room * sizeof(pg_uuid_t));
+	look = search_places(&search);
+	*spans = search.spans;
+	*count = search.count;
+	return look == FMS_LOOK_NONE && search.count > 0 ? FMS_LOOK_FOUND : look;
+}
+
+/* A list of one place. */
+static List *
+one_place(const pg_uuid_t *trace_id, TimestampTz from, TimestampTz until)
+{
+	FmsSpot   *place = palloc(sizeof(FmsSpot));
+
+	place->trace_prefix = fms_directory_prefix(trace_id);
+	place->from = from;
+	place->until = until;
+	return list_make1(place);
+}
+
+/* Look for the row of a span of a known trace in a partition. */
+static bool
+visit_row(Search *search, FmsPeek *peek, int64 trace_prefix)
+{
+	scan_span(peek, search->trace_id, search->id);
+	if (!fms_peek_next_row(peek, search->snapshot))
+		return false;
+	read_row(peek, search->trace_id, search->ref);
+	return search->ref->started_at >= search->from && search->ref->started_at < search->until;
+}
+
+/*
+ * Whether a snapshot sees the row of a span of a trace that started from "from"
+ * on and before "until".  Waits for locks.  False also if a partition has lost
+ * its primary key.
+ */
+bool
+fms_lookup_row(const pg_uuid_t *trace_id, const pg_uuid_t *span_id, TimestampTz from,
+			   TimestampTz until, Snapshot snapshot)
+{
+	FmsSpanRef	ref;
+	Search		search = {.id = span_id,.trace_id = trace_id,.from = from,.until = until,.wait = true,
+	.visit = visit_row,.snapshot = snapshot,.ref = &ref};
+
+	return visit_places(&search, one_place(trace_id, from, until)) == FMS_LOOK_FOUND;
+}
+
+/* Note the times of a partition that has rows of a trace. */
+static bool
+visit_trace_stretch(Search *search, FmsPeek *peek, int64 trace_prefix)
+{
+	if (trace_prefix == fms_directory_prefix(search->id) &&
+		next_trace(peek, false, search->id, search->id, &search->stretch.trace_id))
+		add_stretch(search);
+	return false;
+}
+
+/* Note the times of a partition for each trace that has a row of a span there. */
+static bool
+visit_span_stretch(Search *search, FmsPeek *peek, int64 trace_prefix)
+{
+	pg_uuid_t	low;
+	pg_uuid_t	high;
+	pg_uuid_t	trace_id;
+	bool		more;
+
+	fms_directory_range(trace_prefix, &low, &high);
+	for (more = next_trace(peek, false, &low, &high, &trace_id); more;
+		 more = next_trace(peek, true, &trace_id, &high, &trace_id))
+	{
+		search->stretch.trace_id = trace_id;
+		scan_span(peek, &trace_id, search->id);
+		if (fms_peek_next_entry(peek))
+			add_stretch(search);
+	}
+	return false;
+}
+
+/* Order stretches by their traces, then by their beginning. */
+static int
+compare_stretches(const ListCell *a, const ListCell *b)
+{
+	const FmsExtent *left = lfirst(a);
+	const FmsExtent *right = lfirst(b);
+	int			order = memcmp(&left->trace_id, &right->trace_id, UUID_LEN);
+
+	if (order != 0)
+		return order;
+	return left->from < right->from ? -1 : left->from > right->from;
+}
+
+/* Sort stretches, and make one of those of a trace that touch. */
+static List *
+join_stretches(List *stretches)
+{
+	List	   *joined = NIL;
+	ListCell   *cell;
+
+	list_sort(stretches, compare_stretches);
+	foreach(cell, stretches)
+	{
+		FmsExtent *stretch = lfirst(cell);
+		FmsExtent *last = joined == NIL ? NULL : llast(joined);
+
+		if (last != NULL && memcmp(&last->trace_id, &stretch->trace_id, UUID_LEN) == 0 &&
+			stretch->from <= last->until)
+			last->until = Max(last->until, stretch->until);
+		else
+			joined = lappend(joined, stretch);
+	}
+	return joined;
+}
+
+/*
+ * What a statement has to read for all rows of an id, as a list of FmsExtent in
+ * the current memory context: the times of the partitions that have entries of
+ * it.  If there is none where they should be, every partition is asked, one
+ * after the other: somebody may have put the rows there by a statement.  Waits
+ * for locks.
+ */
+static List *
+stretches_of(const pg_uuid_t *id, Visit visit)
+{
+	Search		search = {.id = id,.wait = true,.visit = visit,.collects = true};
+	List	   *places;
+
+	search.stretch.trace_id = *id;
+	if (fms_directory_places(id, true, &places) != FMS_LOOK_BUSY)
+		(void) visit_places(&search, places);
+	if (search.stretches == NIL)
+		(void) visit_places(&search, one_place(id, DT_NOBEGIN, DT_NOEND));
+	return join_stretches(search.stretches);
+}
+
+/* What to read for the rows of a trace; see stretches_of. */
+List *
+fms_lookup_trace_stretches(const pg_uuid_t *trace_id)
+{
+	return stretches_of(trace_id, visit_trace_stretch);
+}
+
+/* What to read for the row of a span, and perhaps its stub; see stretches_of. */
+List *
+fms_lookup_span_stretches(const pg_uuid_t *span_id)
+{
+	return stretches_of(span_id, visit_span_stretch);
 }

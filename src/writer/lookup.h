@@ -1,16 +1,33 @@
 /*-------------------------------------------------------------------------
  *
  * lookup.h
- *	  A span's row by its id alone, in as few partitions as can be.
+ *	  Rows of execution_spans by an id alone, in as few partitions as can be.
  *
  *-------------------------------------------------------------------------
  */
 #ifndef FMS_WRITER_LOOKUP_H
 #define FMS_WRITER_LOOKUP_H
 
-#include "writer/fold.h"
+#include "nodes/pg_list.h"
 
-extern bool fms_lookup_span(const pg_uuid_t *span_id, FmsSpanRef *ref);
-extern void fms_lookup_note_forms(FmsRow **rows, int count);
+#include "span/event.h"
+#include "writer/peek.h"
+
+/* rows from one time on and before another one */
+typedef struct FmsExtent
+{
+	pg_uuid_t	trace_id;		/* that they may have */
+	TimestampTz from;
+	TimestampTz until;
+} FmsExtent;
+
+extern FmsLook fms_lookup_span(const pg_uuid_t *span_id, bool wait, FmsSpanRef *ref);
+extern FmsLook fms_lookup_stub(const pg_uuid_t *span_id, bool wait, Oid *partition);
+extern FmsLook fms_lookup_running(const pg_uuid_t *trace_id, bool wait, pg_uuid_t **spans,
+								  int *count);
+extern bool fms_lookup_row(const pg_uuid_t *trace_id, const pg_uuid_t *span_id, TimestampTz from,
+						   TimestampTz until, Snapshot snapshot);
+extern List *fms_lookup_trace_stretches(const pg_uuid_t *trace_id);
+extern List *fms_lookup_span_stretches(const pg_uuid_t *span_id);
 
 #endif							/* FMS_WRITER_LOOKUP_H */

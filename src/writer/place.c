@@ -140,6 +140,53 @@ bound(PartitionBoundInfo bounds, int i, TimestampTz *at)
 	return true;
 }
 
+/* A copy of a partition for a list. */
+static FmsPartition *
+copy_partition(Oid oid, TimestampTz from, TimestampTz until)
+{
+	FmsPartition *copy = palloc(sizeof(FmsPartition));
+
+	copy->oid = oid;
+	copy->from = from;
+	copy->until = until;
+	return copy;
+}
+
+/*
+ * The partitions of the open parent that can hold a time from "from" on and
+ * before "until", as FmsPartition in the order of their times; the default
+ * partition, which can hold any time, is the last one.  Locks nothing.
+ */
+List *
+fms_place_between(Relation parent, TimestampTz from, TimestampTz until)
+{
+	PartitionDesc desc = RelationGetPartitionDesc(parent, true);
+	PartitionBoundInfo bounds = desc->boundinfo;
+	List	   *found = NIL;
+	bool		gap = false;
+
+	if (desc->nparts == 0)
+		return NIL;
+	for (int i = 0; i <= bounds->ndatums; i++)
+	{
+		TimestampTz begin = DT_NOBEGIN;
+		TimestampTz end = DT_NOEND;
+
+		(void) bound(bounds, i - 1, &begin);
+		(void) bound(bounds, i, &end);
+		if (end <= from || begin >= until)
+			continue;
+		if (bounds->indexes[i] < 0)
+			gap = true;
+		else
+			found = lappend(found, copy_partition(desc->oids[bounds->indexes[i]], begin, end));
+	}
+	if (gap && bounds->default_index >= 0)
+		found = lappend(found, copy_partition(desc->oids[bounds->default_index],
+											  DT_NOBEGIN, DT_NOEND));
+	return found;
+}
+
 /* Whether a default partition is ours, by its name. */
 bool
 fms_place_is_later(Oid partition)

@@ -9,6 +9,7 @@
 #define FMS_WRITER_PLACE_H
 
 #include "datatype/timestamp.h"
+#include "nodes/pg_list.h"
 #include "utils/relcache.h"
 
 #define FMS_LATER_NAME "execution_spans_later"
@@ -48,11 +49,20 @@ typedef struct FmsPlace
 	Oid			later;			/* the default partition of ours, or InvalidOid */
 } FmsPlace;
 
+/* a partition and the times that it holds */
+typedef struct FmsPartition
+{
+	Oid			oid;
+	TimestampTz from;
+	TimestampTz until;
+} FmsPartition;
+
 extern int	fms_partition_interval; /* GUC, FmsInterval */
 extern int	fms_late_partitions;	/* GUC, intervals */
 
 extern FmsStretch fms_place_stretch(TimestampTz at, FmsInterval interval);
 extern bool fms_place_is_later(Oid partition);
+extern List *fms_place_between(Relation parent, TimestampTz from, TimestampTz until);
 extern FmsPlace fms_place_of(TimestampTz at);
 extern FmsPlace fms_place_interval(TimestampTz at);
 extern FmsPlace fms_place_imported(TimestampTz at, FmsInterval unit);

@@ -39,6 +39,8 @@ int			fms_write_mode = FMS_MODE_BUFFERED;
 static void
 take_ref(FmsEvent *event, const FmsSpanRef *ref)
 {
+	if (ref->unsure)
+		event->flags |= FMS_LOOK_UP;
 	/* a stub's trace is not yet known; it is looked up when the row is written */
 	if (ref->stub)
 		return;
@@ -80,16 +82,25 @@ claim_row(FmsEvent *event, FmsSpanRef *ref)
 	return claim;
 }
 
+/* Whether events go into the buffer; a read-only transaction can still be traced there. */
+static bool
+is_buffered(void)
+{
+	return fms_control != NULL && (fms_write_mode == FMS_MODE_BUFFERED || XactReadOnly);
+}
+
 /*
  * Claim the span of an event, in memory if there is memory, and complete the
  * event with what is known of the span.  FMS_CLAIM_ENDED: there is nothing to
- * record.
+ * record.  If the table cannot be looked at without waiting, the event is
+ * recorded as one of an unknown span, with FMS_LOOK_UP.
  */
 FmsClaim
 fms_record_claim(FmsEvent *event)
 {
 	FmsSlot    *slot = fms_buffer_slot();
 	FmsClaim	claim = FMS_CLAIM_MISSING;
+	FmsLook		look = FMS_LOOK_NONE;
 	FmsSpanRef	ref;
 	uint64		moves;
 
@@ -101,15 +112,22 @@ fms_record_claim(FmsEvent *event)
 		moves = slot == NULL ? 0 : fms_buffer_moves();
 		if (fms_control != NULL)
 			claim = fms_tracked_claim(event, false, &ref);
-		if (claim == FMS_CLAIM_MISSING && fms_lookup_span(&event->span_id, &ref))
+		if (claim == FMS_CLAIM_MISSING)
+			look = fms_lookup_span(&event->span_id, !is_buffered(), &ref);
+		if (claim == FMS_CLAIM_MISSING && look == FMS_LOOK_FOUND)
 			return claim_row(event, &ref);
-	} while (claim == FMS_CLAIM_MISSING && slot != NULL && fms_buffer_moves() != moves);
+	} while (claim == FMS_CLAIM_MISSING && look == FMS_LOOK_NONE && slot != NULL &&
+			 fms_buffer_moves() != moves);
+	if (claim == FMS_CLAIM_MISSING && look == FMS_LOOK_BUSY)
+		event->flags |= FMS_LOOK_UP;
 	if (claim == FMS_CLAIM_MISSING)
 		claim = fms_control == NULL ? FMS_CLAIM_UNTRACKED : fms_tracked_claim(event, true, &ref);
+	if (claim == FMS_CLAIM_NEW && look == FMS_LOOK_NONE && event->kind == FMS_EVENT_START)
+		event->flags |= FMS_IS_NEW;
 	if (claim == FMS_CLAIM_FOUND)
 		take_ref(event, &ref);
 	else if (claim == FMS_CLAIM_STUB)
-		event->flags |= FMS_ADOPT_STUB;
+		event->flags |= FMS_ADOPT_STUB | (ref.unsure ? FMS_LOOK_UP : 0);
 	return claim;
 }
 
@@ -145,7 +163,7 @@ count_claim(FmsSlot *slot, const FmsEvent *event, FmsClaim claim)
 {
 	if (event->kind == FMS_EVENT_END && claim == FMS_CLAIM_ENDED)
 		fms_slot_count(slot, FMS_DUPLICATE_ENDS, 1);
-	else if (event->kind == FMS_EVENT_END && !(event->flags & FMS_HAS_TRACE))
+	else if (event->kind == FMS_EVENT_END && !(event->flags & (FMS_HAS_TRACE | FMS_LOOK_UP)))
 		fms_slot_count(slot, FMS_ORPHAN_ENDS, 1);
 	if (event->kind == FMS_EVENT_START && claim == FMS_CLAIM_UNTRACKED)
 		fms_slot_count(slot, FMS_UNTRACKED, 1);
@@ -255,13 +273,6 @@ record_transactional(FmsEvent *event)
 	return fms_transaction_record(event);
 }
 
-/* Whether events go into the buffer; a read-only transaction can still be traced there. */
-static bool
-is_buffered(void)
-{
-	return fms_control != NULL && (fms_write_mode == FMS_MODE_BUFFERED || XactReadOnly);
-}
-
 /*
  * Record an event; see span.h.  Nothing is recorded by what runs in our own
  * changes of partitions: see partition.c.
@@ -329,22 +340,35 @@ finish(FmsGroup *group)
 	return group == NULL ? 0 : fms_transaction_finish(group);
 }
 
-/* What is known of a span, in memory or in the table; see span.h. */
+/*
+ * What is known of a span, in memory or in the table; see span.h.  What was
+ * recorded while the table could not be looked at does not tell the trace, or
+ * perhaps the wrong one: the table comes first then.
+ */
 bool
 fms_record_find(const pg_uuid_t *span_id, FmsSpanRef *ref)
 {
+	FmsSpanRef	row;
 	FmsEvent	event;
+	bool		known;
 
 	event.table = fms_buffer_table();
 	event.span_id = *span_id;
-	if (fms_control != NULL && fms_tracked_find(&event, ref))
+	known = fms_control != NULL && fms_tracked_find(&event, ref);
+	if (known && !ref->unsure)
 		return true;
-	return fms_lookup_span(span_id, ref);
+	if (fms_lookup_span(span_id, !is_buffered(), &row) != FMS_LOOK_FOUND)
+		return known;
+	if (known)
+		row.ended |= ref->ended;
+	*ref = row;
+	return true;
 }
 
 /*
  * The running spans of a trace; see span.h.  A span that is both in memory and
- * in the table is told twice; its second end does nothing.
+ * in the table is told twice; its second end does nothing.  What cannot be
+ * looked at now is left out, with a warning.
  */
 static pg_uuid_t *
 running(const pg_uuid_t *trace_id, int *count)
@@ -354,7 +378,12 @@ running(const pg_uuid_t *trace_id, int *count)
 	pg_uuid_t  *spans;
 	pg_uuid_t  *rows;
 
-	rows = fms_table_running(trace_id, &in_table);
+	if (fms_lookup_running(trace_id, !is_buffered(), &rows, &in_table) == FMS_LOOK_BUSY)
+		ereport(WARNING,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("not all running spans of the trace could be looked up"),
+				 errdetail("A partition of execution_spans is locked by another session."),
+				 errhint("Call cancel_trace again later.")));
 	if (fms_control == NULL)
 	{
 		*count = in_table;

@@ -154,7 +154,8 @@ expect_new(FmsRow **rows, int count)
 {
 	for (int i = 0; i < count; i++)
 	{
-		if (!rows[i]->whole || !rows[i]->likely_new)
+		if (!rows[i]->likely_new || rows[i]->has_whole != rows[i]->whole ||
+			rows[i]->adopt_stub || rows[i]->look_up)
 			continue;
 		if (cautious > 0)
 			cautious--;
@@ -179,7 +180,7 @@ apply_or_merge(FmsRow **rows, int count, FmsApplied *applied)
 	for (int i = 0; i < count; i++)
 	{
 		fresh |= rows[i]->fresh;
-		if (rows[i]->fresh && rows[i]->whole && rows[i]->likely_new)
+		if (rows[i]->fresh && rows[i]->likely_new)
 			cautious = CAUTIOUS_SPANS;
 		rows[i]->fresh = false;
 	}

@@ -29,11 +29,6 @@
 #include "buffer/buffer.h"
 #include "writer/table.h"
 
-static const char *const find_running =
-	"SELECT s.span_id FROM flowmaestro.execution_spans AS s "
-	"WHERE s.trace_id OPERATOR(pg_catalog.=) $1 AND s.status OPERATOR(pg_catalog.=) 'started' "
-	"AND s.name OPERATOR(pg_catalog.<>) ''";
-
 /* The text of a status, as in the column. */
 const char *
 fms_table_status(FmsStatus status)
@@ -166,25 +161,4 @@ fms_table_select(SPIPlanPtr plan, Datum *values)
 	if (rc != SPI_OK_SELECT)
 		elog(ERROR, "look-up of spans failed: %s", SPI_result_code_string(rc));
 	return SPI_processed;
-}
-
-/* The running spans of a trace in the table, allocated in the current context. */
-pg_uuid_t *
-fms_table_running(const pg_uuid_t *trace_id, int *count)
-{
-	static SPIPlanPtr plan = NULL;
-	FmsOwnerScope scope;
-	Oid			types[1] = {UUIDOID};
-	Datum		values[1] = {UUIDPGetDatum(trace_id)};
-	pg_uuid_t  *spans;
-	bool		isnull;
-
-	fms_table_enter(fms_buffer_table(), &scope);
-	*count = (int) fms_table_select(fms_table_prepared(&plan, find_running, 1, types), values);
-	spans = SPI_palloc(Max(*count, 1) * sizeof(pg_uuid_t));
-	for (int i = 0; i < *count; i++)
-		spans[i] = *DatumGetUUIDP(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc,
-												1, &isnull));
-	fms_table_leave(&scope);
-	return spans;
 }

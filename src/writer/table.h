@@ -22,9 +22,8 @@ typedef struct FmsOwnerScope
 extern void fms_table_enter(Oid relation, FmsOwnerScope *scope);
 extern void fms_table_leave(FmsOwnerScope *scope);
 extern ErrorData *fms_table_try(void (*work) (void *), void *arg);
-extern SPIPlanPtr fms_table_prepared(SPIPlanPtr *plan, const char *sql, int nargs, Oid *types);
 extern uint64 fms_table_select(SPIPlanPtr plan, Datum *values);
-extern pg_uuid_t *fms_table_running(const pg_uuid_t *trace_id, int *count);
+extern SPIPlanPtr fms_table_prepared(SPIPlanPtr *plan, const char *sql, int nargs, Oid *types);
 extern const char *fms_table_status(FmsStatus status);
 extern FmsStatus fms_table_parse_status(const char *name);
 extern Datum fms_table_text(const FmsPart *part);

@@ -37,6 +37,7 @@
 #include "compat.h"
 #include "buffer/buffer.h"
 #include "writer/apply.h"
+#include "writer/directory.h"
 #include "writer/flush.h"
 #include "writer/pace.h"
 #include "writer/left.h"
@@ -56,6 +57,7 @@
 #define HOMELESS_MS 1000		/* before the extension is looked for again */
 #define MAINTENANCE_RETRY_MS (60 * 1000)
 #define RETRY_BLOCKED_MS 5000
+#define WATCH_SEEN_MS 1000
 #define REPORT_BUSY_MS 5000		/* of a table that is locked */
 
 int			fms_flush_interval = 5000;
@@ -115,6 +117,8 @@ leave_slot(int code, Datum arg)
 	LWLockAcquire(slot->lock, LW_EXCLUSIVE);
 	if (slot->writer_pid == MyProcPid)
 	{
+		/* nobody watches over the filter of ids any more */
+		pg_atomic_write_u32(&slot->seen_table, InvalidOid);
 		slot->writer_pid = 0;
 		slot->writer_latch = NULL;
 	}
@@ -259,6 +263,18 @@ end_work(void)
 	CommitTransactionCommand();
 	pgstat_report_stat(true);
 	pgstat_report_activity(STATE_IDLE, NULL);
+}
+
+/* Keep the filter of ids right. */
+static void
+seen_work(void *arg)
+{
+	FmsFlush	outcome;
+
+	begin_work("watching over ids");
+	if (OidIsValid(fms_flush_lock_table(&outcome)))
+		fms_directory_watch();
+	end_work();
 }
 
 /*
@@ -425,8 +441,11 @@ look_after_table(FmsSlot *slot)
 {
 	static TimestampTz maintained = 0;
 	static TimestampTz retried = 0;
+	static TimestampTz watched = 0;
 	bool		more = false;
 
+	if (is_due(&watched, WATCH_SEEN_MS))
+		(void) survive(slot, seen_work, NULL);
 	/* what fails here comes again in its own time, and what is left at once */
 	if (is_due(&maintained, MAINTENANCE_MS))
 	{

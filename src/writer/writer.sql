@@ -57,14 +57,41 @@ COMMENT ON COLUMN @extschema@.rejected_spans.links IS 'links to spans of other t
 COMMENT ON COLUMN @extschema@.rejected_spans.otlp IS 'fields of an OTLP span that have no column of their own';
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.rejected_spans', '');
 
-CREATE TABLE @extschema@.span_id_forms (
-    form pg_catalog.text NOT NULL
+CREATE TABLE @extschema@.span_id_directory (
+    id_prefix pg_catalog.int8 NOT NULL,
+    started_on pg_catalog.date NOT NULL,
+    trace_prefix pg_catalog.int8 NOT NULL
 );
-COMMENT ON TABLE @extschema@.span_id_forms IS
-    'forms of span ids in execution_spans that do not tell when their span started; look-ups search for no others';
-COMMENT ON COLUMN @extschema@.span_id_forms.form IS
-    'far: the span started far from the time in its trace id, or that has none; foreign: the id does not begin like its trace''s';
-SELECT pg_catalog.pg_extension_config_dump('@extschema@.span_id_forms', '');
+CREATE INDEX span_id_directory_idx ON @extschema@.span_id_directory (id_prefix, started_on, trace_prefix);
+COMMENT ON TABLE @extschema@.span_id_directory IS
+    'days on which spans of an id started, where the id does not tell it';
+COMMENT ON COLUMN @extschema@.span_id_directory.id_prefix IS 'the first 8 bytes of a span id or a trace id';
+COMMENT ON COLUMN @extschema@.span_id_directory.started_on IS 'day in UTC on which such a span, or a span of such a trace, started';
+COMMENT ON COLUMN @extschema@.span_id_directory.trace_prefix IS 'the first 8 bytes of the trace id of that span';
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.span_id_directory', '');
+
+CREATE FUNCTION @extschema@.span_id_seen()
+RETURNS trigger
+AS 'MODULE_PATHNAME', 'fms_span_id_seen'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.span_id_seen() IS
+    'internal: tells the filter in shared memory of an id that comes into span_id_directory';
+
+CREATE TRIGGER span_id_seen BEFORE INSERT ON @extschema@.span_id_directory
+    FOR EACH ROW EXECUTE FUNCTION @extschema@.span_id_seen();
+ALTER TABLE @extschema@.span_id_directory ENABLE ALWAYS TRIGGER span_id_seen;
+COMMENT ON TRIGGER span_id_seen ON @extschema@.span_id_directory IS
+    'tells the filter in shared memory of each id';
+
+CREATE FUNCTION @extschema@.note_span_ids(
+    trace_ids pg_catalog.uuid[],
+    span_ids pg_catalog.uuid[],
+    started_at pg_catalog.timestamptz[]
+) RETURNS pg_catalog.void
+AS 'MODULE_PATHNAME', 'fms_note_span_ids'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.note_span_ids(pg_catalog.uuid[], pg_catalog.uuid[], pg_catalog.timestamptz[]) IS
+    'note in span_id_directory when spans started that a statement of yours put into execution_spans, so that they are found by their ids';
 
 CREATE FUNCTION @extschema@.pending_rows(
     OUT trace_id pg_catalog.uuid,
@@ -199,11 +226,12 @@ BEGIN
         $q$, source) USING low, high;
         GET DIAGNOSTICS n = ROW_COUNT;
         total := total + n;
+        EXECUTE format($q$
+            SELECT flowmaestro.note_span_ids(array_agg(s.trace_id), array_agg(s.span_id), array_agg(s.started_at::timestamptz))
+            FROM %s AS s WHERE s.started_at >= $1 AND s.started_at < $2
+        $q$, source) USING low, high;
         PERFORM flowmaestro.rebuild_token_usage(tstzrange(low, high));
     END LOOP;
-    INSERT INTO flowmaestro.span_id_forms (form)
-    SELECT f.form FROM unnest('{far,foreign}'::text[]) AS f (form)
-    WHERE total > 0 AND NOT EXISTS (SELECT FROM flowmaestro.span_id_forms AS s WHERE s.form = f.form);
     RETURN total;
 END
 $$;

@@ -14,8 +14,12 @@ my $node = recording_node('lookup', "flowmaestro.flush_interval = '10min'\n");
 
 sub sql { return $node->safe_psql('postgres', $_[0]); }
 
-# The forms that are noted.
-sub forms { return sql(q(SELECT string_agg(DISTINCT form, ' ' ORDER BY form) FROM flowmaestro.span_id_forms)); }
+# The first bytes of the ids that the directory knows, with the days.
+sub noted
+{
+	return sql(q(SELECT string_agg(lpad(to_hex(id_prefix), 16, '0') || ' ' || started_on, ', ' ORDER BY id_prefix, started_on)
+		FROM flowmaestro.span_id_directory));
+}
 
 my $v4 = '11111111-1111-4111-8111-111111111111';
 my %create = (
@@ -27,7 +31,11 @@ my %create = (
 		started_at => '2024-02-01 00:00:00+00'),
 	foreign => qq(trace_id => '$v4', span_id => '22222222-2222-4222-9000-000000000004',
 		started_at => '2024-03-01 00:00:00+00'));
-my %forms = (near => '', far => 'far', timeless => 'far', foreign => 'far foreign');
+my $far = '0199300000007000 2024-01-01';
+my $timeless = '1111111111114111 2024-02-01';
+my %noted = (
+	near => '', far => $far, timeless => "$far, $timeless",
+	foreign => "$far, $timeless, 1111111111114111 2024-03-01, 2222222222224222 2024-03-01");
 
 # the spans lie in partitions of their own
 sql("SELECT count(flowmaestro.make_partition('$_ 00:00:00+00'))") foreach qw(2025-09-09 2024-01-01 2024-02-01 2024-03-01);
@@ -47,7 +55,7 @@ foreach my $name (qw(near far timeless foreign))
 		my $context = create($name);
 		my ($span_id) = $create{$name} =~ /span_id => '([^']+)'/;
 
-		is(forms(), $forms{$name}, 'the form of its id is noted');
+		is(noted(), $noted{$name}, 'the directory knows its day if its id does not tell it');
 		$node->restart;
 		is(sql(qq(SELECT c FROM flowmaestro.create_span('again', 'tool_execution', span_id => '$span_id') AS c)),
 			$context, 'a repeated create gives the first context');
@@ -66,12 +74,28 @@ foreach my $name (qw(near far timeless foreign))
 # an id of an unknown span is not invented
 is(sql(q(SELECT count(*) FROM flowmaestro.execution_spans)), 4, 'no other rows');
 
-# a form in a transaction that is rolled back is not noted
+# what a transaction notes goes with it
 my $other = recording_node('lookup2', "flowmaestro.write_mode = transactional\n");
+my $entries = 'SELECT count(*) FROM flowmaestro.span_id_directory';
 $other->safe_psql('postgres', "BEGIN; SELECT flowmaestro.create_span('gone', 'agent_run', $create{foreign}); ROLLBACK");
-is($other->safe_psql('postgres', 'SELECT count(*) FROM flowmaestro.span_id_forms'), 0, 'nothing noted after a rollback');
+is($other->safe_psql('postgres', $entries), 0, 'nothing is noted after a rollback');
 $other->safe_psql('postgres', "SELECT flowmaestro.create_span('kept', 'agent_run', $create{foreign})");
-is($other->safe_psql('postgres', 'SELECT form FROM flowmaestro.span_id_forms'), 'foreign', 'noted with the row');
+is($other->safe_psql('postgres', $entries), 2, 'the trace and the span are noted with the row');
+$other->safe_psql('postgres', "SELECT flowmaestro.end_span('22222222-2222-4222-9000-000000000004')");
+is($other->safe_psql('postgres', $entries), 2, 'nothing is noted twice');
+
+# rows that a statement puts into the table are found once they are noted
+$other->safe_psql('postgres', q(
+	INSERT INTO flowmaestro.execution_spans (trace_id, span_id, name, span_type, started_at, status)
+		VALUES ('33333333-3333-4333-8333-333333333333', '44444444-4444-4444-8444-444444444444', 'by hand', 'agent_run',
+			'2024-03-01 12:00:00+00', 'started');
+	SELECT flowmaestro.note_span_ids(array_agg(trace_id), array_agg(span_id), array_agg(started_at))
+		FROM flowmaestro.execution_spans));
+is($other->safe_psql('postgres', $entries), 4, 'note_span_ids notes what is not there');
+is( $other->safe_psql('postgres', q(SELECT trace_id FROM flowmaestro.create_child_span('44444444-4444-4444-8444-444444444444', 'child', 'agent_run'))),
+	'33333333-3333-4333-8333-333333333333', 'a span that was put there by hand has a child in its trace');
+my ($result, $out, $err) = $other->psql('postgres', q(SELECT flowmaestro.note_span_ids('{}', '{}', '{2024-01-01}')));
+like($err, qr/arrays of the same length/, 'arrays of different lengths are refused');
 $other->stop;
 $node->stop;
 done_testing();
