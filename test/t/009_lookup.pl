@@ -98,4 +98,20 @@ my ($result, $out, $err) = $other->psql('postgres', q(SELECT flowmaestro.note_sp
 like($err, qr/arrays of the same length/, 'arrays of different lengths are refused');
 $other->stop;
 $node->stop;
+
+# the spans of a trace that memory does not hold, one look-up each: what a look-up
+# reads must not grow with the trace
+my $many = recording_node('lookup3', "flowmaestro.max_active_spans = 256\nflowmaestro.full_wait = '1min'\n");
+my $read = q(SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE indexrelname LIKE 'execution\_spans\_%\_pkey');
+my $trace = $many->safe_psql('postgres', q(SELECT trace_id FROM flowmaestro.create_span('root', 'agent_run')));
+$many->safe_psql('postgres', qq(
+	SELECT count(flowmaestro.create_span('child', 'agent_run', trace_id => '$trace')) FROM generate_series(1, 1999);
+	SELECT flowmaestro.flush()));
+my $before = $many->safe_psql('postgres', $read);
+is($many->safe_psql('postgres', "SELECT flowmaestro.cancel_trace('$trace')"), 2000, 'cancel_trace ends every span of a large trace');
+$many->safe_psql('postgres', 'SELECT flowmaestro.flush()');
+is($many->safe_psql('postgres', "SELECT count(*) FROM flowmaestro.execution_spans WHERE status = 'cancelled'"), 2000, 'they are cancelled in the table');
+is(value($many, 'postgres', 'duplicate_ends, dropped'), '0|0', 'each is ended once, whether memory, the table or both have it');
+cmp_ok($many->safe_psql('postgres', $read) - $before, '<', 100_000, 'and the look-ups read few rows of the trace each');
+$many->stop;
 done_testing();
