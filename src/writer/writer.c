@@ -307,19 +307,25 @@ requests_work(void *arg)
 	end_work();
 }
 
-/* Make the partition of a time. */
+/* a partition to be made, and what came of it */
+typedef struct PartitionWork
+{
+	TimestampTz at;				/* a time of it */
+	FmsFlush	outcome;
+} PartitionWork;
+
+/* Make a partition, unless somebody has the table. */
 static void
 partition_work(void *arg)
 {
-	FmsFlush	outcome;
+	PartitionWork *work = arg;
 
 	begin_work("making a partition");
-	if (OidIsValid(fms_flush_lock_table(&outcome)))
-		fms_partition_make(*(TimestampTz *) arg, true);
-	else if (outcome == FMS_FLUSH_BUSY)
-		ereport(ERROR,
-				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-				 errmsg("execution_spans is locked by another session")));
+	if (OidIsValid(fms_flush_lock_table(&work->outcome)))
+	{
+		fms_partition_make(work->at, true);
+		work->outcome = FMS_FLUSH_DONE;
+	}
 	end_work();
 }
 
@@ -334,12 +340,13 @@ may_go_on(FmsSlot *slot, TimestampTz until)
 
 /*
  * Make the partitions that a batch lacks or that sessions asked for, each in a
- * transaction of its own.
+ * transaction of its own.  Nothing is made while somebody has the table: the
+ * batch that follows says so.
  */
 static void
 make_partitions(FmsSlot *slot, TimestampTz until)
 {
-	TimestampTz at;
+	PartitionWork work;
 
 	if (slot->partitions_wanted > 0)
 	{
@@ -348,15 +355,17 @@ make_partitions(FmsSlot *slot, TimestampTz until)
 		if (error != NULL)
 			FreeErrorData(error);
 	}
-	while (may_go_on(slot, until) && fms_wanted_next(&at))
+	while (may_go_on(slot, until) && fms_wanted_next(&work.at))
 	{
-		ErrorData  *error = fms_writer_attempt(partition_work, &at);
+		ErrorData  *error = fms_writer_attempt(partition_work, &work);
 
+		if (error == NULL && work.outcome != FMS_FLUSH_DONE)
+			return;
 		if (error == NULL)
-			fms_wanted_made(at);
+			fms_wanted_made(work.at);
 		else
 		{
-			fms_wanted_refused(at, error);
+			fms_wanted_refused(work.at, error);
 			FreeErrorData(error);
 		}
 		ConditionVariableBroadcast(&slot->changed);
