@@ -124,6 +124,10 @@ SELECT trace_id, span_id FROM flowmaestro.create_span('in memory', 'workflow_run
 SELECT name FROM flowmaestro.execution_spans WHERE name = 'late';
 INSERT INTO flowmaestro.execution_spans_later (trace_id, span_id, name, span_type, started_at, status)
 SELECT md5(status)::uuid, md5(status)::uuid, 'old among late: ' || status, 'agent_run', '2014-01-01 00:00:00+00', status FROM unnest('{started,failed}'::text[]) AS status;
+SELECT count(*) FROM flowmaestro.create_span('timeless', 'agent_run', span_id => '00000000-0000-4000-8000-000000000001', started_at => '2011-03-16 00:00:00+00');
+SELECT flowmaestro.end_span('00000000-0000-4000-8000-000000000001', ended_at => '2011-03-16 00:00:01+00');
+SELECT flowmaestro.flush();
+SELECT count(*) AS ids_of_old_days FROM flowmaestro.span_id_directory WHERE started_on < '2014-01-01';
 SET flowmaestro.retention = '30d';
 SELECT * FROM flowmaestro.apply_retention() AS p ORDER BY p COLLATE "C";
 SELECT * FROM partitions ORDER BY partition::text COLLATE "C";
@@ -133,6 +137,7 @@ SELECT * FROM flowmaestro.apply_retention() AS p ORDER BY p COLLATE "C";
 -- only late ones are left
 SELECT name FROM flowmaestro.execution_spans ORDER BY name;
 SELECT partition FROM partitions ORDER BY partition::text COLLATE "C";
+SELECT count(*) AS ids_of_days_that_are_gone FROM flowmaestro.span_id_directory WHERE started_on < '2014-01-01';
 SELECT * FROM flowmaestro.apply_retention();
 RESET flowmaestro.retention;
 

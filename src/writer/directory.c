@@ -58,6 +58,7 @@
 #define BEFORE_TRACE_US USECS_PER_DAY
 #define AFTER_TRACE_US (2 * USECS_PER_DAY)
 
+#define FORGOTTEN_ROWS 100000	/* in a transaction */
 #define KEYS 3					/* of the index, in the order of an entry's fields */
 
 /* an entry of the directory, as in its index */
@@ -73,6 +74,11 @@ static const char *const insert_entries =
 	"SELECT k.id_prefix, k.started_on, k.trace_prefix "
 	"FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3)) "
 	"AS k (id_prefix, started_on, trace_prefix)";
+
+static const char *const forget_entries =
+	"DELETE FROM flowmaestro.span_id_directory AS d WHERE d.ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
+	"SELECT c.ctid FROM flowmaestro.span_id_directory AS c "
+	"WHERE c.started_on OPERATOR(pg_catalog.<) $1 LIMIT $2))";
 
 PG_FUNCTION_INFO_V1(fms_note_span_ids);
 PG_FUNCTION_INFO_V1(fms_span_id_seen);
@@ -360,6 +366,27 @@ fms_directory_note(FmsRow **rows, int count)
 		add_entries(entries, &n, &rows[i]->trace_id, &rows[i]->span_id, rows[i]->started_at);
 	note(entries, n);
 	pfree(entries);
+}
+
+/*
+ * Delete the entries of days that are over before a time, at most
+ * FORGOTTEN_ROWS in the current transaction; returns whether there may be more.
+ * The filter keeps their ids until the server's next start: each costs a look.
+ */
+bool
+fms_directory_forget(TimestampTz before)
+{
+	FmsOwnerScope scope;
+	Oid			types[2] = {DATEOID, INT8OID};
+	Datum		values[2] = {DateADTGetDatum(day_of(before)), Int64GetDatum(FORGOTTEN_ROWS)};
+	uint64		deleted;
+
+	fms_table_enter(directory(), &scope);
+	if (SPI_execute_with_args(forget_entries, 2, types, values, NULL, false, 0) != SPI_OK_DELETE)
+		elog(ERROR, "could not forget old span ids");
+	deleted = SPI_processed;
+	fms_table_leave(&scope);
+	return deleted == FORGOTTEN_ROWS;
 }
 
 /* An array of one dimension without nulls as datums; raises an error for any other. */

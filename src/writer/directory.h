@@ -27,5 +27,6 @@ extern void fms_directory_range(int64 prefix, pg_uuid_t *low, pg_uuid_t *high);
 extern FmsLook fms_directory_places(const pg_uuid_t *id, bool wait, List **places);
 extern void fms_directory_watch(void);
 extern void fms_directory_note(FmsRow **rows, int count);
+extern bool fms_directory_forget(TimestampTz before);
 
 #endif							/* FMS_WRITER_DIRECTORY_H */

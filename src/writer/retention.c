@@ -10,7 +10,8 @@
  * the locks of those that stay.
  *
  * From our default partition, which is never old as a whole, old rows are
- * deleted.
+ * deleted.  And once the oldest partitions are gone, by whatever hand, what
+ * span_id_directory says of their days is.
  *
  *-------------------------------------------------------------------------
  */
@@ -34,6 +35,7 @@
 #include "compat.h"
 #include "buffer/buffer.h"
 #include "buffer/tracked.h"
+#include "writer/directory.h"
 #include "writer/partition.h"
 #include "writer/table.h"
 
@@ -226,6 +228,63 @@ delete_until(TimestampTz limit)
 }
 
 /*
+ * The time before which the table has no span: where the oldest partition
+ * begins, or the oldest span of our default partition; DT_NOBEGIN if there is
+ * no such time.
+ */
+static TimestampTz
+oldest_time(void)
+{
+	Relation	parent = table_open(fms_buffer_table(), AccessShareLock);
+	PartitionDesc desc = RelationGetPartitionDesc(parent, true);
+	PartitionBoundInfo bounds = desc->boundinfo;
+	Oid			later = later_partition();
+	TimestampTz oldest = DT_NOEND;
+	FmsOwnerScope scope;
+	bool		isnull;
+	Datum		first;
+
+	for (int i = 0; desc->nparts > 0 && i < bounds->ndatums; i++)
+	{
+		if (bounds->indexes[i] >= 0)
+		{
+			oldest = bound(bounds, i - 1);
+			break;
+		}
+	}
+	table_close(parent, NoLock);
+	if (!OidIsValid(later))
+		return oldest == DT_NOEND ? DT_NOBEGIN : oldest;
+	fms_table_enter(later, &scope);
+	(void) fms_partition_run(psprintf("SELECT pg_catalog.min(s.started_at) FROM flowmaestro.%s AS s",
+									  quote_identifier(get_rel_name(later))));
+	first = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	if (!isnull)
+		oldest = Min(oldest, DatumGetTimestampTz(first));
+	fms_table_leave(&scope);
+	return oldest == DT_NOEND ? DT_NOBEGIN : oldest;
+}
+
+/*
+ * Forget what the directory says of days that the table no longer has room for,
+ * some of it in this transaction; returns whether there is more.  A session
+ * looks again only when the oldest partition is another one.
+ */
+bool
+fms_retention_forget_ids(void)
+{
+	static TimestampTz forgotten = DT_NOBEGIN;
+	TimestampTz oldest = oldest_time();
+
+	if (oldest <= forgotten)
+		return false;
+	if (fms_directory_forget(oldest))
+		return true;
+	forgotten = oldest;
+	return false;
+}
+
+/*
  * Drop the partitions that flowmaestro.retention no longer keeps, at most some.
  * Returns their names, NIL if retention is off; *more tells whether another
  * transaction may find more to do.
@@ -266,6 +325,7 @@ fms_apply_retention(PG_FUNCTION_ARGS)
 
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	dropped = fms_retention_apply(DROPS_OF_CALL, &more);
+	(void) fms_retention_forget_ids();
 	foreach(cell, dropped)
 	{
 		Datum		value = CStringGetTextDatum(lfirst(cell));

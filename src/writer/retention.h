@@ -14,5 +14,6 @@
 extern int	fms_retention;		/* GUC, minutes; 0: off */
 
 extern List *fms_retention_apply(int most, bool *more);
+extern bool fms_retention_forget_ids(void);
 
 #endif							/* FMS_WRITER_RETENTION_H */

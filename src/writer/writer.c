@@ -279,7 +279,7 @@ seen_work(void *arg)
 
 /*
  * What has to be done now and then: the next partition is wanted, and old ones
- * go.  *arg tells whether there is more to drop.
+ * go, with what is known of their ids.  *arg tells whether there is more to drop.
  */
 static void
 maintenance_work(void *arg)
@@ -291,6 +291,7 @@ maintenance_work(void *arg)
 	{
 		fms_wanted_ahead();
 		list_free_deep(fms_retention_apply(DROPS_OF_TRANSACTION, (bool *) arg));
+		*(bool *) arg |= fms_retention_forget_ids();
 	}
 	end_work();
 }
