@@ -12,8 +12,8 @@ my @PURE = qw(
   errcode errcode_for_file_access errcode_for_socket_access errcontext errdetail
   errdetail_internal errdetail_log errdetail_plural errhidecontext errhidestmt errhint
   errmsg errmsg_internal errmsg_plural
-  Min Max get_rel_name list_length message_of pg_cryptohash_error
-  pg_mbcliplen SPI_result_code_string strerror strlen text_to_cstring
+  Min Max fms_partition_time get_rel_name lfirst list_length message_of pg_cryptohash_error
+  pg_mbcliplen SPI_result_code_string strerror strlen text_to_cstring timestamptz_to_str
   sizeof lengthof LWLockHeldByMe LWLockHeldByMeInMode IsA RelationGetRelid
 );
 my %pure = map { $_ => 1 } @PURE;
