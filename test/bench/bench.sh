@@ -21,6 +21,22 @@ median() {
 	sort -g | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'
 }
 
+# Stops the server and starts it again.
+restart_server() {
+	stop_server
+	quietly "$WORKSPACE/log/start.log" pg_ctl -D "$WORKSPACE/data" -l "$WORKSPACE/log/server.log" -w -t 60 start
+}
+
+# Has a part begin as the first one does, whatever ran before: without spans,
+# partitions, and what memory knew of them.
+start_over() {
+	sql -c "SELECT flowmaestro.flush()" -c "SET client_min_messages = warning" -c "CALL flowmaestro.drop_partitions()" \
+		-c "TRUNCATE original.execution_spans, flowmaestro.span_id_directory, flowmaestro.rejected_spans, flowmaestro.otlp_outbox,
+			flowmaestro.span_usage, flowmaestro.token_usage_hourly, flowmaestro.token_usage_daily, flowmaestro.model_prices" >/dev/null
+	restart_server
+	sql -c "CHECKPOINT"
+}
+
 # Prints a quotient with two digits.
 ratio() {
 	awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f", a / b }'
@@ -173,6 +189,39 @@ bench_writer() {
 	echo "    writer / INSERT ... SELECT = $(ratio "$writer" "$insert") (goal <= 1.5)"
 }
 
+# Spans with ids that do not tell their time, in a table of a year: prints the
+# caller's microseconds for a pair of calls, and the writer's for a span.
+cost_of_ids() {
+	local writer before pair
+	writer=$(sql -c "SELECT writer_pid FROM flowmaestro.stats")
+	before=$(cpu_of "$writer")
+	pair=$(sql -v kind="$1" -f test/bench/ids.sql 2>&1 | sed -n 's/.*INFO:  run //p')
+	echo "$pair $(cpu_each "$writer" "$before" 50000)"
+}
+
+# Ids of the caller's against ours, at 365 partitions.
+bench_ids() {
+	local kind i
+	progress "ids: 365 partitions, us a pair of calls and CPU us of the writer a span"
+	for ((i = 0; i < 365; i += 16)); do
+		sql -c "SELECT count(flowmaestro.make_partition(now() - k * interval '1 day')) FROM generate_series($i, $i + 15) AS k" >/dev/null
+	done
+	sql -c "SELECT flowmaestro.create_span('warm', 'up'); SELECT flowmaestro.flush()" >/dev/null
+	for ((i = 0; i < RUNS; i++)); do
+		for kind in ours span both; do
+			cost_of_ids "$kind" >>"$WORKSPACE/ids_$kind"
+		done
+	done
+	for kind in ours span both; do
+		awk '{ print $1 }' "$WORKSPACE/ids_$kind" | median >"$WORKSPACE/ids_pair_$kind"
+		awk '{ print $2 }' "$WORKSPACE/ids_$kind" | median >"$WORKSPACE/ids_writer_$kind"
+		printf '    %-52s %8.2f %8.1f\n' "$kind" "$(<"$WORKSPACE/ids_pair_$kind")" "$(<"$WORKSPACE/ids_writer_$kind")"
+	done
+	for kind in span both; do
+		echo "    $kind / ours: caller = $(ratio "$(<"$WORKSPACE/ids_pair_$kind")" "$(<"$WORKSPACE/ids_pair_ours")"), writer = $(ratio "$(<"$WORKSPACE/ids_writer_$kind")" "$(<"$WORKSPACE/ids_writer_ours")") (goal <= 2)"
+	done
+}
+
 # What the outbox costs the writer: the same spans with and without an endpoint,
 # at which nobody listens.
 bench_outbox() {
@@ -276,8 +325,7 @@ bench_log() {
 	progress "log: CPU us of a line, with the ids of a request"
 	sql -c "ALTER SYSTEM SET logging_collector = on" -c "ALTER SYSTEM SET log_rotation_size = '50MB'" -c "ALTER SYSTEM SET log_filename = 'bench.log'" \
 		-c "ALTER SYSTEM SET log_truncate_on_rotation = on"
-	stop_server
-	quietly "$WORKSPACE/log/start.log" pg_ctl -D "$WORKSPACE/data" -l "$WORKSPACE/log/server.log" -w -t 60 start
+	restart_server
 	rm -f "$WORKSPACE"/line_*
 	for ((i = 0; i < RUNS; i++)); do
 		cpu_of_line off jsonlog >>"$WORKSPACE/line_jsonlog"
@@ -295,8 +343,7 @@ bench_log() {
 	echo "    log_format = json / jsonlog = $(ratio "$(<"$WORKSPACE/median_json")" "$(<"$WORKSPACE/median_jsonlog")") (goal <= 1.3)"
 	echo "    off / no hook = $(ratio "$(<"$WORKSPACE/median_off")" "$(<"$WORKSPACE/median_none")") (goal: not to be measured)"
 	sql -c "ALTER SYSTEM RESET ALL"
-	stop_server
-	quietly "$WORKSPACE/log/start.log" pg_ctl -D "$WORKSPACE/data" -l "$WORKSPACE/log/server.log" -w -t 60 start
+	restart_server
 }
 
 # CPU nanoseconds that a process has used.
@@ -405,6 +452,7 @@ shared_buffers = 512MB
 commit_siblings = 0
 CONF
 sql -v noop="$WORKSPACE/src/test/bench/noop" -f test/bench/setup.sql
-for part in ${PARTS:-caller context end_to_end writer outbox indexes trace schema usage log otlp receiver}; do
+for part in ${PARTS:-caller context end_to_end writer outbox ids indexes trace schema usage log otlp receiver}; do
+	start_over
 	"bench_$part"
 done
