@@ -100,7 +100,7 @@ machine() {
 offer() {
 	local package
 	for package in "$@"; do
-		ARCHIVE[${package%%=*}]+=" ${package%%=*} | ${package#*=} | http://deb.debian.org/debian bookworm/main Packages"$'\n'
+		ARCHIVE[${package%%=*}]+=" ${package%%=*} | ${package#*=} | http://archive.example/debian bookworm/main Packages"$'\n'
 	done
 }
 
