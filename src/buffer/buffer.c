@@ -596,8 +596,8 @@ wait_for_flush(FmsSlot *slot)
 }
 
 /* Whether there is no writer, and nobody who could start one. */
-static bool
-is_without_writer(void)
+bool
+fms_buffer_lacks_writer(void)
 {
 	bool		up;
 
@@ -637,7 +637,7 @@ fms_buffer_settle(void)
 
 	if (pg_atomic_read_u64(&my_slot->tail) >= head)
 		return;
-	if ((in_vain && fms_buffer_moves() == in_vain_at) || fms_full_wait == 0 || is_without_writer())
+	if ((in_vain && fms_buffer_moves() == in_vain_at) || fms_full_wait == 0 || fms_buffer_lacks_writer())
 		return;
 	fms_slot_count(my_slot, FMS_WAITED, 1);
 	fms_slot_want_writer(my_slot, true);

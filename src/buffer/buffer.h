@@ -28,6 +28,7 @@ extern void fms_buffer_append_encoded(const char *body, size_t bytes);
 extern void fms_buffer_settle(void);
 extern void fms_buffer_dropped(const char *reason);
 extern void fms_buffer_refused(void);
+extern bool fms_buffer_lacks_writer(void);
 extern uint64 fms_buffer_moves(void);
 extern bool fms_buffer_wait(uint64 moves, TimestampTz *until);
 

@@ -284,7 +284,7 @@ is_alone(void)
 	Relation	relation;
 	bool		alone;
 
-	if (fms_buffer_slot() == NULL)
+	if (fms_buffer_slot() == NULL || fms_buffer_lacks_writer())
 		return true;
 	relation = table_open(parent, AccessShareLock);
 	alone = relation->rd_createSubid != InvalidSubTransactionId ||
