@@ -32,10 +32,14 @@ function ours(log: string): Record<string, any>[] {
 }
 
 test('a line of an application is the line that pino writes', async () => {
-	const [line] = ours(await logged(client => client.query(
-		`SELECT flowmaestro.log('info', 'Agent execution started', '{"agentId": "agent-456", "model": "gpt-4o"}')`)));
+	let base = {};
+	const [line] = ours(await logged(async client => {
+		({ rows: [base] } = await client.query('SELECT pg_backend_pid() AS pid, session_user AS user'));
+		await client.query(
+			`SELECT flowmaestro.log('info', 'Agent execution started', '{"agentId": "agent-456", "model": "gpt-4o"}')`);
+	}));
 	let written = '';
-	pino({ base: null }, { write: (text: string) => { written = text; } })
+	pino({ base }, { write: (text: string) => { written = text; } })
 		.child({ traceId: TRACE, requestId: REQUEST, userId: 'user-123' })
 		.info({ agentId: 'agent-456', model: 'gpt-4o' }, 'Agent execution started');
 	const { time, ...rest } = JSON.parse(written);
