@@ -9,6 +9,7 @@ use warnings FATAL => 'all';
 use Compress::Zlib ();
 use IO::Socket::INET;
 use POSIX ();
+use Socket qw(MSG_DONTWAIT MSG_PEEK);
 use PostgreSQL::Test::Utils;
 use Time::HiRes qw(sleep time);
 
@@ -237,6 +238,17 @@ sub send_answer
 	return;
 }
 
+# Whether a client has closed its connection.  It would never learn that its spans
+# were acknowledged, so they are not: a server that is killed with a request under
+# way sends them again.
+sub is_gone
+{
+	my ($client) = @_;
+	my $sender = recv $client, my $byte, 1, MSG_PEEK | MSG_DONTWAIT;
+
+	return defined $sender ? $byte eq '' : !$!{EAGAIN};
+}
+
 # A protobuf field of bytes that are shorter than 128.
 sub bytes_field { my ($number, $bytes) = @_; return chr($number << 3 | 2) . chr(length $bytes) . $bytes }
 
@@ -253,6 +265,7 @@ sub respond
 	my ($self, $client, $spans, $note) = @_;
 	my ($mode, @arg) = split / /, slurp_file("$self->{directory}/mode");
 	my $accept = sub {
+		return if is_gone($client);
 		$note->(200);
 		$self->note('spans', @$spans);
 		send_answer($client, 200, $_[0] // '');
