@@ -169,6 +169,13 @@ SELECT count(flowmaestro.create_span('blocked', 'b', started_at => now() - inter
 	is(spans($node, 'changed', 'free'), '100', 'spans whose partition is there arrive');
 	is( $node->safe_psql('changed', q(SELECT sqlstate, count(*) FROM flowmaestro.rejected_spans GROUP BY 1)),
 		'55P03|50', 'those without wait aside');
+	# as DROP EXTENSION and ALTER TABLE do
+	$other->query_safe('LOCK TABLE flowmaestro.execution_spans IN ACCESS EXCLUSIVE MODE');
+	my $log = log_size($node);
+	record($node, 'changed', 10, 'free');
+	ok( $node->poll_query_until('changed', "SELECT last_error = 'execution_spans is locked by another session' FROM flowmaestro.stats"),
+		'while somebody has the table as a whole, the view stats tells it');
+	is_deeply([ our_errors($node, $log) ], [], 'and a partition that is due is no error of the writer');
 	$other->query_safe('COMMIT');
 	$other->quit;
 	ok( $node->poll_query_until('changed', "SELECT count(*) = 50 FROM flowmaestro.execution_spans WHERE name = 'blocked'"),
