@@ -12,7 +12,7 @@
 #include "writer/place.h"
 
 extern Oid	fms_wanted_partition(TimestampTz at);
-extern void fms_wanted_refuse(TimestampTz at) pg_attribute_noreturn();
+extern void fms_wanted_refuse(TimestampTz at) __attribute__((noreturn));
 extern bool fms_wanted_lacks(FmsRow **rows, int count);
 extern void fms_wanted_ahead(void);
 extern bool fms_wanted_next(TimestampTz *at);
