@@ -72,6 +72,7 @@ struct Search
 	TimestampTz until;			/* and before */
 	FmsSpanRef *ref;			/* what a row says */
 	bool		collects;		/* stretches, for a statement that reads the rows */
+	bool		live;			/* the snapshot sees a row in one of them */
 	FmsExtent	stretch;		/* times that the partition being looked at can add */
 	List	   *stretches;		/* of FmsExtent */
 	pg_uuid_t  *spans;			/* that run, of a trace */
@@ -273,13 +274,9 @@ set_key(ScanKey key, int column, StrategyNumber strategy, RegProcedure operator,
 	ScanKeyInit(key, column, strategy, operator, UUIDPGetDatum(value));
 }
 
-/*
- * The next trace of a partition from "low" on, or with "after" behind it, and
- * up to "high"; false if there is none.
- */
-static bool
-next_trace(FmsPeek *peek, bool after, const pg_uuid_t *low, const pg_uuid_t *high,
-		   pg_uuid_t *trace_id)
+/* Begin a scan for traces from "low" on, or with "after" behind it, up to "high". */
+static void
+scan_traces(FmsPeek *peek, bool after, const pg_uuid_t *low, const pg_uuid_t *high)
 {
 	ScanKeyData keys[KEYS];
 
@@ -289,6 +286,14 @@ next_trace(FmsPeek *peek, bool after, const pg_uuid_t *low, const pg_uuid_t *hig
 		set_key(&keys[0], 1, BTGreaterEqualStrategyNumber, F_UUID_GE, low);
 	set_key(&keys[1], 1, BTLessEqualStrategyNumber, F_UUID_LE, high);
 	fms_peek_scan(peek, keys);
+}
+
+/* The first trace of such a scan; false if there is none. */
+static bool
+next_trace(FmsPeek *peek, bool after, const pg_uuid_t *low, const pg_uuid_t *high,
+		   pg_uuid_t *trace_id)
+{
+	scan_traces(peek, after, low, high);
 	if (!fms_peek_next_entry(peek))
 		return false;
 	*trace_id = *DatumGetUUIDP(fms_peek_key(peek, 1));
@@ -488,9 +493,15 @@ fms_lookup_row(const pg_uuid_t *trace_id, const pg_uuid_t *span_id, TimestampTz 
 static bool
 visit_trace_stretch(Search *search, FmsPeek *peek, int64 trace_prefix)
 {
-	if (trace_prefix == fms_directory_prefix(search->id) &&
-		next_trace(peek, false, search->id, search->id, &search->stretch.trace_id))
-		add_stretch(search);
+	if (trace_prefix != fms_directory_prefix(search->id) ||
+		!next_trace(peek, false, search->id, search->id, &search->stretch.trace_id))
+		return false;
+	add_stretch(search);
+	if (!search->live)
+	{
+		scan_traces(peek, false, search->id, search->id);
+		search->live = fms_peek_next_row(peek, search->snapshot);
+	}
 	return false;
 }
 
@@ -509,8 +520,11 @@ visit_span_stretch(Search *search, FmsPeek *peek, int64 trace_prefix)
 	{
 		search->stretch.trace_id = trace_id;
 		scan_span(peek, &trace_id, search->id);
-		if (fms_peek_next_entry(peek))
-			add_stretch(search);
+		if (!fms_peek_next_entry(peek))
+			continue;
+		add_stretch(search);
+		scan_span(peek, &trace_id, search->id);
+		search->live = search->live || fms_peek_next_row(peek, search->snapshot);
 	}
 	return false;
 }
@@ -553,20 +567,21 @@ join_stretches(List *stretches)
 /*
  * What a statement has to read for all rows of an id, as a list of FmsExtent in
  * the current memory context: the times of the partitions that have entries of
- * it.  If there is none where they should be, every partition is asked, one
+ * it.  If no row is seen where they should be, every partition is asked, one
  * after the other: somebody may have put the rows there by a statement.  Waits
- * for locks.
+ * for locks.  The caller has a snapshot.
  */
 static List *
 stretches_of(const pg_uuid_t *id, Visit visit)
 {
-	Search		search = {.id = id,.wait = true,.visit = visit,.collects = true};
+	Search		search = {.id = id,.wait = true,.visit = visit,.collects = true,
+	.snapshot = GetActiveSnapshot()};
 	List	   *places;
 
 	search.stretch.trace_id = *id;
 	if (fms_directory_places(id, true, &places) != FMS_LOOK_BUSY)
 		(void) visit_places(&search, places);
-	if (search.stretches == NIL)
+	if (!search.live)
 		(void) visit_places(&search, one_place(id, DT_NOBEGIN, DT_NOEND));
 	return join_stretches(search.stretches);
 }
