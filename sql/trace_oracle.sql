@@ -39,6 +39,9 @@ LATERAL (SELECT pick(CASE WHEN t % 2 = 0 THEN 16 ELSE 100 END, 'parent', t::text
 -- few different times, so that many are equal; a length of zero is frequent, a negative one happens
 LATERAL (SELECT '2021-01-01 00:00:00+00'::timestamptz + interval '1 ms' * pick(20, 'at', t::text, k::text) AS at,
                 interval '1 ms' * (pick(22, 'length', t::text, k::text) - 2) AS length) AS s;
+-- the ids do not tell their times
+SELECT flowmaestro.note_span_ids(array_agg(trace_id), array_agg(span_id), array_agg(started_at)) FROM flowmaestro.execution_spans
+WHERE started_at >= '2021-01-01 00:00:00+00' AND started_at < '2021-01-02 00:00:00+00';
 
 -- the second computation
 CREATE TABLE oracle AS

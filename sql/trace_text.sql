@@ -30,6 +30,7 @@ CALL span('a1', '31', '30', 'tool: find order', 2120, 2500);
 CALL span('a1', '32', '30', 'llm: gpt-4o', 2520, 4180, 'model_generation', '{"promptTokens": 31930, "completionTokens": 200}');
 CALL span('a1', '33', '30', 'tool: survey', 2600, 2700, status => 'cancelled');
 CALL span('a1', '40', 'fff', 'audit log', 4200, 4200);
+SELECT flowmaestro.note_span_ids(array_agg(trace_id), array_agg(span_id), array_agg(started_at)) FROM flowmaestro.execution_spans;
 SELECT * FROM flowmaestro.trace_tree_text(id('a1'));
 SELECT * FROM flowmaestro.trace_tree_text(id('a1'), 60);
 SELECT * FROM flowmaestro.trace_tree_text(id('a1'), 80, ascii => true);
