@@ -16,7 +16,7 @@
  * The functions that read traces run statements, with the privileges and the
  * snapshot of their caller, and bound started_at by the partitions in which a
  * look found entries.  An unbounded statement locks every partition and each of
- * its nine indexes, and is planned for milliseconds when there are hundreds.
+ * its indexes, and is planned for milliseconds when there are hundreds.
  *
  * A look that does not wait says FMS_LOOK_BUSY if something that it needs is
  * locked, or if it would take too long.  Its caller records all the same, with

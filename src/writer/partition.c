@@ -43,7 +43,7 @@
 #include "writer/partition.h"
 #include "writer/table.h"
 
-#define LOCKS_OF_PARTITION 9	/* that a read takes: the table and its indexes */
+#define LOCKS_OF_PARTITION 8	/* that a read takes: the table and its indexes */
 #define MOVED_ROWS 100000		/* out of the default partition by the writer */
 
 PG_FUNCTION_INFO_V1(fms_make_partition);
@@ -76,9 +76,6 @@ static const char *const make_steps[] = {
 	"WHERE (attributes OPERATOR(pg_catalog.->>) 'userId') IS NOT NULL",
 	"CREATE INDEX ON flowmaestro.%1$s (status pg_catalog.text_pattern_ops, started_at) "
 	"WHERE status OPERATOR(pg_catalog.<>) 'completed'",
-	"CREATE INDEX ON flowmaestro.%1$s (span_id) "
-	"WHERE pg_catalog.substr(pg_catalog.uuid_send(span_id), 1, 8) OPERATOR(pg_catalog.<>) "
-	"pg_catalog.substr(pg_catalog.uuid_send(trace_id), 1, 8)",
 	"CREATE INDEX ON flowmaestro.%1$s USING gin (attributes jsonb_path_ops)",
 };
 

@@ -196,7 +196,7 @@ cost_of_ids() {
 	writer=$(sql -c "SELECT writer_pid FROM flowmaestro.stats")
 	before=$(cpu_of "$writer")
 	pair=$(sql -v kind="$1" -f test/bench/ids.sql 2>&1 | sed -n 's/.*INFO:  run //p')
-	echo "$pair $(cpu_each "$writer" "$before" 50000)"
+	echo "$pair $(cpu_each "$writer" "$before" 20000)"
 }
 
 # Ids of the caller's against ours, at 365 partitions.

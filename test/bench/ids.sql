@@ -6,7 +6,7 @@ DO $$
 DECLARE
     a jsonb := original.small_attributes();
     i jsonb := original.small_input();
-    n CONSTANT integer := 50000;
+    n CONSTANT integer := 20000;
     spans uuid[] := ARRAY(SELECT gen_random_uuid() FROM generate_series(1, n));
     traces uuid[] := ARRAY(SELECT gen_random_uuid() FROM generate_series(0, n / 10));
     kind text := current_setting('bench.kind');

@@ -10,7 +10,7 @@ use FmsTest;
 use Test::More;
 
 my $PARTITIONS = 120;
-my $MOST_LOCKS = 40;    # of a trace in two partitions, each with nine indexes
+my $MOST_LOCKS = 40;    # of a trace in two partitions, each with seven indexes
 my $node = recording_node('reads', "flowmaestro.flush_interval = '10min'\nmax_locks_per_transaction = 200\n");
 
 sub sql { return $node->safe_psql('postgres', $_[0]); }
