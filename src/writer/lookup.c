@@ -489,6 +489,31 @@ fms_lookup_row(const pg_uuid_t *trace_id, const pg_uuid_t *span_id, TimestampTz 
 	return visit_places(&search, one_place(trace_id, from, until)) == FMS_LOOK_FOUND;
 }
 
+/*
+ * Whether another transaction, still open, has put the row of a span into a
+ * partition: an insert of the same row would wait for it.  Does not wait for
+ * locks; false also if the partition cannot be looked at now.
+ */
+bool
+fms_lookup_is_uncommitted(Oid partition, const pg_uuid_t *trace_id, const pg_uuid_t *span_id)
+{
+	SnapshotData snapshot;
+	FmsPeek		peek;
+	bool		uncommitted = false;
+
+	if (fms_peek_open(partition, InvalidOid, KEYS, false, &peek) != FMS_LOOK_FOUND)
+		return false;
+	if (has_columns(&peek))
+	{
+		InitDirtySnapshot(snapshot);
+		scan_span(&peek, trace_id, span_id);
+		/* a row that is seen has the transaction that is inserting it, if any, in xmin */
+		uncommitted = fms_peek_next_row(&peek, &snapshot) && TransactionIdIsValid(snapshot.xmin);
+	}
+	fms_peek_close(&peek);
+	return uncommitted;
+}
+
 /* Note the times of a partition that has rows of a trace. */
 static bool
 visit_trace_stretch(Search *search, FmsPeek *peek, int64 trace_prefix)

@@ -27,6 +27,8 @@ extern FmsLook fms_lookup_running(const pg_uuid_t *trace_id, bool wait, pg_uuid_
 								  int *count);
 extern bool fms_lookup_row(const pg_uuid_t *trace_id, const pg_uuid_t *span_id, TimestampTz from,
 						   TimestampTz until, Snapshot snapshot);
+extern bool fms_lookup_is_uncommitted(Oid partition, const pg_uuid_t *trace_id,
+									  const pg_uuid_t *span_id);
 extern List *fms_lookup_trace_stretches(const pg_uuid_t *trace_id);
 extern List *fms_lookup_span_stretches(const pg_uuid_t *span_id);
 

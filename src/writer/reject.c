@@ -38,6 +38,7 @@
 
 #include "compat.h"
 #include "writer/aside.h"
+#include "writer/lookup.h"
 #include "writer/pace.h"
 #include "writer/reject.h"
 #include "writer/table.h"
@@ -48,7 +49,7 @@
 #define NEXT_LOCK_TIMEOUT "20ms"	/* of the waits after the first one */
 #define LAST_LOCK_TIMEOUT "1ms" /* when there is no patience left */
 
-/* rows of a partition that somebody has locked; those that can be locked stay so */
+/* committed rows of a partition that somebody has locked; those that can be locked stay so */
 static const char *const find_locked =
 	"WITH free AS MATERIALIZED (SELECT s.trace_id, s.span_id "
 	"FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS k (t, s) "
@@ -207,7 +208,10 @@ set_lock_timeout(const char *timeout)
 	SetConfigOption("lock_timeout", timeout, PGC_SUSET, PGC_S_OVERRIDE);
 }
 
-/* Mark the rows of one partition that are locked; in a subtransaction. */
+/*
+ * Mark the rows of one partition that somebody has locked, or is inserting; in a
+ * subtransaction.
+ */
 static void
 mark_locked(void *arg)
 {
@@ -235,6 +239,12 @@ mark_locked(void *arg)
 		portion->rows[DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc,
 												  1, &isnull)) - 1]->locked = true;
 	fms_table_leave(&scope);
+	for (int i = 0; i < portion->count; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (fms_lookup_is_uncommitted(partition, &portion->rows[i]->trace_id, &portion->rows[i]->span_id))
+			portion->rows[i]->locked = true;
+	}
 }
 
 /* Order rows by partition; those whose trace is not known, which have no key, first. */
@@ -251,8 +261,7 @@ compare_partitions(const void *a, const void *b)
 
 /*
  * Find out which rows are locked, without waiting, with one statement for each
- * partition.  What can't be found out (a row that is not yet committed) is left
- * to the waits.
+ * partition.  What can't be found out is left to the waits.
  */
 static void
 look_for_locks(FmsRow **rows, int count)
