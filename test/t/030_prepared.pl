@@ -90,6 +90,34 @@ $node->safe_psql('postgres', "SELECT flowmaestro.create_span('started elsewhere'
 $node->safe_psql('postgres', "COMMIT PREPARED 'four'");
 rows_become($id, '1|started elsewhere|completed|1', 'an end that was prepared and a start that came meanwhile become one row');
 
+# A prepared transaction whose span lies in a day that had no partition, and one
+# that made the partition itself: nobody comes to finish them.
+prepare('day', "SELECT flowmaestro.create_span('orphan', 'agent_run', started_at => now() - interval '3 days')");
+prepare('made', "SELECT flowmaestro.make_partition(now() - interval '5 days')");
+foreach my $case ([ 3, '50', 'a day whose first span is prepared' ], [ 5, '0', 'a day whose partition is prepared' ])
+{
+	my ($days, $written, $what) = @$case;
+
+	cmp_ok(
+		seconds_of(
+			sub {
+				$node->safe_psql('postgres', qq(
+SET client_min_messages = error;
+SELECT count(flowmaestro.create_span('day $days', 'agent_run', started_at => now() - interval '$days days')) FROM generate_series(1, 49);
+SELECT flowmaestro.create_span('today beside $days', 'agent_run');
+SET flowmaestro.write_mode = transactional;
+SELECT flowmaestro.create_span('day $days', 'agent_run', started_at => now() - interval '$days days');
+SELECT flowmaestro.flush()));
+			}),
+		'<', 20, "$what holds up neither calls nor flush()");
+	is(spans($node, 'postgres', "today beside $days"), '1', "$what does not hold up today's spans");
+	is(spans($node, 'postgres', "day $days"), $written, "$written buffered and transactional spans of $what are there");
+}
+is($node->safe_psql('postgres', q(SELECT sqlstate, count(*) FROM flowmaestro.rejected_spans GROUP BY 1)), '55P03|50', 'the others wait aside');
+$node->safe_psql('postgres', "ROLLBACK PREPARED '$_'") foreach ('day', 'made');
+ok($node->poll_query_until('postgres', "SELECT count(*) = 50 FROM flowmaestro.execution_spans WHERE name = 'day 5'", 't'),
+	'and come by themselves when the transaction has ended');
+
 # After a restart memory knows nothing of a prepared transaction.
 $id = new_id();
 prepare('five', "SELECT flowmaestro.create_span('prepared before', 'agent_run', span_id => '$id')");
