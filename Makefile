@@ -20,12 +20,12 @@ OBJS = \
 	src/context/keys.o \
 	src/context/functions.o \
 	src/log/line.o \
-	src/log/redact.o \
 	src/log/emit.o \
 	src/log/log.o \
 	src/span/identity.o \
 	src/span/event.o \
 	src/span/names.o \
+	src/span/redact.o \
 	src/span/payload.o \
 	src/span/span.o \
 	src/span/enter.o \
@@ -153,6 +153,7 @@ SQL_PARTS = \
 	src/header.sql \
 	src/context/context.sql \
 	src/log/log.sql \
+	src/span/redact.sql \
 	src/span/span.sql \
 	src/span/enter.sql \
 	src/buffer/buffer.sql \

@@ -31,6 +31,7 @@
 #include "schema/cache.h"
 #include "schema/registry.h"
 #include "span/payload.h"
+#include "span/redact.h"
 #include "usage/prices.h"
 #include "writer/database.h"
 #include "writer/end.h"
@@ -309,6 +310,7 @@ _PG_init(void)
 	define_schema_settings();
 	fms_context_define_settings();
 	fms_log_define_settings();
+	fms_redact_define_settings();
 	define_otlp_settings();
 	define_export_settings();
 	MarkGUCPrefixReserved("flowmaestro");

@@ -16,7 +16,7 @@
 #include "compat.h"
 #include "log/emit.h"
 #include "log/log.h"
-#include "log/redact.h"
+#include "span/redact.h"
 
 static const struct config_enum_entry formats[] = {
 	{"off", FMS_LOG_OFF, false},
@@ -54,7 +54,6 @@ fms_log_define_settings(void)
 							 NULL,
 							 &log_level, FMS_LEVEL_INFO, levels,
 							 PGC_USERSET, 0, NULL, NULL, NULL);
-	fms_redact_define_settings();
 }
 
 /* The number of a level's name.  Raises an error for any other text. */

@@ -1,4 +1,4 @@
--- Room log: lines of an application in the server's log, and redaction.
+-- Room log: lines of an application in the server's log.
 
 CREATE FUNCTION @extschema@.log(
     level pg_catalog.text,
@@ -19,10 +19,3 @@ AS 'MODULE_PATHNAME', 'fms_log_numbered'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION @extschema@.log(pg_catalog.int4, pg_catalog.text, pg_catalog.jsonb) IS
     'write a line to the server log, of a level from 10 (trace) to 60 (fatal), with fields of its own';
-
-CREATE FUNCTION @extschema@.redact(value pg_catalog.jsonb)
-RETURNS pg_catalog.jsonb
-AS 'MODULE_PATHNAME', 'fms_redact'
-LANGUAGE C STABLE STRICT PARALLEL SAFE;
-COMMENT ON FUNCTION @extschema@.redact(pg_catalog.jsonb) IS
-    'the value with "[REDACTED]" for what the keys of flowmaestro.redact_keys hold, at any depth';

@@ -92,12 +92,12 @@
 #include "utils/uuid.h"
 
 #include "compat.h"
-#include "log/redact.h"
 #include "otlp/build.h"
 #include "otlp/mapping.h"
 #include "otlp/store.h"
 #include "span/identity.h"
 #include "span/payload.h"
+#include "span/redact.h"
 
 #define NS_PER_US 1000
 #define MAX_MEMBER (32 * 1024)	/* bytes of a text in the otlp column */

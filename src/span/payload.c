@@ -22,8 +22,8 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
-#include "log/redact.h"
 #include "span/payload.h"
+#include "span/redact.h"
 
 #define TRUNCATED_KEY "flowmaestro.truncated"
 #define PREVIEW_KEY "preview"

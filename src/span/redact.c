@@ -23,7 +23,7 @@
 #include "parser/scansup.h"
 
 #include "compat.h"
-#include "log/redact.h"
+#include "span/redact.h"
 
 #define MAX_NAME 64				/* longest normalised name, in bytes */
 #define MAX_DEPTH 200

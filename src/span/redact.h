@@ -5,8 +5,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef FMS_LOG_REDACT_H
-#define FMS_LOG_REDACT_H
+#ifndef FMS_SPAN_REDACT_H
+#define FMS_SPAN_REDACT_H
 
 #include "utils/guc.h"
 #include "utils/jsonb.h"
@@ -22,4 +22,4 @@ extern int	fms_redact_spans;	/* of these, from the GUC */
 extern void fms_redact_define_settings(void);
 extern Jsonb *fms_redact_jsonb(Jsonb *value);
 
-#endif							/* FMS_LOG_REDACT_H */
+#endif							/* FMS_SPAN_REDACT_H */
