@@ -112,10 +112,10 @@ OBJS = \
 	src/schema/format_host.o \
 	src/schema/format_idn.o \
 	src/schema/format_uri.o \
-	src/schema/tool_issue.o \
-	src/schema/tool_text.o \
-	src/schema/tool_coerce.o \
-	src/schema/tool.o \
+	src/tool/issue.o \
+	src/tool/wording.o \
+	src/tool/coerce.o \
+	src/tool/tool.o \
 	src/otlp/soft_json.o \
 	src/otlp/decode.o \
 	src/otlp/protobuf.o \
@@ -165,7 +165,7 @@ SQL_PARTS = \
 	src/usage/starter.sql \
 	src/trace/trace.sql \
 	src/schema/schema.sql \
-	src/schema/tool.sql \
+	src/tool/tool.sql \
 	src/otlp/mapping.sql \
 	src/otlp/export.sql \
 	src/otlp/exporter.sql \

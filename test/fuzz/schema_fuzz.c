@@ -31,7 +31,7 @@
 #include "utils/memutils.h"
 
 #include "schema/program.h"
-#include "schema/tool.h"
+#include "tool/tool.h"
 
 PG_MODULE_MAGIC;
 PG_FUNCTION_INFO_V1(schema_fuzz);

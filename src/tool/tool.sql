@@ -1,4 +1,4 @@
--- Room schema: the tools that models call.
+-- Room tool: the tools that models call.
 
 CREATE TABLE @extschema@.tools (
     name pg_catalog.text COLLATE pg_catalog."C" NOT NULL,

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * tool_coerce.c
+ * coerce.c
  *	  Arguments of a tool call, turned into what the schema wants.
  *
  * Models send "10" for 10, "true" for true, arrays and objects as strings, null
@@ -23,7 +23,7 @@
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
 
-#include "schema/tool.h"
+#include "tool/tool.h"
 
 #define MAX_NUMBER 400			/* characters of a string that is taken for a number */
 

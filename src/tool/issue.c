@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * tool_issue.c
+ * issue.c
  *	  What the validator reports about a tool call, in the form and order in
  *	  which it is told.
  *
@@ -21,7 +21,7 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 
-#include "schema/tool.h"
+#include "tool/tool.h"
 
 #define MAX_FAILURES 10000		/* that are looked at; what is above is not told */
 #define MAX_COPIED 500000		/* steps of paths of failures, in all */

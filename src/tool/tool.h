@@ -3,14 +3,14 @@
  * tool.h
  *	  What is wrong with a tool call, as the files of the tools share it.
  *
- * tool.c has the SQL functions and the registry, tool_issue.c gathers what the
- * validator reports and puts it in order, tool_text.c finds the words for it,
- * tool_coerce.c turns strings into what the schema wants.
+ * tool.c has the SQL functions and the registry, issue.c gathers what the
+ * validator reports and puts it in order, wording.c finds the words for it,
+ * coerce.c turns strings into what the schema wants.
  *
  *-------------------------------------------------------------------------
  */
-#ifndef FMS_SCHEMA_TOOL_H
-#define FMS_SCHEMA_TOOL_H
+#ifndef FMS_TOOL_TOOL_H
+#define FMS_TOOL_TOOL_H
 
 #include "nodes/pg_list.h"
 
@@ -104,21 +104,21 @@ fms_tool_is_name(const FmsSchemaError *error)
 		strncmp(error->keyword, "depend", 6) != 0;
 }
 
-/* tool_issue.c */
+/* issue.c */
 extern void fms_tool_collect(FmsToolIssues *issues, const FmsProgram *program, Jsonb *schema,
 							 const Jsonb *instance);
 extern void fms_tool_tidy(FmsToolIssues *issues);
 extern int	fms_tool_compare_steps(const FmsToolStep *a, const FmsToolStep *b, bool ranked);
 extern bool fms_tool_resolve(FmsValue root, FmsValue *schema);
 
-/* tool_text.c */
+/* wording.c */
 extern void fms_tool_describe(const FmsSchemaError *error, FmsValue root, FmsToolIssue *issue);
 extern char *fms_tool_path(const FmsToolIssue *issue);
 extern const char *fms_tool_type(const JsonbValue *value);
 
-/* tool_coerce.c */
+/* coerce.c */
 extern Jsonb *fms_tool_coerce(FmsToolIssues *issues, const FmsProgram *program, Jsonb *schema,
 							  Jsonb *arguments, List **coercions);
 extern Jsonb *fms_tool_missing(Jsonb *schema);
 
-#endif							/* FMS_SCHEMA_TOOL_H */
+#endif							/* FMS_TOOL_TOOL_H */

@@ -25,7 +25,7 @@
 #include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
 
-#include "schema/tool.h"
+#include "tool/tool.h"
 
 #define MAX_TOLD 100			/* issues in an answer; more are counted */
 #define MAX_NAME 200			/* bytes of a tool's name */

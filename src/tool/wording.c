@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * tool_text.c
+ * wording.c
  *	  The words for what is wrong with a tool call: those of zod 3.
  *
  * Models have seen zod's messages often and act on them, so texts and codes are
@@ -21,7 +21,7 @@
 #include "utils/json.h"
 #include "utils/numeric.h"
 
-#include "schema/tool.h"
+#include "tool/tool.h"
 
 #define MAX_DIGITS 21			/* of a number before it gets an exponent, as in JavaScript */
 
