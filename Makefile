@@ -104,14 +104,14 @@ OBJS = \
 	src/schema/cache.o \
 	src/schema/registry.o \
 	src/schema/schema.o \
-	src/schema/property.o \
-	src/schema/ecma.o \
-	src/schema/pattern.o \
-	src/schema/format.o \
-	src/schema/format_time.o \
-	src/schema/format_host.o \
-	src/schema/format_idn.o \
-	src/schema/format_uri.o \
+	src/schema/format/unicode.o \
+	src/schema/format/ecma.o \
+	src/schema/format/pattern.o \
+	src/schema/format/format.o \
+	src/schema/format/time.o \
+	src/schema/format/host.o \
+	src/schema/format/idn.o \
+	src/schema/format/uri_grammar.o \
 	src/tool/issue.o \
 	src/tool/wording.o \
 	src/tool/coerce.o \

@@ -14,8 +14,8 @@
 #ifndef FMS_SCHEMA_PROGRAM_H
 #define FMS_SCHEMA_PROGRAM_H
 
-#include "schema/format.h"
-#include "schema/pattern.h"
+#include "schema/format/format.h"
+#include "schema/format/pattern.h"
 #include "schema/schema.h"
 #include "schema/value.h"
 

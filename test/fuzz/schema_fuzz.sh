@@ -24,7 +24,7 @@ make_here "$WORKSPACE/log/metaschema.log" src/schema/metaschema.h
 quietly "$WORKSPACE/log/fuzz.log" "$CLANG" -g -O1 -fPIC -shared -fsanitize=fuzzer-no-link \
 	-fsanitize=undefined -fsanitize-trap=undefined -fno-sanitize=alignment,function \
 	-Isrc -I"$(pg_config --includedir-server)" -o "$WORKSPACE/schema_fuzz.so" \
-	test/fuzz/schema_fuzz.c src/schema/*.c src/tool/*.c -lpcre2-8 -lidn2 -Wl,-Bsymbolic "$RUNTIME" -lstdc++ -lm -lpthread
+	test/fuzz/schema_fuzz.c src/schema/*.c src/schema/format/*.c src/tool/*.c -lpcre2-8 -lidn2 -Wl,-Bsymbolic "$RUNTIME" -lstdc++ -lm -lpthread
 
 progress "Starting a private PostgreSQL $PGVERSION"
 start_server <<<"shared_preload_libraries = ''"

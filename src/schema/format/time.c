@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * format_time.c
+ * time.c
  *	  The formats date-time, date, time and duration: RFC 3339.
  *
  * Years are those of the Gregorian calendar, also before its reform.  A second
@@ -11,7 +11,7 @@
  */
 #include "postgres.h"
 
-#include "schema/format_part.h"
+#include "schema/format/part.h"
 
 #define MINUTES_A_DAY (24 * 60)
 

@@ -39,9 +39,9 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
-#include "schema/ecma.h"
-#include "schema/pattern.h"
-#include "schema/utf8.h"
+#include "schema/format/ecma.h"
+#include "schema/format/pattern.h"
+#include "schema/format/utf8.h"
 
 #define WORK 20000000.0			/* bytes looked at by a quick match, at most */
 #define MIN_STEPS 100			/* a quick match worth trying has as many */

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * format_part.h
+ * part.h
  *	  The checks of single formats, for format.c and for one another.
  *
  * Each tells whether all of the bytes from "at" to "end" have the format.
@@ -11,23 +11,23 @@
 #ifndef FMS_SCHEMA_FORMAT_PART_H
 #define FMS_SCHEMA_FORMAT_PART_H
 
-/* format_time.c */
+/* time.c */
 extern bool fms_format_date_time(const char *at, const char *end);
 extern bool fms_format_date(const char *at, const char *end);
 extern bool fms_format_time(const char *at, const char *end);
 extern bool fms_format_duration(const char *at, const char *end);
 
-/* format_host.c */
+/* host.c */
 extern bool fms_format_ipv4(const char *at, const char *end);
 extern bool fms_format_ipv6(const char *at, const char *end);
 extern bool fms_format_hostname(const char *at, const char *end);
 extern bool fms_format_email(const char *at, const char *end);
 extern bool fms_format_idn_email(const char *at, const char *end);
 
-/* format_idn.c; "compose" also takes labels that are not in Unicode's form NFC */
+/* idn.c; "compose" also takes labels that are not in Unicode's form NFC */
 extern bool fms_format_idn_hostname(const char *at, const char *end, bool compose);
 
-/* format_uri.c */
+/* uri_grammar.c */
 extern bool fms_format_uri(const char *at, const char *end);
 extern bool fms_format_uri_reference(const char *at, const char *end);
 extern bool fms_format_iri(const char *at, const char *end);

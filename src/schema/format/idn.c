@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * format_idn.c
+ * idn.c
  *	  The format idn-hostname: RFC 5890 to 5893.
  *
  * A name is a chain of labels of ASCII, of Unicode (U-labels), and of Unicode
@@ -20,8 +20,8 @@
 #include <idn2.h>
 #include <pcre2.h>
 
-#include "schema/format_part.h"
-#include "schema/utf8.h"
+#include "schema/format/part.h"
+#include "schema/format/utf8.h"
 
 #define MAX_NAME 253			/* bytes of a name, its labels encoded */
 #define MAX_LABEL 63			/* bytes of a label, encoded */

@@ -7,8 +7,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef FMS_SCHEMA_PATTERN_H
-#define FMS_SCHEMA_PATTERN_H
+#ifndef FMS_SCHEMA_FORMAT_PATTERN_H
+#define FMS_SCHEMA_FORMAT_PATTERN_H
 
 typedef struct FmsPattern FmsPattern;
 
@@ -27,4 +27,4 @@ extern bool fms_pattern_search(const FmsPattern *pattern, const char *subject, s
 /* Bytes that a pattern takes, what it may still allocate included. */
 extern size_t fms_pattern_size(const FmsPattern *pattern);
 
-#endif							/* FMS_SCHEMA_PATTERN_H */
+#endif							/* FMS_SCHEMA_FORMAT_PATTERN_H */

@@ -25,8 +25,8 @@
 
 #include "miscadmin.h"
 
-#include "schema/ecma.h"
-#include "schema/utf8.h"
+#include "schema/format/ecma.h"
+#include "schema/format/utf8.h"
 
 #define MAX_DEPTH 250			/* of nested groups; PCRE2's own limit */
 #define MAX_NAMES 1000			/* named groups */

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * property.c
+ * unicode.c
  *	  Unicode properties as ECMA-262 names them in \p{...}.
  *
  * PCRE2 matches names loosely and knows others than ECMA-262 does ("Greek"
@@ -12,7 +12,7 @@
  */
 #include "postgres.h"
 
-#include "schema/ecma.h"
+#include "schema/format/ecma.h"
 
 #define MAX_NAME 64				/* longest name, in bytes */
 

@@ -5,8 +5,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef FMS_SCHEMA_UTF8_H
-#define FMS_SCHEMA_UTF8_H
+#ifndef FMS_SCHEMA_FORMAT_UTF8_H
+#define FMS_SCHEMA_FORMAT_UTF8_H
 
 #include "mb/pg_wchar.h"
 
@@ -43,4 +43,4 @@ fms_utf8_next(const char **at, const char *end)
 	return (int32) utf8_to_unicode(from);
 }
 
-#endif							/* FMS_SCHEMA_UTF8_H */
+#endif							/* FMS_SCHEMA_FORMAT_UTF8_H */

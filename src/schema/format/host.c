@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * format_host.c
+ * host.c
  *	  The formats of internet hosts, and of mailboxes on them: ipv4 and ipv6
  *	  (RFC 2673, RFC 4291), hostname (RFC 1123, RFC 5891), email (RFC 5321),
  *	  idn-email (RFC 6531).
@@ -9,8 +9,8 @@
  */
 #include "postgres.h"
 
-#include "schema/format_part.h"
-#include "schema/utf8.h"
+#include "schema/format/part.h"
+#include "schema/format/utf8.h"
 
 #define MAX_NAME 253			/* bytes of a host name */
 #define MAX_LABEL 63			/* bytes of a part of it */

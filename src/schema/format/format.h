@@ -9,8 +9,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef FMS_SCHEMA_FORMAT_H
-#define FMS_SCHEMA_FORMAT_H
+#ifndef FMS_SCHEMA_FORMAT_FORMAT_H
+#define FMS_SCHEMA_FORMAT_FORMAT_H
 
 typedef enum FmsFormat
 {
@@ -42,4 +42,4 @@ extern FmsFormat fms_format_lookup(const char *name, size_t bytes);
 /* Whether a value has a format. */
 extern bool fms_format_check(FmsFormat format, const char *value, size_t bytes);
 
-#endif							/* FMS_SCHEMA_FORMAT_H */
+#endif							/* FMS_SCHEMA_FORMAT_FORMAT_H */

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * format_uri.c
+ * uri_grammar.c
  *	  The formats uri and uri-reference (RFC 3986), iri and iri-reference
  *	  (RFC 3987), uri-template (RFC 6570).
  *
@@ -11,8 +11,8 @@
  */
 #include "postgres.h"
 
-#include "schema/format_part.h"
-#include "schema/utf8.h"
+#include "schema/format/part.h"
+#include "schema/format/utf8.h"
 
 /* what an ASCII character may be part of */
 #define UNRESERVED	0x01		/* letters, digits, - . _ ~ */

@@ -5,8 +5,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef FMS_SCHEMA_ECMA_H
-#define FMS_SCHEMA_ECMA_H
+#ifndef FMS_SCHEMA_FORMAT_ECMA_H
+#define FMS_SCHEMA_FORMAT_ECMA_H
 
 #include "lib/stringinfo.h"
 
@@ -26,4 +26,4 @@ extern const char *fms_ecma_translate(const char *source, size_t bytes, StringIn
  */
 extern bool fms_ecma_property(const char *text, size_t bytes, bool negated, StringInfo out);
 
-#endif							/* FMS_SCHEMA_ECMA_H */
+#endif							/* FMS_SCHEMA_FORMAT_ECMA_H */

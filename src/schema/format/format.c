@@ -5,17 +5,17 @@
  *
  * Each check is a hand-written parser of one pass: formats are checked for
  * every row of a table, and a regular expression takes several times as long.
- * The parts of one field each are in format_time.c, format_host.c,
- * format_idn.c and format_uri.c.
+ * The parts of one field each are in time.c, host.c, idn.c and
+ * uri_grammar.c.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "schema/ecma.h"
-#include "schema/format.h"
-#include "schema/format_part.h"
-#include "schema/utf8.h"
+#include "schema/format/ecma.h"
+#include "schema/format/format.h"
+#include "schema/format/part.h"
+#include "schema/format/utf8.h"
 
 static const struct
 {
