@@ -200,6 +200,40 @@ foreach (@accidents)
 		}
 	};
 }
+# A batch is committed, and on disk, and the writer has not let go of its records:
+# it stands still in a trigger with the next batch, until the stop.
+subtest 'immediate stop between two batches' => sub {
+	my $partition = $node->safe_psql('postgres', 'SELECT flowmaestro.make_partition(now())');
+	$node->safe_psql('postgres', qq(
+CREATE FUNCTION stand_still() RETURNS trigger LANGUAGE plpgsql AS \$\$
+BEGIN
+	WHILE NOT pg_try_advisory_xact_lock_shared(1) LOOP PERFORM pg_sleep(0.01); END LOOP;
+	RETURN NEW;
+END\$\$;
+CREATE TRIGGER stand_still BEFORE INSERT ON $partition FOR EACH ROW WHEN (NEW.name = 'last') EXECUTE FUNCTION stand_still();
+ALTER TABLE $partition ENABLE ALWAYS TRIGGER stand_still));
+	my $session = $node->background_psql('postgres');
+	$session->query_safe('SELECT pg_advisory_lock(1)');
+	$session->query_safe('BEGIN; LOCK TABLE flowmaestro.execution_spans IN SHARE MODE');
+	is( $session->query_safe(
+			"SELECT count(*) FILTER (WHERE flowmaestro.add_span_event(c.span_id, 'thought')) FROM generate_series(1, 20000) AS i, LATERAL flowmaestro.create_span('first', 'agent_run', attributes => jsonb_build_object('i', i)) AS c"),
+		'20000', 'more spans than a batch has, each with an event');
+	$session->query_safe("SELECT flowmaestro.create_span('last', 'agent_run')");
+	$session->query_safe('COMMIT');
+	ok( $node->poll_query_until('postgres',
+			"SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'flowmaestro_spans writer' AND wait_event = 'PgSleep'"),
+		'the writer stands still with the last batch');
+	cmp_ok(spans($node, 'postgres', 'first'), '>', 0, 'others are committed');
+	$node->safe_psql('postgres', 'CREATE TABLE flushed ()');
+	$node->stop('immediate');
+	eval { $session->quit };
+	$node->start;
+	$node->safe_psql('postgres', 'SELECT flowmaestro.flush()');
+	is( $node->safe_psql('postgres',
+			"SELECT count(*), count(*) FILTER (WHERE jsonb_array_length(events) = 1) FROM flowmaestro.execution_spans WHERE name = 'first'"),
+		'20000|20000', 'every span is in the table, with its event once');
+	is(spans($node, 'postgres', 'last'), '1', 'so is the last one');
+};
 is(scalar(our_errors($node)), 0, 'the writer and the launcher logged no error') or diag(our_errors($node));
 note(sprintf('%d accidents, %d spans, %d s', $count, spans($node, 'postgres'), time() - $begun));
 $node->stop;
