@@ -1,6 +1,7 @@
 # Requests of OTLP: what was taken survives a crash with its resource, a full
-# buffer is told and nothing of it lost, and what a database's encoding lacks
-# goes out again as it came in.  A dump takes resources and scopes along.
+# buffer is told and nothing of it lost, an end that lost against the span's own
+# leaves nothing behind, and what a database's encoding lacks goes out again as it
+# came in.  A dump takes resources and scopes along.
 
 use strict;
 use warnings FATAL => 'all';
@@ -113,6 +114,41 @@ subtest 'a full buffer' => sub {
 		join(',', ('100|0') x (@requests - $taken)), 'the rest is taken when there is room');
 	is(stored('full'), '1500|1500', 'all spans are there, none is twice');
 	is(value($node, 'postgres', 'dropped, rejected'), '0|0', 'none was dropped');
+};
+
+# The first batch of a span stands still in a trigger, which fires for a writer
+# too, until this session lets go of a lock.
+subtest 'an end that comes between two copies of a span' => sub {
+	my $whole = request('twice', 1, 1, 'whole');
+	my $id = '019b0000-0000-7000-0000-000000000001';
+
+	$node->safe_psql('postgres', 'TRUNCATE flowmaestro.execution_spans; TRUNCATE flowmaestro.rejected_spans');
+	my $partition = $node->safe_psql('postgres', q(SELECT flowmaestro.make_partition('2025-11-24 16:00:00Z')));
+	$node->safe_psql('postgres', qq(
+CREATE FUNCTION stand_still() RETURNS trigger LANGUAGE plpgsql AS \$\$
+BEGIN
+	WHILE NOT pg_try_advisory_xact_lock_shared(1) LOOP PERFORM pg_sleep(0.01); END LOOP;
+	RETURN NEW;
+END\$\$;
+CREATE TRIGGER stand_still BEFORE INSERT ON $partition FOR EACH ROW EXECUTE FUNCTION stand_still();
+ALTER TABLE $partition ENABLE ALWAYS TRIGGER stand_still));
+	my $holder = $node->background_psql('postgres');
+	$holder->query_safe('SELECT pg_advisory_lock(1)');
+	is(send_request('postgres', $whole), '1|0', 'a span is taken');
+	my $flush = $node->background_psql('postgres');
+	$flush->query_until(qr/flushing/, "\\echo flushing\nSELECT flowmaestro.flush();\n");
+	ok($node->poll_query_until('postgres',
+			"SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'flowmaestro_spans writer' AND wait_event = 'PgSleep'"),
+		'its batch is under way');
+	is($node->safe_psql('postgres', "SELECT flowmaestro.end_span('$id', attributes => '{\"lost\": 1}')"), 't',
+		'an end is recorded, for nobody can see the one of the batch');
+	is(send_request('postgres', $whole), '1|0', 'the span is taken again');
+	$holder->query_safe('SELECT pg_advisory_unlock(1)');
+	$_->quit foreach $holder, $flush;
+	is($node->safe_psql('postgres', "SELECT flowmaestro.flush(); SELECT name, status, attributes FROM flowmaestro.execution_spans WHERE span_id = '$id'"),
+		"\ntwice 1|completed|{\"text\": \"whole\"}", 'the span has its own end, and nothing of the one that lost');
+	is($node->safe_psql('postgres', 'SELECT count(*) FROM flowmaestro.execution_spans'), '1', 'there is one row');
+	$node->safe_psql('postgres', "DROP TRIGGER stand_still ON $partition; DROP FUNCTION stand_still");
 };
 
 subtest 'encodings' => sub {
