@@ -60,6 +60,20 @@ subtest 'no worker for the launcher' => sub {
 	my ($rc, $stdout, $stderr) = $node->psql('postgres', 'SELECT flowmaestro.flush()', timeout => 60);
 	like($stderr, qr/ERROR:  could not start the span writer/, 'flush() is an error');
 	like($stderr, qr/HINT:  .*max_worker_processes/, 'with a hint');
+
+	# a session makes a missing partition itself then; another one waits for it
+	my ($first, $second) = map { $node->background_psql('postgres') } 1, 2;
+	my $create = "SELECT (flowmaestro.create_span('new day', 'agent_run', started_at => now() - interval '9 days')).span_id IS NOT NULL";
+	$_->query_safe('SET flowmaestro.write_mode = transactional') foreach $first, $second;
+	$first->query_safe('BEGIN');
+	is($first->query_safe($create), 't', 'a session records a span on a day that has no partition');
+	$second->query_until(qr/begun/, "\\echo begun\n$create;\n");
+	ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"),
+		'another one waits for the partition');
+	$first->query_safe('COMMIT');
+	$_->quit foreach $first, $second;
+	is(spans($node, 'postgres', 'new day'), '2', 'both spans are in it');
+
 	$node->append_conf('postgresql.conf', 'max_worker_processes = 8');
 	$node->restart;
 	$node->safe_psql('postgres', 'SELECT flowmaestro.flush()');
