@@ -182,7 +182,7 @@ REGRESS = recording fold context context_doc identity transactional temporal err
 	otlp otlp_mapping otlp_export patterns formats encoding tools tools_doc schema schema_doc schema_hostile privileges catalog
 ISOLATION = end_end end_create create_twice end_before_flush cancel_end transactional_end \
 	transaction_errors \
-	new_partition registry_change usage_cover
+	new_partition rebuild_waits registry_change usage_cover
 REGRESS_OPTS = --load-extension=plpgsql
 ISOLATION_OPTS = --inputdir=test/isolation --outputdir=output_iso
 TAP_TESTS = 1
