@@ -38,20 +38,20 @@ OBJS = \
 	src/buffer/attach.o \
 	src/buffer/buffer.o \
 	src/buffer/stats.o \
-	src/writer/table.o \
-	src/writer/peek.o \
-	src/writer/directory.o \
-	src/writer/lookup.o \
-	src/writer/place.o \
-	src/writer/partition.o \
-	src/writer/retention.o \
-	src/writer/wanted.o \
-	src/writer/fold.o \
-	src/writer/apply.o \
-	src/writer/pace.o \
-	src/writer/aside.o \
-	src/writer/reject.o \
-	src/writer/source.o \
+	src/table/owner.o \
+	src/table/peek.o \
+	src/table/directory.o \
+	src/table/lookup.o \
+	src/table/place.o \
+	src/table/partition.o \
+	src/table/retention.o \
+	src/table/wanted.o \
+	src/table/fold.o \
+	src/table/upsert.o \
+	src/table/pace.o \
+	src/table/aside.o \
+	src/table/reject.o \
+	src/table/otlp_source.o \
 	src/writer/record.o \
 	src/writer/flush.o \
 	src/writer/transaction.o \
@@ -157,7 +157,7 @@ SQL_PARTS = \
 	src/span/span.sql \
 	src/span/enter.sql \
 	src/buffer/buffer.sql \
-	src/writer/writer.sql \
+	src/table/table.sql \
 	src/otlp/otlp.sql \
 	src/usage/usage.sql \
 	src/usage/keep.sql \

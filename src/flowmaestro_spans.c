@@ -32,12 +32,12 @@
 #include "schema/registry.h"
 #include "span/payload.h"
 #include "span/redact.h"
+#include "table/partition.h"
 #include "usage/prices.h"
 #include "writer/database.h"
 #include "writer/end.h"
 #include "writer/launcher.h"
 #include "writer/left.h"
-#include "writer/partition.h"
 #include "writer/record.h"
 #include "writer/writer.h"
 

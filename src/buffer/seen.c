@@ -4,7 +4,7 @@
  *	  Which ids the directory may have.
  *
  * A Bloom filter in shared memory, one for all databases, over the first bytes
- * of ids that span_id_directory (writer/directory.c) has entries of: "this id
+ * of ids that span_id_directory (table/directory.c) has entries of: "this id
  * is not in there" without a look, which makes a new id that does not tell its
  * time as cheap as one of ours.  "It may be" costs a look, and nothing else.
  *

@@ -38,7 +38,7 @@
 #include "buffer/buffer.h"
 #include "otlp/batch.h"
 #include "otlp/encode.h"
-#include "writer/table.h"
+#include "table/owner.h"
 
 #define BATCH_BYTES (4 * 1024 * 1024)	/* of a message, before it is compressed */
 #define FETCH_ROWS 16			/* rows can be large: so many are in memory at a time */

@@ -29,8 +29,7 @@
 #include "buffer/buffer.h"
 #include "otlp/exporter.h"
 #include "otlp/outbox.h"
-#include "writer/apply.h"
-#include "writer/table.h"
+#include "table/owner.h"
 
 static const char *const insert_keys =
 	"INSERT INTO flowmaestro.otlp_outbox (trace_id, span_id, started_at) "
@@ -64,7 +63,7 @@ lock_outbox(void)
 {
 	Oid			outbox = get_relname_relid("otlp_outbox", get_rel_namespace(fms_buffer_table()));
 
-	if (fms_apply_waits)
+	if (fms_table_waits)
 		LockRelationOid(outbox, RowExclusiveLock);
 	else if (!ConditionalLockRelationOid(outbox, RowExclusiveLock))
 		ereport(ERROR,

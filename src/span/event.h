@@ -4,7 +4,7 @@
  *	  One thing that happens to a span, and its form in a record.
  *
  * Every way of recording (SQL, the writer's retry, later OTLP) makes events;
- * buffer/ carries them as bytes, writer/ folds them into rows.  Encoding and
+ * buffer/ carries them as bytes, table/ folds them into rows.  Encoding and
  * decoding call no server function, so that they can be tested and fuzzed
  * outside a server.
  *

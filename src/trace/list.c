@@ -26,11 +26,11 @@
 #include "compat.h"
 #include "buffer/buffer.h"
 #include "span/identity.h"
+#include "table/lookup.h"
 #include "trace/page.h"
 #include "trace/read.h"
 #include "trace/search.h"
 #include "trace/trace.h"
-#include "writer/lookup.h"
 
 #define EXPECTED_TRACES 256
 

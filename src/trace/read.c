@@ -32,10 +32,10 @@
 #include "compat.h"
 #include "span/identity.h"
 #include "span/payload.h"
+#include "table/lookup.h"
 #include "trace/read.h"
 #include "trace/tree.h"
 #include "usage/tokens.h"
-#include "writer/lookup.h"
 
 #define FIRST_CAPACITY 64
 #define MOST_SPANS 5000000		/* of a tree; each takes about 600 bytes */

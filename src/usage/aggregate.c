@@ -24,8 +24,8 @@
 #include "utils/builtins.h"
 
 #include "compat.h"
+#include "table/owner.h"
 #include "usage/tokens.h"
-#include "writer/table.h"
 
 #define STATE_LENGTH (1 + FMS_TOKEN_KINDS)
 

@@ -56,9 +56,9 @@
 
 #include "compat.h"
 #include "buffer/buffer.h"
+#include "table/owner.h"
 #include "usage/prices.h"
 #include "usage/store.h"
-#include "writer/apply.h"
 
 #define EXPECTED_SPANS 256		/* of a batch, to begin with */
 #define FIRST_ROOM 64			/* of spans that a transaction wrote, to begin with */
@@ -730,7 +730,7 @@ fms_ledger_written(const FmsSpanState *spans, int count)
 {
 	if (count == 0)
 		return;
-	if (!fms_apply_waits)
+	if (!fms_table_waits)
 		post_at_once(spans, count);
 	else
 		remember(spans, count);

@@ -43,8 +43,8 @@
 
 #include "compat.h"
 #include "buffer/buffer.h"
+#include "table/owner.h"
 #include "usage/prices.h"
-#include "writer/table.h"
 
 #define LONGEST_MODEL 256		/* bytes with the final zero; a longer name has no price */
 #define PRICED_TOKENS -6		/* power of ten: prices are per million */

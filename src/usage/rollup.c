@@ -39,8 +39,8 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "table/owner.h"
 #include "usage/ledger.h"
-#include "writer/table.h"
 
 #define BUCKETS 80				/* the last one begins after ten hours */
 #define GROWTH 1.25				/* of bounds from one bucket to the next */

@@ -41,8 +41,8 @@
 
 #include "compat.h"
 #include "buffer/buffer.h"
+#include "table/owner.h"
 #include "usage/store.h"
-#include "writer/apply.h"
 
 #define LOCKS 64				/* that all traces share */
 #define LOCK_TRIES 40			/* of a writer, LOCK_PAUSE_US apart */
@@ -221,7 +221,7 @@ take_lock(Oid table, int n)
 	LOCKTAG		tag;
 
 	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, RelationRelationId, table, n + 1);
-	if (fms_apply_waits)
+	if (fms_table_waits)
 	{
 		(void) LockAcquire(&tag, ExclusiveLock, false, false);
 		return;

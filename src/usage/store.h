@@ -8,8 +8,8 @@
 #ifndef FMS_USAGE_STORE_H
 #define FMS_USAGE_STORE_H
 
+#include "table/owner.h"
 #include "usage/ledger.h"
-#include "writer/table.h"
 
 /* the statements of the ledger run between these two */
 typedef struct FmsStoreScope

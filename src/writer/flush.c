@@ -38,12 +38,12 @@
 #include "buffer/buffer.h"
 #include "buffer/guard.h"
 #include "buffer/tracked.h"
+#include "table/otlp_source.h"
+#include "table/owner.h"
+#include "table/pace.h"
+#include "table/reject.h"
+#include "table/wanted.h"
 #include "writer/flush.h"
-#include "writer/pace.h"
-#include "writer/reject.h"
-#include "writer/source.h"
-#include "writer/table.h"
-#include "writer/wanted.h"
 
 #define BATCH_PART 4			/* of the ring: two batches leave half to the callers */
 #define BATCH_BYTES (16 * 1024 * 1024)	/* of a ring that is larger than four times that */

@@ -31,11 +31,11 @@
 #include "compat.h"
 #include "buffer/buffer.h"
 #include "buffer/tracked.h"
+#include "table/fold.h"
+#include "table/reject.h"
 #include "usage/store.h"
 #include "writer/flush.h"
-#include "writer/fold.h"
 #include "writer/left.h"
-#include "writer/reject.h"
 
 #define PART_SPANS 10000		/* that are taken in one transaction */
 #define LOOK_MS (60 * 60 * 1000)	/* between two looks without being told */

@@ -26,10 +26,10 @@
 #include "compat.h"
 #include "buffer/buffer.h"
 #include "span/payload.h"
-#include "writer/lookup.h"
-#include "writer/partition.h"
+#include "table/lookup.h"
+#include "table/owner.h"
+#include "table/partition.h"
 #include "writer/record.h"
-#include "writer/table.h"
 #include "writer/transaction.h"
 
 bool		fms_enabled = true;

@@ -24,10 +24,10 @@
 
 #include "compat.h"
 #include "buffer/buffer.h"
+#include "table/otlp_source.h"
+#include "table/reject.h"
 #include "usage/ledger.h"
 #include "writer/record.h"
-#include "writer/reject.h"
-#include "writer/source.h"
 #include "writer/transaction.h"
 
 #define FIRST_ROOM 64			/* of changes, to begin with */

@@ -36,14 +36,14 @@
 
 #include "compat.h"
 #include "buffer/buffer.h"
-#include "writer/apply.h"
-#include "writer/directory.h"
+#include "table/directory.h"
+#include "table/owner.h"
+#include "table/pace.h"
+#include "table/partition.h"
+#include "table/reject.h"
+#include "table/wanted.h"
 #include "writer/flush.h"
-#include "writer/pace.h"
 #include "writer/left.h"
-#include "writer/partition.h"
-#include "writer/reject.h"
-#include "writer/wanted.h"
 #include "writer/writer.h"
 
 #define DRAIN_MS 1000
@@ -568,7 +568,7 @@ fms_writer_main(Datum database)
 											  BGWORKER_BYPASS_ALLOWCONN);
 	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
 	fms_writer_pin_settings();
-	fms_apply_waits = false;
+	fms_table_waits = false;
 	if (!fms_buffer_attach())
 		proc_exit(0);
 	main_loop(slot);

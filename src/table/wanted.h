@@ -5,11 +5,11 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef FMS_WRITER_WANTED_H
-#define FMS_WRITER_WANTED_H
+#ifndef FMS_TABLE_WANTED_H
+#define FMS_TABLE_WANTED_H
 
-#include "writer/fold.h"
-#include "writer/place.h"
+#include "table/fold.h"
+#include "table/place.h"
 
 extern Oid	fms_wanted_partition(TimestampTz at);
 extern void fms_wanted_refuse(TimestampTz at) __attribute__((noreturn));
@@ -20,4 +20,4 @@ extern void fms_wanted_made(TimestampTz at);
 extern void fms_wanted_refused(TimestampTz at, const ErrorData *error);
 extern void fms_wanted_take_requests(void);
 
-#endif							/* FMS_WRITER_WANTED_H */
+#endif							/* FMS_TABLE_WANTED_H */

@@ -5,12 +5,12 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef FMS_WRITER_ASIDE_H
-#define FMS_WRITER_ASIDE_H
+#ifndef FMS_TABLE_ASIDE_H
+#define FMS_TABLE_ASIDE_H
 
 #include "storage/itemptr.h"
 
-#include "writer/apply.h"
+#include "table/upsert.h"
 
 /* a row of rejected_spans */
 typedef struct FmsAside
@@ -30,4 +30,4 @@ extern FmsAside *fms_aside_read(bool blocked_only, TimestampTz *after, int *coun
 extern void fms_aside_renew(const FmsAside *aside);
 extern void fms_aside_remove(const FmsAside *asides, int count);
 
-#endif							/* FMS_WRITER_ASIDE_H */
+#endif							/* FMS_TABLE_ASIDE_H */

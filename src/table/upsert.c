@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * apply.c
+ * upsert.c
  *	  Rows into execution_spans: the one write path.
  *
  * Rows are grouped by partition and written with one statement a group,
@@ -39,13 +39,13 @@
 #include "compat.h"
 #include "buffer/buffer.h"
 #include "otlp/outbox.h"
+#include "table/directory.h"
+#include "table/lookup.h"
+#include "table/owner.h"
+#include "table/place.h"
+#include "table/upsert.h"
+#include "table/wanted.h"
 #include "usage/store.h"
-#include "writer/apply.h"
-#include "writer/directory.h"
-#include "writer/lookup.h"
-#include "writer/place.h"
-#include "writer/table.h"
-#include "writer/wanted.h"
 
 #define COLUMNS 18
 #define PLANS 32				/* partitions whose statements are kept */
@@ -136,8 +136,6 @@ static const char *const take_stub =
 	"AND s.name OPERATOR(pg_catalog.=) '' "
 	"RETURNING s.status, s.ended_at, s.output, s.error, s.attributes, s.events";
 
-bool		fms_apply_waits = true;
-
 /* the statement for a partition, kept while its name stays */
 typedef struct KeptPlan
 {
@@ -203,7 +201,7 @@ put_row(ReturnSetInfo *result, FmsRow *row, Jsonb *no_attributes)
 }
 
 /*
- * pending_rows() returns setof execution_spans: the group that apply.c is
+ * pending_rows() returns setof execution_spans: the group that upsert.c is
  * writing.
  */
 Datum
@@ -234,7 +232,7 @@ fms_pending_rows(PG_FUNCTION_ARGS)
 
 /*
  * pending_attributes(span_id uuid) returns jsonb: the attributes of a row of the
- * group that apply.c is writing, without those of its end.
+ * group that upsert.c is writing, without those of its end.
  */
 Datum
 fms_pending_attributes(PG_FUNCTION_ARGS)
@@ -310,7 +308,7 @@ take_partition(Oid partition)
 {
 	if (!OidIsValid(partition))
 		return false;
-	if (!fms_apply_waits)
+	if (!fms_table_waits)
 		return ConditionalLockRelationOid(partition, RowExclusiveLock);
 	LockRelationOid(partition, RowExclusiveLock);
 	return true;
@@ -511,7 +509,7 @@ fold_stub(FmsRow *row, MemoryContext context, FmsApplied *applied)
 static void
 note_busy(FmsRow *row)
 {
-	if (fms_apply_waits)
+	if (fms_table_waits)
 		ereport(ERROR,
 				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 				 errmsg("a partition of execution_spans has lost its primary key"),
@@ -523,7 +521,7 @@ note_busy(FmsRow *row)
 static bool
 look_up(FmsRow *row, FmsSpanRef *ref)
 {
-	FmsLook		look = fms_lookup_span(&row->span_id, fms_apply_waits, ref);
+	FmsLook		look = fms_lookup_span(&row->span_id, fms_table_waits, ref);
 
 	if (look == FMS_LOOK_BUSY)
 		note_busy(row);
@@ -553,9 +551,9 @@ static void
 adopt_stub(FmsRow *row, FmsApplied *applied)
 {
 	Oid			partition;
-	FmsLook		look = fms_lookup_stub(&row->span_id, fms_apply_waits, &partition);
+	FmsLook		look = fms_lookup_stub(&row->span_id, fms_table_waits, &partition);
 
-	if (look == FMS_LOOK_FOUND && !fms_apply_waits &&
+	if (look == FMS_LOOK_FOUND && !fms_table_waits &&
 		!ConditionalLockRelationOid(partition, RowExclusiveLock))
 		look = FMS_LOOK_BUSY;
 	if (look == FMS_LOOK_BUSY)
@@ -688,7 +686,7 @@ complete_row(FmsRow *row, FmsApplied *applied)
  * error.
  */
 void
-fms_apply(FmsRow **rows, int count, FmsApplied *applied)
+fms_upsert(FmsRow **rows, int count, FmsApplied *applied)
 {
 	FmsSpanState *spans = palloc0(sizeof(FmsSpanState) * count);
 	int			span_count = 0;

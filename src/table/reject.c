@@ -37,11 +37,11 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
-#include "writer/aside.h"
-#include "writer/lookup.h"
-#include "writer/pace.h"
-#include "writer/reject.h"
-#include "writer/table.h"
+#include "table/aside.h"
+#include "table/lookup.h"
+#include "table/owner.h"
+#include "table/pace.h"
+#include "table/reject.h"
 
 #define CAUTIOUS_SPANS 20000	/* after a whole span was in the table */
 #define LOCK_PATIENCE_MS 500	/* for locks, in a batch */
@@ -123,7 +123,7 @@ apply_portion(void *arg)
 	FmsRow	  **rows = palloc(sizeof(FmsRow *) * portion->count);
 
 	memcpy(rows, portion->rows, sizeof(FmsRow *) * portion->count);
-	fms_apply(rows, portion->count, &portion->applied);
+	fms_upsert(rows, portion->count, &portion->applied);
 	pfree(rows);
 }
 
@@ -331,7 +331,7 @@ sort_out_locked(FmsRow **rows, int count)
 {
 	int			unlocked = move_locked(rows, count);
 
-	if (unlocked < count)		/* apply.c knew: it did not wait */
+	if (unlocked < count)		/* upsert.c knew: it did not wait */
 		return unlocked;
 	lose_patience();
 	if (patience_ms <= 0)
@@ -357,7 +357,7 @@ apply_halves(FmsRow **rows, int count, FmsApplied *applied)
 		return;
 	if (fms_reject_is_transient(error))
 		ReThrowError(error);
-	if (is_lock(error) && !fms_apply_waits)
+	if (is_lock(error) && !fms_table_waits)
 		rest = sort_out_locked(rows, count);
 	refuse(rows + rest, count - rest, error);
 	if (rest == 0)
@@ -409,7 +409,7 @@ begin_patience(int ms, const char *first_timeout)
 {
 	patience_ms = ms;
 	looked_for_locks = false;
-	if (!fms_apply_waits)
+	if (!fms_table_waits)
 		set_lock_timeout(first_timeout);
 }
 
@@ -417,7 +417,7 @@ begin_patience(int ms, const char *first_timeout)
 static void
 end_patience(void)
 {
-	if (!fms_apply_waits)
+	if (!fms_table_waits)
 		set_lock_timeout(FMS_LOCK_TIMEOUT);
 }
 
@@ -431,7 +431,7 @@ hold_back(FmsRow **rows, int count)
 	ErrorData  *error;
 	int			rest;
 
-	if (fms_apply_waits || !blocked_rows)
+	if (fms_table_waits || !blocked_rows)
 		return 0;
 	fms_aside_mark_overtaken(rows, count);
 	rest = move_locked(rows, count);

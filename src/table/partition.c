@@ -40,8 +40,8 @@
 #include "compat.h"
 #include "buffer/buffer.h"
 #include "span/identity.h"
-#include "writer/partition.h"
-#include "writer/table.h"
+#include "table/owner.h"
+#include "table/partition.h"
 
 #define LOCKS_OF_PARTITION 8	/* that a read takes: the table and its indexes */
 #define MOVED_ROWS 100000		/* out of the default partition by the writer */

@@ -5,13 +5,13 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef FMS_WRITER_LOOKUP_H
-#define FMS_WRITER_LOOKUP_H
+#ifndef FMS_TABLE_LOOKUP_H
+#define FMS_TABLE_LOOKUP_H
 
 #include "nodes/pg_list.h"
 
 #include "span/event.h"
-#include "writer/peek.h"
+#include "table/peek.h"
 
 /* rows from one time on and before another one */
 typedef struct FmsExtent
@@ -32,4 +32,4 @@ extern bool fms_lookup_is_uncommitted(Oid partition, const pg_uuid_t *trace_id,
 extern List *fms_lookup_trace_stretches(const pg_uuid_t *trace_id);
 extern List *fms_lookup_span_stretches(const pg_uuid_t *span_id);
 
-#endif							/* FMS_WRITER_LOOKUP_H */
+#endif							/* FMS_TABLE_LOOKUP_H */

@@ -5,8 +5,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef FMS_WRITER_PEEK_H
-#define FMS_WRITER_PEEK_H
+#ifndef FMS_TABLE_PEEK_H
+#define FMS_TABLE_PEEK_H
 
 #include "access/relscan.h"
 #include "access/skey.h"
@@ -37,4 +37,4 @@ extern bool fms_peek_next_entry(FmsPeek *peek);
 extern Datum fms_peek_key(const FmsPeek *peek, int n);
 extern bool fms_peek_next_row(FmsPeek *peek, Snapshot snapshot);
 
-#endif							/* FMS_WRITER_PEEK_H */
+#endif							/* FMS_TABLE_PEEK_H */

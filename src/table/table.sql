@@ -1,4 +1,4 @@
--- Room writer: from the buffer into the table, and what keeps the table.
+-- Room table: how spans come into execution_spans, and what keeps it.
 
 CREATE TABLE @extschema@.writer_progress (
     life_id pg_catalog.int8 PRIMARY KEY,

@@ -1,12 +1,12 @@
 /*-------------------------------------------------------------------------
  *
- * table.h
+ * owner.h
  *	  Access to execution_spans, whoever the caller is.
  *
  *-------------------------------------------------------------------------
  */
-#ifndef FMS_WRITER_TABLE_H
-#define FMS_WRITER_TABLE_H
+#ifndef FMS_TABLE_OWNER_H
+#define FMS_TABLE_OWNER_H
 
 #include "executor/spi.h"
 
@@ -19,6 +19,9 @@ typedef struct FmsOwnerScope
 	int			guc_level;
 } FmsOwnerScope;
 
+/* wait for what somebody has locked, as any statement does; false in the writer */
+extern bool fms_table_waits;
+
 extern void fms_table_enter(Oid relation, FmsOwnerScope *scope);
 extern void fms_table_leave(FmsOwnerScope *scope);
 extern ErrorData *fms_table_try(void (*work) (void *), void *arg);
@@ -28,4 +31,4 @@ extern const char *fms_table_status(FmsStatus status);
 extern FmsStatus fms_table_parse_status(const char *name);
 extern Datum fms_table_text(const FmsPart *part);
 
-#endif							/* FMS_WRITER_TABLE_H */
+#endif							/* FMS_TABLE_OWNER_H */

@@ -3,7 +3,7 @@
  * fold.c
  *	  The events of a batch, folded to one row for each span.
  *
- * The rules, here for a batch and in apply.c's statement for what is in the
+ * The rules, here for a batch and in upsert.c's statement for what is in the
  * table: the first start gives the fields of a span, a later one only its
  * attributes; the first end gives the outcome, a later one nothing; attributes
  * merge in the order of recording, later keys win; events are appended.  A whole
@@ -26,7 +26,7 @@
 
 #include "compat.h"
 #include "span/payload.h"
-#include "writer/fold.h"
+#include "table/fold.h"
 
 /* attributes that one record brought; they lie in the event's bytes */
 typedef struct Piece

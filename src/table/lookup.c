@@ -37,9 +37,9 @@
 #include "compat.h"
 #include "buffer/buffer.h"
 #include "span/identity.h"
-#include "writer/directory.h"
-#include "writer/lookup.h"
-#include "writer/place.h"
+#include "table/directory.h"
+#include "table/lookup.h"
+#include "table/place.h"
 
 #define MOST_LOOKS 128			/* at partitions, of a look that does not wait */
 #define MOST_TRACES 64			/* with the same first bytes, of such a look */

@@ -5,8 +5,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef FMS_WRITER_FOLD_H
-#define FMS_WRITER_FOLD_H
+#ifndef FMS_TABLE_FOLD_H
+#define FMS_TABLE_FOLD_H
 
 #include "nodes/pg_list.h"
 #include "utils/hsearch.h"
@@ -64,8 +64,8 @@ typedef struct FmsRow
 	List	   *event_arrays;	/* of Jsonb: what starts and whole spans brought */
 	List	   *new_events;		/* of FmsEvent: events that came one by one */
 	bool		merged;			/* these three are in the merged values */
-	Oid			partition;		/* set by apply.c */
-	bool		locked;			/* apply.c or reject.c found it or its partition locked */
+	Oid			partition;		/* set by upsert.c */
+	bool		locked;			/* upsert.c or reject.c found it or its partition locked */
 	struct FmsRow *origin;		/* of a completed copy: the row itself */
 	struct ErrorData *refusal;	/* why the table refused it; set by reject.c */
 } FmsRow;
@@ -87,4 +87,4 @@ extern void fms_fold_finish(FmsFold *fold);
 extern void fms_fold_merge(FmsRow *row);
 extern Jsonb *fms_fold_concat(Jsonb *first, Jsonb *second);
 
-#endif							/* FMS_WRITER_FOLD_H */
+#endif							/* FMS_TABLE_FOLD_H */

@@ -32,7 +32,7 @@
 
 #include "compat.h"
 #include "buffer/buffer.h"
-#include "writer/place.h"
+#include "table/place.h"
 
 #define INTERVALS_AHEAD 2
 

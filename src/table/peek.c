@@ -30,7 +30,7 @@
 #include "utils/snapmgr.h"
 
 #include "compat.h"
-#include "writer/peek.h"
+#include "table/peek.h"
 
 /* Lock a relation for reading; false if that cannot be without waiting. */
 static bool

@@ -1,14 +1,14 @@
 /*-------------------------------------------------------------------------
  *
- * apply.h
+ * upsert.h
  *	  Rows into execution_spans: the one write path.
  *
  *-------------------------------------------------------------------------
  */
-#ifndef FMS_WRITER_APPLY_H
-#define FMS_WRITER_APPLY_H
+#ifndef FMS_TABLE_UPSERT_H
+#define FMS_TABLE_UPSERT_H
 
-#include "writer/fold.h"
+#include "table/fold.h"
 
 /* how many rows a batch wrote, changed and refused */
 typedef struct FmsApplied
@@ -19,9 +19,6 @@ typedef struct FmsApplied
 	uint64		rejected;		/* set aside by fms_reject_apply */
 } FmsApplied;
 
-/* wait for a partition that somebody has locked, as any statement does */
-extern bool fms_apply_waits;
+extern void fms_upsert(FmsRow **rows, int count, FmsApplied *applied);
 
-extern void fms_apply(FmsRow **rows, int count, FmsApplied *applied);
-
-#endif							/* FMS_WRITER_APPLY_H */
+#endif							/* FMS_TABLE_UPSERT_H */

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * source.c
+ * otlp_source.c
  *	  Resources and scopes of OTLP, each stored once.
  *
  * A span names its scope by an id that is a hash of the scope, and the scope
@@ -24,9 +24,9 @@
 
 #include "compat.h"
 #include "buffer/buffer.h"
-#include "writer/reject.h"
-#include "writer/source.h"
-#include "writer/table.h"
+#include "table/otlp_source.h"
+#include "table/owner.h"
+#include "table/reject.h"
 
 #define MAX_ARGUMENTS 6
 

@@ -5,8 +5,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef FMS_WRITER_PACE_H
-#define FMS_WRITER_PACE_H
+#ifndef FMS_TABLE_PACE_H
+#define FMS_TABLE_PACE_H
 
 #define FMS_BATCH_RECORDS 20000
 
@@ -25,4 +25,4 @@ extern bool fms_pace_failed(int sqlerrcode);
 extern FmsResort fms_pace_resort(void);
 extern bool fms_pace_is_shortage(int sqlerrcode);
 
-#endif							/* FMS_WRITER_PACE_H */
+#endif							/* FMS_TABLE_PACE_H */

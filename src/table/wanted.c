@@ -29,9 +29,10 @@
 
 #include "compat.h"
 #include "buffer/buffer.h"
-#include "writer/apply.h"
-#include "writer/partition.h"
-#include "writer/wanted.h"
+#include "table/owner.h"
+#include "table/partition.h"
+#include "table/upsert.h"
+#include "table/wanted.h"
 
 #define MOST_WANTED 64			/* partitions that wait at the same time */
 #define FIRST_PAUSE_MS 5000		/* before a partition is tried again */
@@ -321,7 +322,7 @@ fms_wanted_partition(TimestampTz at)
 
 	if (!place.missing)
 		return place.partition;
-	if (!fms_apply_waits)
+	if (!fms_table_waits)
 		(void) want(at, &place);
 	else if (is_alone())
 	{

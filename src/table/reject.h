@@ -5,10 +5,10 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef FMS_WRITER_REJECT_H
-#define FMS_WRITER_REJECT_H
+#ifndef FMS_TABLE_REJECT_H
+#define FMS_TABLE_REJECT_H
 
-#include "writer/apply.h"
+#include "table/upsert.h"
 
 /* how long a writer waits for a lock */
 #define FMS_LOCK_TIMEOUT "200ms"
@@ -18,4 +18,4 @@ extern bool fms_reject_is_transient(const ErrorData *error);
 extern bool fms_reject_has_blocked(void);
 extern int64 fms_reject_retry(bool blocked_only);
 
-#endif							/* FMS_WRITER_REJECT_H */
+#endif							/* FMS_TABLE_REJECT_H */

@@ -50,9 +50,9 @@
 #include "buffer/buffer.h"
 #include "buffer/seen.h"
 #include "span/identity.h"
-#include "writer/apply.h"
-#include "writer/directory.h"
-#include "writer/table.h"
+#include "table/directory.h"
+#include "table/owner.h"
+#include "table/upsert.h"
 
 /* a span usually starts within these of the time in its trace id */
 #define BEFORE_TRACE_US USECS_PER_DAY
@@ -342,7 +342,7 @@ note(Entry *entries, int count)
 	count = sort_entries(entries, count);
 	if (count == 0)
 		return;
-	if (open_directory(KEYS, fms_apply_waits, &peek) != FMS_LOOK_FOUND)
+	if (open_directory(KEYS, fms_table_waits, &peek) != FMS_LOOK_FOUND)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),
 				 errmsg("span_id_directory is locked by another session, or has lost its index")));

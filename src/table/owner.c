@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * table.c
+ * owner.c
  *	  Access to execution_spans, whoever the caller is.
  *
  * Recording functions are for roles that can't read or write the table, and
@@ -27,7 +27,9 @@
 
 #include "compat.h"
 #include "buffer/buffer.h"
-#include "writer/table.h"
+#include "table/owner.h"
+
+bool		fms_table_waits = true;
 
 /* The text of a status, as in the column. */
 const char *

@@ -5,8 +5,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef FMS_WRITER_PLACE_H
-#define FMS_WRITER_PLACE_H
+#ifndef FMS_TABLE_PLACE_H
+#define FMS_TABLE_PLACE_H
 
 #include "datatype/timestamp.h"
 #include "nodes/pg_list.h"
@@ -67,4 +67,4 @@ extern FmsPlace fms_place_of(TimestampTz at);
 extern FmsPlace fms_place_interval(TimestampTz at);
 extern FmsPlace fms_place_imported(TimestampTz at, FmsInterval unit);
 
-#endif							/* FMS_WRITER_PLACE_H */
+#endif							/* FMS_TABLE_PLACE_H */

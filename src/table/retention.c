@@ -35,9 +35,9 @@
 #include "compat.h"
 #include "buffer/buffer.h"
 #include "buffer/tracked.h"
-#include "writer/directory.h"
-#include "writer/partition.h"
-#include "writer/table.h"
+#include "table/directory.h"
+#include "table/owner.h"
+#include "table/partition.h"
 
 #define DROPS_OF_CALL 32		/* of apply_retention() */
 #define DROPS_OF_TRANSACTION 8	/* of drop_partitions() */

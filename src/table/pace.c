@@ -22,7 +22,7 @@
 #include "postgres.h"
 
 #include "compat.h"
-#include "writer/pace.h"
+#include "table/pace.h"
 
 #define SLOW_US 250000			/* after this a batch is halved */
 #define QUICK_US 100000			/* before this it is doubled */

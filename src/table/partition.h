@@ -5,15 +5,15 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef FMS_WRITER_PARTITION_H
-#define FMS_WRITER_PARTITION_H
+#ifndef FMS_TABLE_PARTITION_H
+#define FMS_TABLE_PARTITION_H
 
-#include "writer/place.h"
-#include "writer/retention.h"
+#include "table/place.h"
+#include "table/retention.h"
 
 extern void fms_partition_make(TimestampTz at, bool bounded);
 extern bool fms_partition_is_changing(void);
 extern uint64 fms_partition_run(const char *sql);
 extern char *fms_partition_time(TimestampTz at);
 
-#endif							/* FMS_WRITER_PARTITION_H */
+#endif							/* FMS_TABLE_PARTITION_H */

@@ -24,10 +24,10 @@
 
 #include "compat.h"
 #include "buffer/buffer.h"
-#include "writer/aside.h"
-#include "writer/pace.h"
-#include "writer/reject.h"
-#include "writer/table.h"
+#include "table/aside.h"
+#include "table/owner.h"
+#include "table/pace.h"
+#include "table/reject.h"
 
 #define READ_ROWS 10000			/* at once */
 #define READ_BYTES (16 * 1024 * 1024)

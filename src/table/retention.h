@@ -5,8 +5,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef FMS_WRITER_RETENTION_H
-#define FMS_WRITER_RETENTION_H
+#ifndef FMS_TABLE_RETENTION_H
+#define FMS_TABLE_RETENTION_H
 
 #include "datatype/timestamp.h"
 #include "nodes/pg_list.h"
@@ -16,4 +16,4 @@ extern int	fms_retention;		/* GUC, minutes; 0: off */
 extern List *fms_retention_apply(int most, bool *more);
 extern bool fms_retention_forget_ids(void);
 
-#endif							/* FMS_WRITER_RETENTION_H */
+#endif							/* FMS_TABLE_RETENTION_H */

@@ -5,11 +5,11 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef FMS_WRITER_DIRECTORY_H
-#define FMS_WRITER_DIRECTORY_H
+#ifndef FMS_TABLE_DIRECTORY_H
+#define FMS_TABLE_DIRECTORY_H
 
-#include "writer/fold.h"
-#include "writer/peek.h"
+#include "table/fold.h"
+#include "table/peek.h"
 
 /*
  * Where rows of an id may lie: among the traces whose ids begin with 8 bytes,
@@ -29,4 +29,4 @@ extern void fms_directory_watch(void);
 extern void fms_directory_note(FmsRow **rows, int count);
 extern bool fms_directory_forget(TimestampTz before);
 
-#endif							/* FMS_WRITER_DIRECTORY_H */
+#endif							/* FMS_TABLE_DIRECTORY_H */
