@@ -53,14 +53,14 @@ OBJS = \
 	src/table/reject.o \
 	src/table/otlp_source.o \
 	src/writer/record.o \
-	src/writer/flush.o \
+	src/worker/flush.o \
 	src/writer/transaction.o \
 	src/writer/end.o \
-	src/writer/left.o \
-	src/writer/writer.o \
-	src/writer/service.o \
-	src/writer/launcher.o \
-	src/writer/database.o \
+	src/worker/left.o \
+	src/worker/writer.o \
+	src/worker/service.o \
+	src/worker/launcher.o \
+	src/worker/database.o \
 	src/usage/names.o \
 	src/otlp/receiver_settings.o \
 	src/otlp/outbox.o \

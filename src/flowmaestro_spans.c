@@ -34,12 +34,12 @@
 #include "span/redact.h"
 #include "table/partition.h"
 #include "usage/prices.h"
-#include "writer/database.h"
+#include "worker/database.h"
+#include "worker/launcher.h"
+#include "worker/left.h"
+#include "worker/writer.h"
 #include "writer/end.h"
-#include "writer/launcher.h"
-#include "writer/left.h"
 #include "writer/record.h"
-#include "writer/writer.h"
 
 #define MIN_BUFFER_KB 1024
 #define MAX_BUFFER_KB (1024 * 1024)

@@ -10,7 +10,7 @@
 
 #include "lib/stringinfo.h"
 
-#include "writer/flush.h"
+#include "worker/flush.h"
 
 typedef struct FmsBatch
 {

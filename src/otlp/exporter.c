@@ -46,7 +46,7 @@
 #include "otlp/exporter.h"
 #include "otlp/headers.h"
 #include "otlp/outbox.h"
-#include "writer/writer.h"
+#include "worker/writer.h"
 
 #define HTTP_LIBRARY "$libdir/flowmaestro_spans_otlp"
 #define BATCH_SPANS 512

@@ -56,7 +56,7 @@
 #include "otlp/otlp.h"
 #include "otlp/receiver.h"
 #include "otlp/secret.h"
-#include "writer/service.h"
+#include "worker/service.h"
 
 #define LOOK_MS 1000			/* between looks whether all is as it should be */
 #define TAKE_MS 500				/* of work that a request may take, */

@@ -11,7 +11,7 @@
 
 #include "otlp/otlp.h"
 #include "otlp/receiver.h"
-#include "writer/service.h"
+#include "worker/service.h"
 
 int			fms_receiver_port = 0;
 char	   *fms_receiver_address = NULL;

@@ -35,7 +35,7 @@
  * A session's lock lasts from there to its commit, never while an application
  * thinks.  The writer, whose transaction is its own, does the work with each
  * batch that it applies; it also counts what was left to it, by a transaction
- * that was prepared, or could not count (writer/left.c).
+ * that was prepared, or could not count (worker/left.c).
  *
  * A call that carried usage and no longer does (a later attribute replaced a
  * number by something else) may uncover others: all of its trace walk anew.

@@ -5,10 +5,10 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef FMS_WRITER_LAUNCHER_H
-#define FMS_WRITER_LAUNCHER_H
+#ifndef FMS_WORKER_LAUNCHER_H
+#define FMS_WORKER_LAUNCHER_H
 
 extern void fms_launcher_register(void);
 extern PGDLLEXPORT void fms_launcher_main(Datum arg);
 
-#endif							/* FMS_WRITER_LAUNCHER_H */
+#endif							/* FMS_WORKER_LAUNCHER_H */

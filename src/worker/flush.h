@@ -5,8 +5,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef FMS_WRITER_FLUSH_H
-#define FMS_WRITER_FLUSH_H
+#ifndef FMS_WORKER_FLUSH_H
+#define FMS_WORKER_FLUSH_H
 
 typedef enum FmsFlush
 {
@@ -23,4 +23,4 @@ extern void fms_flush_settle(void);
 extern uint64 fms_flush_position(void);
 extern void fms_flush_retry_blocked(void);
 
-#endif							/* FMS_WRITER_FLUSH_H */
+#endif							/* FMS_WORKER_FLUSH_H */

@@ -5,9 +5,9 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef FMS_WRITER_DATABASE_H
-#define FMS_WRITER_DATABASE_H
+#ifndef FMS_WORKER_DATABASE_H
+#define FMS_WORKER_DATABASE_H
 
 extern void fms_database_install_hook(void);
 
-#endif							/* FMS_WRITER_DATABASE_H */
+#endif							/* FMS_WORKER_DATABASE_H */

@@ -23,7 +23,7 @@
 #include "utils/timestamp.h"
 
 #include "buffer/slot.h"
-#include "writer/service.h"
+#include "worker/service.h"
 
 #define QUIET_MS 60000			/* between looks when nothing is to be started */
 #define HEALTHY_MS 10000		/* a service that lives this long forgives all */

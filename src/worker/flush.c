@@ -43,7 +43,7 @@
 #include "table/pace.h"
 #include "table/reject.h"
 #include "table/wanted.h"
-#include "writer/flush.h"
+#include "worker/flush.h"
 
 #define BATCH_PART 4			/* of the ring: two batches leave half to the callers */
 #define BATCH_BYTES (16 * 1024 * 1024)	/* of a ring that is larger than four times that */

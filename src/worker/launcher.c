@@ -40,8 +40,8 @@
 #include "buffer/buffer.h"
 #include "buffer/file.h"
 #include "otlp/outbox.h"
-#include "writer/launcher.h"
-#include "writer/service.h"
+#include "worker/launcher.h"
+#include "worker/service.h"
 
 #define LIBRARY "flowmaestro_spans"
 #define RESTART_S 1				/* of the launcher itself */

@@ -5,8 +5,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef FMS_WRITER_SERVICE_H
-#define FMS_WRITER_SERVICE_H
+#ifndef FMS_WORKER_SERVICE_H
+#define FMS_WORKER_SERVICE_H
 
 typedef struct FmsService
 {
@@ -21,4 +21,4 @@ extern void fms_service_forgive(void);
 extern long fms_service_look_round(void);
 extern PGDLLEXPORT void fms_service_enter(Datum number);
 
-#endif							/* FMS_WRITER_SERVICE_H */
+#endif							/* FMS_WORKER_SERVICE_H */

@@ -34,8 +34,8 @@
 #include "table/fold.h"
 #include "table/reject.h"
 #include "usage/store.h"
-#include "writer/flush.h"
-#include "writer/left.h"
+#include "worker/flush.h"
+#include "worker/left.h"
 
 #define PART_SPANS 10000		/* that are taken in one transaction */
 #define LOOK_MS (60 * 60 * 1000)	/* between two looks without being told */

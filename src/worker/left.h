@@ -5,8 +5,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef FMS_WRITER_LEFT_H
-#define FMS_WRITER_LEFT_H
+#ifndef FMS_WORKER_LEFT_H
+#define FMS_WORKER_LEFT_H
 
 #include "buffer/slot.h"
 
@@ -14,4 +14,4 @@ extern bool fms_left_waits(FmsSlot *slot);
 extern void fms_left_work(void *arg);
 extern void fms_left_install_hook(void);
 
-#endif							/* FMS_WRITER_LEFT_H */
+#endif							/* FMS_WORKER_LEFT_H */

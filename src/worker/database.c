@@ -29,7 +29,7 @@
 #include "buffer/buffer.h"
 #include "buffer/file.h"
 #include "buffer/tracked.h"
-#include "writer/database.h"
+#include "worker/database.h"
 
 #define LEAVE_MS 5000			/* a worker is given to leave */
 

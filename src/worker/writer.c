@@ -42,9 +42,9 @@
 #include "table/partition.h"
 #include "table/reject.h"
 #include "table/wanted.h"
-#include "writer/flush.h"
-#include "writer/left.h"
-#include "writer/writer.h"
+#include "worker/flush.h"
+#include "worker/left.h"
+#include "worker/writer.h"
 
 #define DRAIN_MS 1000
 #define PAUSE_MS 50				/* for a batch to grow, or for a lock to go */

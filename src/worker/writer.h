@@ -5,8 +5,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef FMS_WRITER_WRITER_H
-#define FMS_WRITER_WRITER_H
+#ifndef FMS_WORKER_WRITER_H
+#define FMS_WORKER_WRITER_H
 
 extern int	fms_flush_interval; /* GUC, milliseconds */
 
@@ -14,4 +14,4 @@ extern void fms_writer_pin_settings(void);
 extern ErrorData *fms_writer_attempt(void (*work) (void *), void *arg);
 extern PGDLLEXPORT void fms_writer_main(Datum database);
 
-#endif							/* FMS_WRITER_WRITER_H */
+#endif							/* FMS_WORKER_WRITER_H */
