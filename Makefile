@@ -13,6 +13,7 @@ MODULE_big = flowmaestro_spans
 
 OBJS = \
 	src/flowmaestro_spans.o \
+	src/end.o \
 	src/context/w3c.o \
 	src/context/request.o \
 	src/context/context.o \
@@ -27,8 +28,6 @@ OBJS = \
 	src/span/names.o \
 	src/span/redact.o \
 	src/span/payload.o \
-	src/span/span.o \
-	src/span/enter.o \
 	src/buffer/ring.o \
 	src/buffer/guard.o \
 	src/buffer/file.o \
@@ -52,15 +51,18 @@ OBJS = \
 	src/table/aside.o \
 	src/table/reject.o \
 	src/table/otlp_source.o \
-	src/writer/record.o \
 	src/worker/flush.o \
-	src/writer/transaction.o \
-	src/writer/end.o \
 	src/worker/left.o \
 	src/worker/writer.o \
 	src/worker/service.o \
 	src/worker/launcher.o \
 	src/worker/database.o \
+	src/record/mode.o \
+	src/record/claim.o \
+	src/record/transaction.o \
+	src/record/record.o \
+	src/record/calls.o \
+	src/record/enter.o \
 	src/usage/names.o \
 	src/otlp/receiver_settings.o \
 	src/otlp/outbox.o \
@@ -154,8 +156,8 @@ SQL_PARTS = \
 	src/context/context.sql \
 	src/log/log.sql \
 	src/span/redact.sql \
-	src/span/span.sql \
-	src/span/enter.sql \
+	src/record/calls.sql \
+	src/record/enter.sql \
 	src/buffer/buffer.sql \
 	src/table/table.sql \
 	src/otlp/otlp.sql \

@@ -19,6 +19,7 @@
 #include "utils/inval.h"
 
 #include "compat.h"
+#include "end.h"
 #include "buffer/buffer.h"
 #include "buffer/tracked.h"
 #include "context/context.h"
@@ -28,6 +29,7 @@
 #include "otlp/headers.h"
 #include "otlp/otlp.h"
 #include "otlp/receiver.h"
+#include "record/mode.h"
 #include "schema/cache.h"
 #include "schema/registry.h"
 #include "span/payload.h"
@@ -38,8 +40,6 @@
 #include "worker/launcher.h"
 #include "worker/left.h"
 #include "worker/writer.h"
-#include "writer/end.h"
-#include "writer/record.h"
 
 #define MIN_BUFFER_KB 1024
 #define MAX_BUFFER_KB (1024 * 1024)
@@ -50,12 +50,6 @@
 FMS_MODULE_MAGIC;
 
 extern PGDLLEXPORT void _PG_init(void);
-
-static const struct config_enum_entry write_modes[] = {
-	{"buffered", FMS_MODE_BUFFERED, false},
-	{"transactional", FMS_MODE_TRANSACTIONAL, false},
-	{NULL, 0, false}
-};
 
 static const struct config_enum_entry compressions[] = {
 	{"gzip", FMS_OTLP_GZIP, false},
@@ -110,15 +104,6 @@ define_server_settings(void)
 static void
 define_recording_settings(void)
 {
-	DefineCustomBoolVariable("flowmaestro.enabled",
-							 "Records spans.",
-							 "When off, the functions still give ids, and record nothing.",
-							 &fms_enabled, true, PGC_USERSET, 0, NULL, NULL, NULL);
-	DefineCustomEnumVariable("flowmaestro.write_mode",
-							 "Records spans through the buffer, or in the caller's transaction.",
-							 "Without the library in shared_preload_libraries it is always the transaction.",
-							 &fms_write_mode, FMS_MODE_BUFFERED, write_modes,
-							 PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("flowmaestro.full_wait",
 							"Time that a call waits for room in a full buffer before its record is dropped.",
 							NULL,
@@ -305,6 +290,7 @@ _PG_init(void)
 		define_server_settings();
 		define_receiver_settings();
 	}
+	fms_mode_define_settings();
 	define_recording_settings();
 	define_writer_settings();
 	define_schema_settings();
@@ -314,7 +300,6 @@ _PG_init(void)
 	define_otlp_settings();
 	define_export_settings();
 	MarkGUCPrefixReserved("flowmaestro");
-	fms_span_install_recorder(&fms_record_recorder);
 	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
 	fms_end_watch();
 	fms_log_install_hook();

@@ -124,7 +124,7 @@ sink_resize(void *arg, void *memory, size_t bytes)
 static void
 finish(Ingest *ingest)
 {
-	int64		lost = fms_span_recorder()->finish(ingest->store.group);
+	int64		lost = fms_record_finish(ingest->store.group);
 
 	if (lost == 0)
 		return;
@@ -154,7 +154,7 @@ fms_otlp_ingest(const char *body, size_t length, FmsOtlpEncoding encoding, bool 
 	}
 	ingest.store.wait = wait;
 	ingest.store.now = GetCurrentTimestamp();
-	ingest.store.group = fms_span_recorder()->begin();
+	ingest.store.group = fms_record_begin();
 	ingest.decoding = AllocSetContextCreate(CurrentMemoryContext, "OTLP request",
 											ALLOCSET_DEFAULT_SIZES);
 	ingest.scratch = AllocSetContextCreate(ingest.decoding, "OTLP span", SCRATCH_BYTES,

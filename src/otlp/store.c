@@ -92,9 +92,11 @@
 #include "utils/uuid.h"
 
 #include "compat.h"
+#include "buffer/buffer.h"
 #include "otlp/build.h"
 #include "otlp/mapping.h"
 #include "otlp/store.h"
+#include "record/mode.h"
 #include "span/identity.h"
 #include "span/payload.h"
 #include "span/redact.h"
@@ -600,11 +602,10 @@ put_fields(Object *object, const FmsOtlpStore *store, const FmsOtlpSpan *span, F
 static FmsTaken
 hand_over(FmsEvent *event, bool truncated, FmsOtlpStore *store)
 {
-	const FmsSpanRecorder *recorder = fms_span_recorder();
-	FmsTaken	taken = recorder->take(event, store->group, store->wait, &store->reason);
+	FmsTaken	taken = fms_record_take(event, store->group, store->wait, &store->reason);
 
 	if (taken == FMS_TAKEN && truncated)
-		recorder->truncated();
+		fms_record_truncated();
 	return taken;
 }
 
@@ -693,13 +694,13 @@ hand_source(FmsEvent *event, bool truncated, FmsOtlpStore *store)
 	hash_parts(event);
 	memcpy(&number, event->span_id.data, sizeof(number));
 	place = &sent[number % SENT_PLACES];
-	event->table = fms_span_recorder()->table();
+	event->table = fms_buffer_table();
 	if (place->table == event->table &&
 		store->now - place->at < RESEND_US && store->now >= place->at &&
 		memcmp(&place->id, &event->span_id, UUID_LEN) == 0)
 		return FMS_TAKEN;
 	taken = hand_over(event, truncated, store);
-	if (taken == FMS_TAKEN && fms_span_recorder()->lasts())
+	if (taken == FMS_TAKEN && fms_mode_is_buffered())
 	{
 		place->id = event->span_id;
 		place->table = event->table;

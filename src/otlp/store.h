@@ -11,7 +11,7 @@
 #define FMS_OTLP_STORE_H
 
 #include "otlp/decode.h"
-#include "span/span.h"
+#include "record/record.h"
 
 /* what the spans of a request have in common */
 typedef struct FmsOtlpStore

@@ -198,7 +198,7 @@ fms_payload_jsonb(FmsPart *part, Jsonb *value, bool *truncated)
 
 /*
  * Redact the parts of an event that flowmaestro.redact_spans lists; what OTLP
- * brings with a span counts as its attributes.  Every recorder calls this before
+ * brings with a span counts as its attributes.  Whoever records calls this before
  * it lets an event out of the backend.  What has come so far is not longer than
  * allowed, and "[REDACTED]" is short enough not to be measured.
  */

@@ -19,11 +19,11 @@
 #include "access/xact.h"
 
 #include "compat.h"
+#include "end.h"
 #include "otlp/outbox.h"
-#include "span/enter.h"
+#include "record/enter.h"
+#include "record/transaction.h"
 #include "usage/ledger.h"
-#include "writer/end.h"
-#include "writer/transaction.h"
 
 /* The end of a transaction.  A parallel worker records nothing. */
 static void

@@ -5,10 +5,22 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef FMS_WRITER_TRANSACTION_H
-#define FMS_WRITER_TRANSACTION_H
+#ifndef FMS_RECORD_TRANSACTION_H
+#define FMS_RECORD_TRANSACTION_H
 
-#include "span/span.h"
+#include "span/event.h"
+
+/* what became of a whole span, a resource or a scope */
+typedef enum FmsTaken
+{
+	FMS_TAKEN,
+	FMS_TAKEN_BEFORE,			/* the span has ended: nothing to do */
+	FMS_TAKEN_FULL,				/* no room in the buffer */
+	FMS_TAKEN_REFUSED			/* recording is off, or can't be done here */
+} FmsTaken;
+
+/* events that are written together */
+typedef struct FmsGroup FmsGroup;
 
 extern void fms_transaction_committed(void);
 extern void fms_transaction_before_prepare(void);
@@ -21,4 +33,4 @@ extern FmsGroup *fms_transaction_begin(void);
 extern FmsTaken fms_transaction_take(FmsEvent *event, FmsGroup *group);
 extern int64 fms_transaction_finish(FmsGroup *group);
 
-#endif							/* FMS_WRITER_TRANSACTION_H */
+#endif							/* FMS_RECORD_TRANSACTION_H */

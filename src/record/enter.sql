@@ -1,4 +1,4 @@
--- Room span: the current span of a transaction.
+-- Room record: the current span of a transaction.
 
 CREATE FUNCTION @extschema@.enter_span(
     name pg_catalog.text,

@@ -5,10 +5,10 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef FMS_SPAN_ENTER_H
-#define FMS_SPAN_ENTER_H
+#ifndef FMS_RECORD_ENTER_H
+#define FMS_RECORD_ENTER_H
 
 extern void fms_enter_end_at_commit(void);
 extern void fms_enter_end_at_abort(SubTransactionId from);
 
-#endif							/* FMS_SPAN_ENTER_H */
+#endif							/* FMS_RECORD_ENTER_H */

@@ -1,10 +1,10 @@
 /*-------------------------------------------------------------------------
  *
- * span.c
+ * calls.c
  *	  The recording functions of SQL.
  *
- * Each function checks its arguments, makes one event and hands it to the
- * recorder.  Only arguments raise errors: an application must not fail
+ * Each function checks its arguments, makes one event and has it
+ * recorded.  Only arguments raise errors: an application must not fail
  * because it is traced.
  *
  *-------------------------------------------------------------------------
@@ -22,12 +22,11 @@
 
 #include "compat.h"
 #include "context/context.h"
-#include "span/call.h"
+#include "record/calls.h"
+#include "record/claim.h"
+#include "record/record.h"
 #include "span/identity.h"
 #include "span/payload.h"
-#include "span/span.h"
-
-static const FmsSpanRecorder *recorder;
 
 PG_FUNCTION_INFO_V1(fms_create_span);
 PG_FUNCTION_INFO_V1(fms_create_child_span);
@@ -38,20 +37,6 @@ PG_FUNCTION_INFO_V1(fms_set_span_attributes);
 PG_FUNCTION_INFO_V1(fms_add_span_event);
 PG_FUNCTION_INFO_V1(fms_cancel_trace);
 PG_FUNCTION_INFO_V1(fms_format_error);
-
-/* Tell this room where events go; called once, when the library is loaded. */
-void
-fms_span_install_recorder(const FmsSpanRecorder *installed)
-{
-	recorder = installed;
-}
-
-/* Where events go. */
-const FmsSpanRecorder *
-fms_span_recorder(void)
-{
-	return recorder;
-}
 
 /*
  * A uuid argument, or NULL.  Raises an error for the nil uuid; "made" tells
@@ -171,8 +156,8 @@ static bool
 record(FmsEvent *event, bool truncated)
 {
 	if (truncated)
-		recorder->truncated();
-	return recorder->record(event);
+		fms_record_truncated();
+	return fms_record(event);
 }
 
 /* The descriptor of span_context, looked up once for a call site. */
@@ -240,7 +225,7 @@ find_trace(const FmsContext *context, const pg_uuid_t *trace_id, const pg_uuid_t
 		*trace = *trace_id;
 	else if (parent != NULL &&
 			 !(context->has_span && memcmp(parent, &context->span_id, UUID_LEN) == 0) &&
-			 recorder->find(parent, &ref) && !ref.stub)
+			 fms_claim_find(parent, &ref) && !ref.stub)
 		*trace = ref.trace_id;
 	else if (context->has_trace)
 		*trace = context->trace_id;
@@ -505,7 +490,7 @@ compare_ids(const void *a, const void *b)
 static pg_uuid_t *
 running_once(const pg_uuid_t *trace_id, int *count)
 {
-	pg_uuid_t  *spans = recorder->running(trace_id, count);
+	pg_uuid_t  *spans = fms_claim_running(trace_id, count);
 
 	qsort(spans, *count, sizeof(pg_uuid_t), compare_ids);
 	*count = (int) qunique(spans, *count, sizeof(pg_uuid_t), compare_ids);

@@ -1,4 +1,4 @@
--- Room span: the table of spans, and the functions that record them.
+-- Room record: the table of spans, and the functions that record them.
 
 CREATE TYPE @extschema@.span_context AS (
     trace_id pg_catalog.uuid,

@@ -24,11 +24,11 @@
 
 #include "compat.h"
 #include "buffer/buffer.h"
+#include "record/claim.h"
+#include "record/transaction.h"
 #include "table/otlp_source.h"
 #include "table/reject.h"
 #include "usage/ledger.h"
-#include "writer/record.h"
-#include "writer/transaction.h"
 
 #define FIRST_ROOM 64			/* of changes, to begin with */
 #define GROUP_EVENTS 1000		/* that are written in one subtransaction */
@@ -272,7 +272,7 @@ fms_transaction_sub_committed(int level)
 		changes[i].level = level - 1;
 }
 
-/* whole spans, resources and scopes until they are written; see span.h */
+/* whole spans, resources and scopes until they are written; see record.h */
 struct FmsGroup
 {
 	MemoryContext context;		/* of what is gathered; emptied when it is written */
@@ -321,12 +321,12 @@ complete(FmsEvent *event, FmsClaim *claim)
 	event->flags |= FMS_IN_TRANSACTION;
 	if (event->kind == FMS_EVENT_START)
 	{
-		*claim = fms_record_claim(event);
+		*claim = fms_claim(event);
 		return true;
 	}
 	if (has_ended_in_memory(event))
 		return false;
-	if (!fms_record_find(&event->span_id, &ref) || ref.stub)
+	if (!fms_claim_find(&event->span_id, &ref) || ref.stub)
 	{
 		*claim = claim_stub(event);
 		return true;
@@ -398,7 +398,7 @@ apply(FmsFold *fold, uint64 *changed)
 	return !dropped;
 }
 
-/* Record an event in the caller's transaction; returns as record() in span.h. */
+/* Record an event in the caller's transaction; returns as fms_record() does. */
 bool
 fms_transaction_record(FmsEvent *event)
 {
@@ -542,7 +542,7 @@ gather(FmsGroup *group, const FmsEvent *event, bool known)
 	MemoryContextSwitchTo(old);
 }
 
-/* Take a whole span, a resource or a scope in the caller's transaction; see span.h. */
+/* Take a whole span, a resource or a scope in the caller's transaction; see record.c. */
 FmsTaken
 fms_transaction_take(FmsEvent *event, FmsGroup *group)
 {

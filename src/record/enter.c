@@ -27,11 +27,12 @@
 #include "compat.h"
 #include "context/context.h"
 #include "context/w3c.h"
-#include "span/call.h"
-#include "span/enter.h"
+#include "record/calls.h"
+#include "record/claim.h"
+#include "record/enter.h"
+#include "record/record.h"
 #include "span/identity.h"
 #include "span/payload.h"
-#include "span/span.h"
 
 #define OTEL_SPAN 8				/* last bytes of a span id, which OpenTelemetry knows */
 
@@ -74,7 +75,7 @@ fms_enter_end_at_commit(void)
 	for (int i = 0; fms_context_entered_span(i, &span_id, &mark); i++)
 	{
 		begin_end(&event, &span_id, FMS_STATUS_COMPLETED);
-		(void) fms_span_recorder()->record(&event);
+		(void) fms_record(&event);
 	}
 	PopActiveSnapshot();
 }
@@ -99,7 +100,7 @@ fms_enter_end_at_abort(SubTransactionId from)
 		begin_end(&event, &span_id, FMS_STATUS_FAILED);
 		event.part[FMS_PART_ERROR].data = (const char *) rollback_error;
 		event.part[FMS_PART_ERROR].length = VARSIZE(rollback_error);
-		fms_span_recorder()->end_at_abort(&event);
+		fms_record_end_at_abort(&event);
 	}
 }
 
@@ -173,7 +174,7 @@ trace_of(const pg_uuid_t *span_id, const FmsContext *context, pg_uuid_t *trace_i
 
 	if (context->has_span && memcmp(span_id, &context->span_id, UUID_LEN) == 0)
 		*trace_id = context->trace_id;
-	else if (fms_span_recorder()->find(span_id, &ref) && !ref.stub)
+	else if (fms_claim_find(span_id, &ref) && !ref.stub)
 		*trace_id = ref.trace_id;
 	else if (context->has_trace &&
 			 memcmp(span_id, &context->trace_id, UUID_LEN - OTEL_SPAN) == 0)

@@ -5,9 +5,9 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef FMS_WRITER_END_H
-#define FMS_WRITER_END_H
+#ifndef FMS_END_H
+#define FMS_END_H
 
 extern void fms_end_watch(void);
 
-#endif							/* FMS_WRITER_END_H */
+#endif							/* FMS_END_H */
