@@ -465,6 +465,19 @@ subtest 'the server is killed, and restarts' => sub {
 	finish('terminated', 10);
 	arrive('terminated', 10, 'a terminated exporter comes back');
 	isnt(exporter_pid('postgres'), $pid, 'as another process');
+	settled();
+
+	# nothing but the exporter that dies tells that there is work
+	$collector->answers('hang');
+	configure(otlp_timeout => '1h');
+	finish('left behind', 10);
+	ok($node->poll_query_until('postgres',
+			"SELECT count(*) = 1 FROM pg_stat_activity WHERE $exporter AND query = 'sending 10 spans'"), 'an exporter has all the work');
+	$pid = exporter_pid('postgres');
+	$collector->answers('accept');
+	$node->safe_psql('postgres', "SELECT pg_terminate_backend($pid)");
+	arrive('left behind', 10, 'the next exporter does what a terminated one left, though no span comes after it');
+	configure(otlp_timeout => '2s');
 };
 
 subtest 'databases' => sub {
