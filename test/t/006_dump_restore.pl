@@ -190,7 +190,8 @@ subtest 'binary upgrade mode' => sub {
 		'0', 'none of our workers runs');
 	is(spans($node, 'source'), '351', 'the table can be read');
 	$node->safe_psql('postgres', 'DROP DATABASE source');
-	pass('a database can be dropped, as pg_upgrade does');
+	is($node->safe_psql('postgres', "SELECT count(*) FROM pg_database WHERE datname = 'source'"),
+		'0', 'a database can be dropped, as pg_upgrade does');
 	command_ok([ 'pg_ctl', '-w', '-D', $node->data_dir, '-m', 'fast', 'stop' ], 'it stops');
 	is(scalar(log_lines($node, qr/flowmaestro_spans (?:writer|launcher)|PANIC/, $offset)), 0, 'the log does not know of them');
 };
