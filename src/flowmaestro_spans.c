@@ -28,6 +28,7 @@
 #include "otlp/exporter.h"
 #include "otlp/headers.h"
 #include "otlp/otlp.h"
+#include "otlp/outbox.h"
 #include "otlp/receiver.h"
 #include "record/mode.h"
 #include "schema/cache.h"
@@ -35,6 +36,8 @@
 #include "span/payload.h"
 #include "span/redact.h"
 #include "table/partition.h"
+#include "table/written.h"
+#include "usage/ledger.h"
 #include "usage/prices.h"
 #include "worker/database.h"
 #include "worker/launcher.h"
@@ -301,6 +304,8 @@ _PG_init(void)
 	define_export_settings();
 	MarkGUCPrefixReserved("flowmaestro");
 	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+	fms_written_observe(fms_ledger_written);
+	fms_written_observe(fms_outbox_add);
 	fms_end_watch();
 	fms_log_install_hook();
 	if (preloading && !IsBinaryUpgrade)

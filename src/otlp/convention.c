@@ -18,6 +18,7 @@
 
 #include "compat.h"
 #include "otlp/convention.h"
+#include "span/names.h"
 #include "usage/tokens.h"
 
 /* operations that types of spans are */
@@ -119,6 +120,6 @@ fms_convention_write(FmsWire *wire, const FmsField *field, Jsonb *attributes,
 			add_text(wire, field, attributes, "gen_ai.operation.name", operations[i].operation,
 					 strlen(operations[i].operation));
 	}
-	if (fms_tokens_is_model_call(span_type->data, span_type->length))
+	if (fms_names_is_model_call(span_type->data, span_type->length))
 		add_usage(wire, field, attributes);
 }

@@ -8,7 +8,7 @@
 #ifndef FMS_OTLP_OUTBOX_H
 #define FMS_OTLP_OUTBOX_H
 
-#include "usage/ledger.h"
+#include "table/written.h"
 
 extern bool fms_outbox_is_on(void);
 extern void fms_outbox_add(const FmsSpanState *spans, int count);

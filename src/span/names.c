@@ -40,3 +40,20 @@ fms_names_sort(FmsNames *table)
 	}
 	table->sorted = true;
 }
+
+/*
+ * Whether spans of a type are calls of a model.  Asked of every span that is
+ * written: two comparisons of lengths for nearly all that are not.
+ */
+bool
+fms_names_is_model_call(const char *span_type, int length)
+{
+	static const char *const types[] = {"model_generation", "embedding_generation"};
+
+	for (int i = 0; i < lengthof(types); i++)
+	{
+		if (length == strlen(types[i]) && memcmp(span_type, types[i], length) == 0)
+			return true;
+	}
+	return false;
+}

@@ -34,6 +34,7 @@ typedef struct FmsNames
 } FmsNames;
 
 extern void fms_names_sort(FmsNames *table);
+extern bool fms_names_is_model_call(const char *span_type, int length);
 
 /* The name that a key with a prefix is, or NULL; the table is sorted. */
 static inline const FmsName *

@@ -60,6 +60,20 @@ fms_table_text(const FmsPart *part)
 													part->length));
 }
 
+/* A text column as a part, copied to the current memory context; data is never NULL. */
+FmsPart
+fms_table_part(Datum value, bool isnull)
+{
+	FmsPart		part = {"", 0};
+
+	if (!isnull)
+	{
+		part.data = TextDatumGetCString(value);
+		part.length = strlen(part.data);
+	}
+	return part;
+}
+
 /* The owner of a relation; raises an error if it is gone. */
 static Oid
 owner_of(Oid relation)

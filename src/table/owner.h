@@ -30,5 +30,6 @@ extern SPIPlanPtr fms_table_prepared(SPIPlanPtr *plan, const char *sql, int narg
 extern const char *fms_table_status(FmsStatus status);
 extern FmsStatus fms_table_parse_status(const char *name);
 extern Datum fms_table_text(const FmsPart *part);
+extern FmsPart fms_table_part(Datum value, bool isnull);
 
 #endif							/* FMS_TABLE_OWNER_H */

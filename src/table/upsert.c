@@ -18,9 +18,9 @@
  * Applying a row twice changes nothing but the events column, which the
  * writer's progress row and the transaction around a batch take care of.
  *
- * What the spans are after a batch goes on to the ledger of model calls and to
- * the outbox of the exporter, in the same (sub)transaction: what the table
- * refuses is not counted and not sent either.
+ * What the spans are after a batch is told to whoever observes it (written.c), in
+ * the same (sub)transaction: what the table refuses is not counted and not sent
+ * either.
  *
  *-------------------------------------------------------------------------
  */
@@ -38,14 +38,14 @@
 
 #include "compat.h"
 #include "buffer/buffer.h"
-#include "otlp/outbox.h"
+#include "span/names.h"
 #include "table/directory.h"
 #include "table/lookup.h"
 #include "table/owner.h"
 #include "table/place.h"
 #include "table/upsert.h"
 #include "table/wanted.h"
-#include "usage/store.h"
+#include "table/written.h"
 
 #define COLUMNS 18
 #define PLANS 32				/* partitions whose statements are kept */
@@ -116,7 +116,7 @@ static const char *const upsert =
 	BRINGS_MORE
 	"OR ((excluded.attributes OPERATOR(pg_catalog.<>) '{}' OR excluded.events IS NOT NULL) "
 	"AND (excluded.status OPERATOR(pg_catalog.=) 'started' OR excluded.name OPERATOR(pg_catalog.<>) '')) "
-	"RETURNING " FMS_STORE_SPAN("") ", flowmaestro.pending_finished(NULL)";
+	"RETURNING " FMS_WRITTEN_COLUMNS("") ", flowmaestro.pending_finished(NULL)";
 
 /* whole spans: what such a span brought before comes again, and more of it */
 static const char *const upsert_whole =
@@ -127,7 +127,7 @@ static const char *const upsert_whole =
 	"ELSE s.events OPERATOR(pg_catalog.||) excluded.events END, "
 	"links = COALESCE(excluded.links, s.links), otlp = COALESCE(excluded.otlp, s.otlp) "
 	BRINGS_MORE
-	"RETURNING " FMS_STORE_SPAN("") ", flowmaestro.pending_finished(NULL)";
+	"RETURNING " FMS_WRITTEN_COLUMNS("") ", flowmaestro.pending_finished(NULL)";
 
 /* the stub that waits for a start under the span's own id */
 static const char *const take_stub =
@@ -376,7 +376,7 @@ state_of_row(const FmsRow *row, FmsSpanState *span)
 	span->parent_span_id = row->parent_span_id;
 	span->arrived = true;
 	span->fresh = true;
-	span->model_call = fms_tokens_is_model_call(row->type.data, row->type.length);
+	span->model_call = fms_names_is_model_call(row->type.data, row->type.length);
 	span->status = row->status;
 	span->finishes = row->status != FMS_STATUS_STARTED;
 	span->started_at = row->started_at;
@@ -406,11 +406,11 @@ states_of_group(FmsRow **rows, int count, FmsSpanState *spans, MemoryContext con
 	old = MemoryContextSwitchTo(context);
 	for (int i = 0; i < SPI_processed; i++)
 	{
-		fms_store_read_span(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, &spans[n]);
+		fms_written_read(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, &spans[n]);
 		spans[n].arrived = rows[0]->has_start;
 		spans[n].finishes = spans[n].status != FMS_STATUS_STARTED &&
 			!DatumGetBool(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc,
-										FMS_STORE_SPAN_COLUMNS + 1, &isnull));
+										FMS_WRITTEN_COLUMN_COUNT + 1, &isnull));
 		if (spans[n].type.length > 0)
 			n++;
 	}
@@ -720,6 +720,5 @@ fms_upsert(FmsRow **rows, int count, FmsApplied *applied)
 		else
 			applied->updated += processed;
 	}
-	fms_ledger_written(spans, span_count);
-	fms_outbox_add(spans, span_count);
+	fms_written_tell(spans, span_count);
 }

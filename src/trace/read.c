@@ -31,6 +31,7 @@
 
 #include "compat.h"
 #include "span/identity.h"
+#include "span/names.h"
 #include "span/payload.h"
 #include "table/lookup.h"
 #include "trace/read.h"
@@ -152,7 +153,7 @@ receive(TupleTableSlot *slot, DestReceiver *self)
 	keep_times(tree, span, slot);
 	if (VARSIZE_ANY_EXHDR(span->name) == 0)
 		span->odd |= FMS_NO_START;
-	if (fms_tokens_is_model_call(VARDATA_ANY(span->span_type), VARSIZE_ANY_EXHDR(span->span_type)))
+	if (fms_names_is_model_call(VARDATA_ANY(span->span_type), VARSIZE_ANY_EXHDR(span->span_type)))
 		fms_usage_read(slot->tts_values[ATTRIBUTES], &span->own_usage);
 	MemoryContextSwitchTo(old);
 	return true;

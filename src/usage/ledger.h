@@ -8,27 +8,8 @@
 #ifndef FMS_USAGE_LEDGER_H
 #define FMS_USAGE_LEDGER_H
 
-#include "span/event.h"
+#include "table/written.h"
 #include "usage/tokens.h"
-
-/* What a span is after a row of it was written. */
-typedef struct FmsSpanState
-{
-	pg_uuid_t	trace_id;
-	pg_uuid_t	span_id;
-	pg_uuid_t	parent_span_id;
-	bool		has_parent;
-	bool		arrived;		/* its start was written */
-	bool		fresh;			/* nothing of it was there before */
-	bool		finishes;		/* this write made it a span with start and end */
-	bool		model_call;
-	FmsStatus	status;
-	TimestampTz started_at;
-	TimestampTz ended_at;		/* if status is not started */
-	FmsPart		type;			/* this and what follows: of model calls only */
-	FmsPart		entity;
-	Jsonb	   *attributes;
-} FmsSpanState;
 
 /* names a span */
 typedef struct FmsSpanKey

@@ -100,7 +100,7 @@ static const char *const find_waiting =
  * them again for each key.  A span without a name is a stub.
  */
 static const char *const find_spans =
-	"SELECT " FMS_STORE_SPAN("$5 AND ") " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS k (t, s) "
+	"SELECT " FMS_WRITTEN_COLUMNS("$5 AND ") " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS k (t, s) "
 	"JOIN flowmaestro.execution_spans AS s ON s.trace_id OPERATOR(pg_catalog.=) k.t "
 	"AND s.span_id OPERATOR(pg_catalog.=) k.s "
 	"WHERE (s.started_at OPERATOR(pg_catalog.>) $3 OR s.started_at OPERATOR(pg_catalog.=) $3) "
@@ -313,20 +313,6 @@ key_arrays(const FmsSpanKey *keys, int count, Datum *arrays)
 	arrays[1] = PointerGetDatum(construct_array(spans, count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
 }
 
-/* A text column, copied to the current memory context; data is never NULL. */
-static FmsPart
-text_of(Datum value, bool isnull)
-{
-	FmsPart		part = {"", 0};
-
-	if (!isnull)
-	{
-		part.data = TextDatumGetCString(value);
-		part.length = strlen(part.data);
-	}
-	return part;
-}
-
 /*
  * An entry from a row of span_usage, copied to the current memory context.
  * "counted" is not read: it follows from the rest (fms_entry_counts).
@@ -349,7 +335,7 @@ read_entry(HeapTuple tuple, TupleDesc desc, FmsEntry *entry)
 		entry->waits_for = *DatumGetUUIDP(values[WAITS_FOR]);
 	entry->started_at = DatumGetTimestampTz(values[STARTED_AT]);
 	for (int i = 0; i < FMS_LEDGER_TEXTS; i++)
-		entry->text[i] = text_of(values[FIRST_TEXT + i], false);
+		entry->text[i] = fms_table_part(values[FIRST_TEXT + i], false);
 	entry->ended = DatumGetBool(values[ENDED]);
 	entry->failed = DatumGetBool(values[FAILED]);
 	entry->carries = DatumGetBool(values[CARRIES]);
@@ -450,35 +436,6 @@ fms_store_waiting(const FmsSpanKey *keys, int count, int *found)
 }
 
 /*
- * A span from a row of FMS_STORE_SPAN, copied to the current memory context.
- * Attributes are NULL if the statement left them out, which it does for spans
- * that are no model calls: they can be large, and nobody reads them.
- */
-void
-fms_store_read_span(HeapTuple tuple, TupleDesc desc, FmsSpanState *span)
-{
-	Datum		values[FMS_STORE_SPAN_COLUMNS + 1];	/* a caller can have one of its own */
-	bool		nulls[FMS_STORE_SPAN_COLUMNS + 1];
-
-	memset(span, 0, sizeof(*span));
-	heap_deform_tuple(tuple, desc, values, nulls);
-	span->trace_id = *DatumGetUUIDP(values[0]);
-	span->span_id = *DatumGetUUIDP(values[1]);
-	span->has_parent = !nulls[2];
-	if (span->has_parent)
-		span->parent_span_id = *DatumGetUUIDP(values[2]);
-	span->type = text_of(values[3], nulls[3]);
-	span->entity = text_of(values[4], nulls[4]);
-	span->started_at = DatumGetTimestampTz(values[5]);
-	span->ended_at = nulls[6] ? 0 : DatumGetTimestampTz(values[6]);
-	span->status = fms_table_parse_status(TextDatumGetCString(values[7]));
-	span->arrived = true;
-	span->model_call = fms_tokens_is_model_call(span->type.data, span->type.length);
-	if (!nulls[8])
-		span->attributes = (Jsonb *) PG_DETOAST_DATUM_COPY(values[8]);
-}
-
-/*
  * Spans of the table that started between two times, both included; with
  * "whole", model calls come with their attributes.
  */
@@ -502,7 +459,7 @@ fms_store_spans(const FmsSpanKey *keys, int count, TimestampTz from, TimestampTz
 	spans = SPI_palloc(sizeof(FmsSpanState) * Max(*found, 1));
 	spi = MemoryContextSwitchTo(GetMemoryChunkContext(spans));
 	for (int i = 0; i < *found; i++)
-		fms_store_read_span(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, &spans[i]);
+		fms_written_read(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, &spans[i]);
 	MemoryContextSwitchTo(spi);
 	SPI_freetuptable(SPI_tuptable);
 	return spans;

@@ -19,17 +19,6 @@ typedef struct FmsStoreScope
 	MemoryContext context;		/* of results */
 } FmsStoreScope;
 
-/*
- * The columns of a row "s" of execution_spans that make an FmsSpanState.  Only
- * model calls come with their attributes, and only under a condition.
- */
-#define FMS_STORE_SPAN(condition) \
-	"s.trace_id, s.span_id, s.parent_span_id, s.span_type, s.entity_id, s.started_at, s.ended_at, " \
-	"s.status, CASE WHEN " condition "s.span_type OPERATOR(pg_catalog.=) " \
-	"ANY ('{model_generation,embedding_generation}') THEN s.attributes END"
-#define FMS_STORE_SPAN_COLUMNS 9
-
-extern void fms_store_read_span(HeapTuple tuple, TupleDesc desc, FmsSpanState *span);
 extern void fms_store_enter(FmsStoreScope *scope);
 extern void fms_store_leave(FmsStoreScope *scope);
 extern void fms_store_lock_traces(const FmsSpanKey *keys, int count);

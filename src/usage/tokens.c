@@ -80,23 +80,6 @@ typedef struct Text
 } Text;
 
 /*
- * Whether spans of a type are calls of a model.  Asked of every span that is
- * written: two comparisons of lengths for nearly all that are not.
- */
-bool
-fms_tokens_is_model_call(const char *span_type, int length)
-{
-	static const char *const types[] = {"model_generation", "embedding_generation"};
-
-	for (int i = 0; i < lengthof(types); i++)
-	{
-		if (length == strlen(types[i]) && memcmp(span_type, types[i], length) == 0)
-			return true;
-	}
-	return false;
-}
-
-/*
  * A number in a string, blanks around it allowed; NULL if it is none.  What
  * gets through to numeric_in is a number that it takes: it would raise an
  * error for anything else, and for an exponent that is too large.

@@ -54,7 +54,6 @@ typedef struct FmsTokens
 	FmsPart		text[FMS_USAGE_TEXTS];
 } FmsTokens;
 
-extern bool fms_tokens_is_model_call(const char *span_type, int length);
 extern void fms_tokens_read(const Jsonb *attributes, FmsTokens *tokens);
 extern bool fms_tokens_count(const Jsonb *attributes, int64 *count);
 
