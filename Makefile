@@ -55,7 +55,7 @@ OBJS = \
 	src/worker/flush.o \
 	src/worker/left.o \
 	src/worker/writer.o \
-	src/worker/service.o \
+	src/worker/supervisor.o \
 	src/worker/launcher.o \
 	src/worker/database.o \
 	src/record/mode.o \

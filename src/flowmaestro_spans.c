@@ -266,6 +266,8 @@ join_server(void)
 	shmem_startup_hook = shmem_startup;
 	fms_database_install_hook();
 	fms_left_install_hook();
+	fms_writer_add();
+	fms_exporter_add();
 	fms_receiver_add();
 	fms_launcher_register();
 }

@@ -91,7 +91,7 @@ static void
 use_ring(FmsSlot *slot, const FmsRing *ring)
 {
 	/* a batch of the writer may still point into the old one */
-	if (attached && slot->writer_pid != MyProcPid)
+	if (attached && slot->seat[FMS_SEAT_WRITER].pid != MyProcPid)
 		fms_file_unmap(&my_ring);
 	my_ring = *ring;
 	my_generation = slot->generation;
@@ -214,7 +214,7 @@ map_ring(FmsSlot *slot, bool *elsewhere)
 			return true;
 		if (has_file(slot))
 			return false;
-		*elsewhere = slot->writer_pid != 0 && slot->writer_pid != MyProcPid;
+		*elsewhere = slot->seat[FMS_SEAT_WRITER].pid != 0 && slot->seat[FMS_SEAT_WRITER].pid != MyProcPid;
 		return !*elsewhere && renew_file(slot);
 	}
 	if (!fms_file_map(MyDatabaseId, (uint64) fms_buffer_size * 1024, &ring, &id))
@@ -244,7 +244,7 @@ wait_for_file(FmsSlot *slot)
 
 	fms_slot_want_writer(slot, true);
 	ConditionVariablePrepareToSleep(&slot->changed);
-	while (slot->writer_pid != 0 && !fms_file_is_there(MyDatabaseId, &slot->file, 0) &&
+	while (slot->seat[FMS_SEAT_WRITER].pid != 0 && !fms_file_is_there(MyDatabaseId, &slot->file, 0) &&
 		   (ms = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until)) > 0)
 		(void) ConditionVariableTimedSleep(&slot->changed, ms, wait_event);
 	ConditionVariableCancelSleep();

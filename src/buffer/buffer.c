@@ -211,8 +211,8 @@ try_append(const char *body, uint32 length, uint32 checksum)
 	if (room)
 		my_slot->recorded++;
 	pending = my_slot->recorded - pg_atomic_read_u64(&my_slot->flushed);
-	alone = my_slot->writer_latch == NULL;
-	wake = !my_slot->wanted && (pending >= (uint64) fms_batch_size || alone);
+	alone = my_slot->seat[FMS_SEAT_WRITER].latch == NULL;
+	wake = !my_slot->seat[FMS_SEAT_WRITER].wanted && (pending >= (uint64) fms_batch_size || alone);
 	urgent = !my_slot->urgent && (my_slot->head - tail > my_slot->bytes / URGENT_PART ||
 								  pending > (uint64) fms_max_active_spans / 2);
 	LWLockRelease(my_slot->lock);
@@ -602,7 +602,7 @@ fms_buffer_lacks_writer(void)
 	bool		up;
 
 	LWLockAcquire(my_slot->lock, LW_SHARED);
-	up = my_slot->writer_latch != NULL;
+	up = my_slot->seat[FMS_SEAT_WRITER].latch != NULL;
 	LWLockRelease(my_slot->lock);
 	return !up && !fms_slot_has_launcher();
 }

@@ -171,26 +171,36 @@ fms_slot_has_launcher(void)
 }
 
 /*
- * See to it that a writer looks at the slot's ring: soon, so that a batch is
- * worth its transaction, or at once if it is urgent.  Where no writer is up the
+ * See to it that a process of a slot looks for work.  Where it is not up the
  * launcher is woken by the first who asks; it looks at "wanted" by itself too.
  */
-void
-fms_slot_want_writer(FmsSlot *slot, bool urgent)
+static void
+want(FmsSlot *slot, FmsSeatKind kind, bool urgent)
 {
+	FmsSeat    *seat = &slot->seat[kind];
 	Latch	   *latch;
 	bool		asked;
 
 	LWLockAcquire(slot->lock, LW_EXCLUSIVE);
-	latch = slot->writer_latch;
-	asked = slot->wanted;
-	slot->wanted = true;
+	latch = seat->latch;
+	asked = seat->wanted;
+	seat->wanted = true;
 	slot->urgent = slot->urgent || urgent;
 	LWLockRelease(slot->lock);
 	if (latch != NULL)
 		SetLatch(latch);
 	else if (!asked)
 		fms_slot_wake_launcher();
+}
+
+/*
+ * See to it that a writer looks at the slot's ring: soon, so that a batch is
+ * worth its transaction, or at once if it is urgent.
+ */
+void
+fms_slot_want_writer(FmsSlot *slot, bool urgent)
+{
+	want(slot, FMS_SEAT_WRITER, urgent);
 }
 
 /*
@@ -208,16 +218,71 @@ fms_slot_leave_work(FmsSlot *slot)
 void
 fms_slot_want_exporter(FmsSlot *slot)
 {
-	Latch	   *latch;
-	bool		asked;
+	want(slot, FMS_SEAT_EXPORTER, false);
+}
+
+/* Note that there may be work for every process of a slot.  Wakes nobody. */
+void
+fms_slot_want_all(FmsSlot *slot)
+{
+	LWLockAcquire(slot->lock, LW_EXCLUSIVE);
+	for (int kind = 0; kind < FMS_SEATS; kind++)
+		slot->seat[kind].wanted = true;
+	LWLockRelease(slot->lock);
+}
+
+/* Wake the processes of a slot; false if none is there. */
+bool
+fms_slot_wake(FmsSlot *slot)
+{
+	bool		there = false;
+
+	LWLockAcquire(slot->lock, LW_SHARED);
+	for (int kind = 0; kind < FMS_SEATS; kind++)
+	{
+		there |= slot->seat[kind].pid != 0;
+		if (slot->seat[kind].latch != NULL)
+			SetLatch(slot->seat[kind].latch);
+	}
+	LWLockRelease(slot->lock);
+	return there;
+}
+
+/* Become a process of a slot; false if there is one, or none is to be there now. */
+bool
+fms_slot_take_seat(FmsSlot *slot, FmsSeatKind kind)
+{
+	FmsSeat    *seat = &slot->seat[kind];
+	bool		taken;
 
 	LWLockAcquire(slot->lock, LW_EXCLUSIVE);
-	latch = slot->export.latch;
-	asked = slot->export.wanted;
-	slot->export.wanted = true;
+	taken = seat->pid == 0 && slot->suspended == 0;
+	if (taken)
+	{
+		seat->pause_ms = FMS_PAUSE_AS_FAILED;
+		seat->pid = MyProcPid;
+		seat->latch = MyLatch;
+	}
 	LWLockRelease(slot->lock);
-	if (latch != NULL)
-		SetLatch(latch);
-	else if (!asked)
-		fms_slot_wake_launcher();
+	return taken;
+}
+
+/*
+ * This process is no longer one of a slot; "wanted" tells that it may leave work
+ * behind.  Nothing happens if it is none.
+ */
+void
+fms_slot_leave_seat(FmsSlot *slot, FmsSeatKind kind, bool wanted)
+{
+	FmsSeat    *seat = &slot->seat[kind];
+
+	LWLockAcquire(slot->lock, LW_EXCLUSIVE);
+	if (seat->pid == MyProcPid)
+	{
+		seat->wanted |= wanted;
+		seat->pid = 0;
+		seat->latch = NULL;
+	}
+	LWLockRelease(slot->lock);
+	ConditionVariableBroadcast(&slot->changed);
 }

@@ -28,7 +28,7 @@
 #define FMS_PARTITIONS_WANTED 16	/* that sessions can ask for at the same time */
 #define FMS_ERROR_BYTES 256		/* of a message kept, with its end; longer ones are cut */
 
-/* what is left in pause_ms by a writer or exporter that died, or was told to go */
+/* what is left in pause_ms by a process that died, or was told to go */
 #define FMS_PAUSE_AS_FAILED (-1)
 #define FMS_PAUSE_AS_TOLD (-2)
 
@@ -60,13 +60,26 @@ typedef enum FmsCounter
 	FMS_COUNTERS
 } FmsCounter;
 
-/* between the launcher, the exporter and who queues spans; the slot's lock */
+/* the processes that a database has, at most one of each */
+typedef enum FmsSeatKind
+{
+	FMS_SEAT_WRITER,
+	FMS_SEAT_EXPORTER,
+	FMS_SEATS
+} FmsSeatKind;
+
+/* between the launcher, a process and who needs one; the slot's lock */
+typedef struct FmsSeat
+{
+	Latch	   *latch;			/* NULL: the process is not up */
+	int			pid;
+	bool		wanted;			/* there may be work for it */
+	int			pause_ms;		/* before the next one, as the last one left it */
+} FmsSeat;
+
+/* how the export goes; the slot's lock */
 typedef struct FmsExport
 {
-	Latch	   *latch;			/* NULL: no exporter is up */
-	int			pid;
-	bool		wanted;			/* spans may wait to be sent */
-	int			pause_ms;		/* before the next exporter, as the last one left it */
 	TimestampTz succeeded_at;	/* 0: never */
 	TimestampTz failed_at;		/* 0: never */
 	char		last_error[FMS_ERROR_BYTES];	/* of the last request; "" after a good one */
@@ -97,13 +110,10 @@ typedef struct FmsSlot
 	ConditionVariable changed;	/* moves, or the outcome of a flush, changed */
 	pg_atomic_uint64 counter[FMS_COUNTERS];
 
-	/* between the launcher, the writer and who needs one; lock */
-	Latch	   *writer_latch;	/* NULL: no writer is up */
-	int			writer_pid;
-	bool		wanted;			/* there is work for a writer */
-	bool		urgent;			/* somebody waits, or will soon have to */
-	int			pause_ms;		/* before the next writer, as the last one left it */
-	int			suspended;		/* sessions that want no writer now */
+	/* between the launcher, the processes and who needs one; lock */
+	FmsSeat		seat[FMS_SEATS];
+	bool		urgent;			/* somebody waits for the writer, or will soon have to */
+	int			suspended;		/* sessions that want no process here now */
 	uint64		start_failures; /* writers that could not be started */
 	int			partitions_wanted;	/* that sessions asked the writer for */
 	TimestampTz partition_wanted[FMS_PARTITIONS_WANTED];	/* a time of each */
@@ -131,6 +141,10 @@ extern void fms_slot_count(FmsSlot *slot, FmsCounter counter, uint64 n);
 extern void fms_slot_want_writer(FmsSlot *slot, bool urgent);
 extern void fms_slot_leave_work(FmsSlot *slot);
 extern void fms_slot_want_exporter(FmsSlot *slot);
+extern void fms_slot_want_all(FmsSlot *slot);
+extern bool fms_slot_wake(FmsSlot *slot);
+extern bool fms_slot_take_seat(FmsSlot *slot, FmsSeatKind kind);
+extern void fms_slot_leave_seat(FmsSlot *slot, FmsSeatKind kind, bool wanted);
 extern void fms_slot_wake_launcher(void);
 extern bool fms_slot_has_launcher(void);
 

@@ -62,8 +62,8 @@ fms_buffer_stats(PG_FUNCTION_ARGS)
 	strlcpy(last_error, slot->last_error, sizeof(last_error));
 	values[21] = Int64GetDatum(slot->head - pg_atomic_read_u64(&slot->file_tail));
 	values[22] = Int64GetDatum(slot->bytes);
-	nulls[23] = slot->writer_pid == 0;
-	values[23] = Int32GetDatum(slot->writer_pid);
+	nulls[23] = slot->seat[FMS_SEAT_WRITER].pid == 0;
+	values[23] = Int32GetDatum(slot->seat[FMS_SEAT_WRITER].pid);
 	LWLockRelease(slot->lock);
 
 	nulls[19] = last_error[0] == '\0';

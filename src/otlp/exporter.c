@@ -46,6 +46,7 @@
 #include "otlp/exporter.h"
 #include "otlp/headers.h"
 #include "otlp/outbox.h"
+#include "worker/supervisor.h"
 #include "worker/writer.h"
 
 #define HTTP_LIBRARY "$libdir/flowmaestro_spans_otlp"
@@ -361,7 +362,7 @@ static void
 accept_work(void)
 {
 	LWLockAcquire(slot->lock, LW_EXCLUSIVE);
-	slot->export.wanted = false;
+	slot->seat[FMS_SEAT_EXPORTER].wanted = false;
 	LWLockRelease(slot->lock);
 }
 
@@ -373,7 +374,7 @@ static bool
 leave_in_peace(void)
 {
 	LWLockAcquire(slot->lock, LW_SHARED);
-	at_peace = !slot->export.wanted;
+	at_peace = !slot->seat[FMS_SEAT_EXPORTER].wanted;
 	LWLockRelease(slot->lock);
 	return at_peace;
 }
@@ -443,30 +444,7 @@ main_loop(void)
 static void
 leave_slot(int code, Datum arg)
 {
-	LWLockAcquire(slot->lock, LW_EXCLUSIVE);
-	slot->export.wanted |= !at_peace;
-	slot->export.pid = 0;
-	slot->export.latch = NULL;
-	LWLockRelease(slot->lock);
-	ConditionVariableBroadcast(&slot->changed);
-}
-
-/* Become the slot's exporter; false if there is one or none is wanted. */
-static bool
-take_slot(void)
-{
-	bool		taken;
-
-	LWLockAcquire(slot->lock, LW_EXCLUSIVE);
-	taken = slot->export.pid == 0 && slot->suspended == 0;
-	if (taken)
-	{
-		slot->export.pause_ms = FMS_PAUSE_AS_FAILED;
-		slot->export.pid = MyProcPid;
-		slot->export.latch = MyLatch;
-	}
-	LWLockRelease(slot->lock);
-	return taken;
+	fms_slot_leave_seat(slot, FMS_SEAT_EXPORTER, !at_peace);
 }
 
 /* Load the library that speaks HTTP. */
@@ -486,7 +464,7 @@ fms_exporter_main(Datum database)
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
 	slot = fms_slot_find(DatumGetObjectId(database), true);
-	if (slot == NULL || !take_slot())
+	if (slot == NULL || !fms_slot_take_seat(slot, FMS_SEAT_EXPORTER))
 		proc_exit(0);
 	/* registered before the connection is made: it runs after its end */
 	before_shmem_exit(leave_slot, (Datum) 0);
@@ -505,6 +483,19 @@ fms_exporter_main(Datum database)
 	if (error != NULL)
 		report_outcome(error->message);
 	else
-		slot->export.pause_ms = main_loop();
+		slot->seat[FMS_SEAT_EXPORTER].pause_ms = main_loop();
 	proc_exit(error != NULL || ShutdownRequestPending ? 1 : 0);
+}
+
+/* Have the launcher start an exporter for each database with spans to be sent; from _PG_init when preloaded. */
+void
+fms_exporter_add(void)
+{
+	static const FmsService service = {
+		.name = "flowmaestro_spans otlp exporter",.library = "flowmaestro_spans",
+		.function = "fms_exporter_main",.each_database = true,.seat = FMS_SEAT_EXPORTER,
+		.wanted = fms_outbox_is_on
+	};
+
+	fms_supervisor_add(&service);
 }

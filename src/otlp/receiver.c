@@ -56,7 +56,7 @@
 #include "otlp/otlp.h"
 #include "otlp/receiver.h"
 #include "otlp/secret.h"
-#include "worker/service.h"
+#include "worker/supervisor.h"
 
 #define LOOK_MS 1000			/* between looks whether all is as it should be */
 #define TAKE_MS 500				/* of work that a request may take, */
@@ -573,7 +573,7 @@ fms_receiver_main(Datum number)
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
-	fms_service_enter(number);
+	fms_supervisor_enter(number);
 	database = MemoryContextStrdup(TopMemoryContext, fms_receiver_database);
 	BackgroundWorkerInitializeConnection(database, NULL, 0);
 	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);

@@ -11,7 +11,7 @@
 
 #include "otlp/otlp.h"
 #include "otlp/receiver.h"
-#include "worker/service.h"
+#include "worker/supervisor.h"
 
 int			fms_receiver_port = 0;
 char	   *fms_receiver_address = NULL;
@@ -46,8 +46,9 @@ void
 fms_receiver_add(void)
 {
 	static const FmsService service = {
-		"flowmaestro_spans receiver", "flowmaestro_spans_otlp", "fms_receiver_main", is_wanted
+		.name = "flowmaestro_spans receiver",.library = "flowmaestro_spans_otlp",
+		.function = "fms_receiver_main",.wanted = is_wanted
 	};
 
-	fms_service_add(&service);
+	fms_supervisor_add(&service);
 }

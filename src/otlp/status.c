@@ -34,6 +34,7 @@ fms_otlp_export_stats(PG_FUNCTION_ARGS)
 {
 	FmsSlot    *slot = fms_buffer_slot();
 	FmsExport	export = {0};
+	int			pid = 0;
 	Datum		values[COLUMNS] = {0};
 	bool		nulls[COLUMNS] = {false};
 	TupleDesc	desc;
@@ -45,6 +46,7 @@ fms_otlp_export_stats(PG_FUNCTION_ARGS)
 	{
 		LWLockAcquire(slot->lock, LW_SHARED);
 		export = slot->export;
+		pid = slot->seat[FMS_SEAT_EXPORTER].pid;
 		LWLockRelease(slot->lock);
 	}
 	for (int i = 0; i < lengthof(plain); i++)
@@ -56,7 +58,7 @@ fms_otlp_export_stats(PG_FUNCTION_ARGS)
 	values[n++] = TimestampTzGetDatum(export.failed_at);
 	nulls[n] = export.last_error[0] == '\0';
 	values[n++] = CStringGetTextDatum(export.last_error);
-	nulls[n] = export.pid == 0;
-	values[n++] = Int32GetDatum(export.pid);
+	nulls[n] = pid == 0;
+	values[n++] = Int32GetDatum(pid);
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
 }

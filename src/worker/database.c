@@ -113,26 +113,9 @@ resume(int code, Datum arg)
 
 	LWLockAcquire(slot->lock, LW_EXCLUSIVE);
 	slot->suspended--;
-	slot->wanted = true;
-	slot->export.wanted = true;
 	LWLockRelease(slot->lock);
+	fms_slot_want_all(slot);
 	fms_slot_wake_launcher();
-}
-
-/* Wake a slot's workers, so that they see that they have to go; false if none is there. */
-static bool
-send_away(FmsSlot *slot)
-{
-	bool		there;
-
-	LWLockAcquire(slot->lock, LW_SHARED);
-	there = slot->writer_pid != 0 || slot->export.pid != 0;
-	if (slot->writer_latch != NULL)
-		SetLatch(slot->writer_latch);
-	if (slot->export.latch != NULL)
-		SetLatch(slot->export.latch);
-	LWLockRelease(slot->lock);
-	return there;
 }
 
 /* Send the workers away and wait until they are gone, or did not go in time. */
@@ -143,7 +126,7 @@ wait_until_left(FmsSlot *slot)
 	uint32		wait_event = fms_wait_event("FlowmaestroWriterLeave");
 
 	ConditionVariablePrepareToSleep(&slot->changed);
-	while (send_away(slot) && GetCurrentTimestamp() < until)
+	while (fms_slot_wake(slot) && GetCurrentTimestamp() < until)
 		(void) ConditionVariableTimedSleep(&slot->changed, 100, wait_event);
 	ConditionVariableCancelSleep();
 }

@@ -44,6 +44,7 @@
 #include "table/wanted.h"
 #include "worker/flush.h"
 #include "worker/left.h"
+#include "worker/supervisor.h"
 #include "worker/writer.h"
 
 #define DRAIN_MS 1000
@@ -114,34 +115,9 @@ leave_slot(int code, Datum arg)
 {
 	FmsSlot    *slot = (FmsSlot *) DatumGetPointer(arg);
 
-	LWLockAcquire(slot->lock, LW_EXCLUSIVE);
-	if (slot->writer_pid == MyProcPid)
-	{
-		/* nobody watches over the filter of ids any more */
-		pg_atomic_write_u32(&slot->seen_table, InvalidOid);
-		slot->writer_pid = 0;
-		slot->writer_latch = NULL;
-	}
-	LWLockRelease(slot->lock);
-	ConditionVariableBroadcast(&slot->changed);
-}
-
-/* Become the slot's writer; false if there is one or none is wanted. */
-static bool
-take_slot(FmsSlot *slot)
-{
-	bool		taken;
-
-	LWLockAcquire(slot->lock, LW_EXCLUSIVE);
-	taken = slot->writer_pid == 0 && slot->suspended == 0;
-	if (taken)
-	{
-		slot->pause_ms = FMS_PAUSE_AS_FAILED;
-		slot->writer_pid = MyProcPid;
-		slot->writer_latch = MyLatch;
-	}
-	LWLockRelease(slot->lock);
-	return taken;
+	/* nobody watches over the filter of ids any more */
+	pg_atomic_write_u32(&slot->seen_table, InvalidOid);
+	fms_slot_leave_seat(slot, FMS_SEAT_WRITER, false);
 }
 
 /* Note that work is being looked at; false if the writer has to go. */
@@ -151,7 +127,7 @@ accept_work(FmsSlot *slot)
 	bool		go_on;
 
 	LWLockAcquire(slot->lock, LW_EXCLUSIVE);
-	slot->wanted = false;
+	slot->seat[FMS_SEAT_WRITER].wanted = false;
 	slot->urgent = false;
 	go_on = slot->suspended == 0;
 	LWLockRelease(slot->lock);
@@ -514,14 +490,14 @@ main_loop(FmsSlot *slot)
 
 		if (!accept_work(slot))
 		{
-			slot->pause_ms = 0;
+			slot->seat[FMS_SEAT_WRITER].pause_ms = 0;
 			return;
 		}
 		outcome = flush_all(slot, 0);
 		if (outcome == FMS_FLUSH_HOMELESS)
 		{
 			fms_slot_flush_failed(slot, "extension flowmaestro_spans is not there, or not yet committed");
-			slot->pause_ms = HOMELESS_MS;
+			slot->seat[FMS_SEAT_WRITER].pause_ms = HOMELESS_MS;
 			return;
 		}
 		if (backoff_ms > 0)
@@ -535,7 +511,7 @@ main_loop(FmsSlot *slot)
 			look_after_table(slot);
 			if (is_idle(slot))
 			{
-				slot->pause_ms = 0;
+				slot->seat[FMS_SEAT_WRITER].pause_ms = 0;
 				return;
 			}
 			sleep_for(fms_reject_has_blocked() ? Min(fms_flush_interval, RETRY_BLOCKED_MS) :
@@ -557,9 +533,9 @@ fms_writer_main(Datum database)
 	slot = fms_slot_find(DatumGetObjectId(database), true);
 	if (slot == NULL)
 		proc_exit(0);
-	if (!take_slot(slot))
+	if (!fms_slot_take_seat(slot, FMS_SEAT_WRITER))
 	{
-		slot->pause_ms = FMS_PAUSE_AS_TOLD;
+		slot->seat[FMS_SEAT_WRITER].pause_ms = FMS_PAUSE_AS_TOLD;
 		proc_exit(0);
 	}
 	/* registered before the connection is made: it runs after its end */
@@ -574,8 +550,20 @@ fms_writer_main(Datum database)
 	main_loop(slot);
 	if (ShutdownRequestPending)
 	{
-		slot->pause_ms = FMS_PAUSE_AS_TOLD;
+		slot->seat[FMS_SEAT_WRITER].pause_ms = FMS_PAUSE_AS_TOLD;
 		(void) flush_all(slot, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), DRAIN_MS));
 	}
 	proc_exit(ShutdownRequestPending ? 1 : 0);
+}
+
+/* Have the launcher start a writer for each database that records; from _PG_init when preloaded. */
+void
+fms_writer_add(void)
+{
+	static const FmsService service = {
+		.name = "flowmaestro_spans writer",.library = "flowmaestro_spans",
+		.function = "fms_writer_main",.each_database = true,.seat = FMS_SEAT_WRITER
+	};
+
+	fms_supervisor_add(&service);
 }

@@ -258,7 +258,7 @@ subtest 'no place for all writers' => sub {
 				"the spans of $database arrive, turn $turn");
 		}
 	}
-	my $warnings = log_lines($node, qr/could not start a span writer: no free background worker/, $offset);
+	my $warnings = log_lines($node, qr/could not start a flowmaestro_spans writer: no free background worker/, $offset);
 	cmp_ok($warnings, '>=', 1, 'the log tells');
 	cmp_ok($warnings, '<=', 5, 'not too often');
 	cmp_ok(seconds_of(sub { $node->stop('fast') }), '<', 10, 'the server stops as fast as ever');
