@@ -65,14 +65,14 @@ OBJS = \
 	src/record/calls.o \
 	src/record/enter.o \
 	src/usage/names.o \
-	src/otlp/receiver_settings.o \
-	src/otlp/outbox.o \
+	src/otlp/receiver/settings.o \
+	src/otlp/exporter/outbox.o \
 	src/otlp/secret.o \
-	src/otlp/headers.o \
-	src/otlp/answer.o \
-	src/otlp/batch.o \
-	src/otlp/exporter.o \
-	src/otlp/status.o \
+	src/otlp/exporter/headers.o \
+	src/otlp/exporter/verdict.o \
+	src/otlp/exporter/parcel.o \
+	src/otlp/exporter/exporter.o \
+	src/otlp/exporter/export_stats.o \
 	src/usage/tokens.o \
 	src/usage/prices.o \
 	src/usage/store.o \
@@ -119,21 +119,21 @@ OBJS = \
 	src/tool/wording.o \
 	src/tool/coerce.o \
 	src/tool/tool.o \
-	src/otlp/soft_json.o \
-	src/otlp/decode.o \
-	src/otlp/protobuf.o \
-	src/otlp/scan.o \
-	src/otlp/json.o \
-	src/otlp/build.o \
-	src/otlp/store.o \
-	src/otlp/ingest.o \
-	src/otlp/mapping.o \
-	src/otlp/wire.o \
-	src/otlp/value.o \
-	src/otlp/convention.o \
-	src/otlp/encode_span.o \
-	src/otlp/encode.o \
-	src/otlp/export.o
+	src/otlp/in/soft_json.o \
+	src/otlp/in/decode.o \
+	src/otlp/in/protobuf.o \
+	src/otlp/in/scan.o \
+	src/otlp/in/json.o \
+	src/otlp/in/build.o \
+	src/otlp/in/intake.o \
+	src/otlp/in/ingest.o \
+	src/otlp/in/mapping.o \
+	src/otlp/out/wire.o \
+	src/otlp/out/attribute.o \
+	src/otlp/out/convention.o \
+	src/otlp/out/encode_span.o \
+	src/otlp/out/encode.o \
+	src/otlp/out/export.o
 
 # What pulls in large libraries is a second library, loaded by its own workers
 # only.  What it calls of the first one is PGDLLEXPORT there.
@@ -141,15 +141,15 @@ OTLP_MODULE = flowmaestro_spans_otlp
 OTLP_LIBS = -lmicrohttpd -lcurl -lz
 OTLP_OBJS = \
 	src/otlp/module.o \
-	src/otlp/receiver.o \
-	src/otlp/http/process.o \
-	src/otlp/http/server.o \
-	src/otlp/http/connection.o \
-	src/otlp/http/request.o \
-	src/otlp/http/body.o \
-	src/otlp/http/channel.o \
-	src/otlp/http/answer.o \
-	src/otlp/post.o
+	src/otlp/receiver/receiver.o \
+	src/otlp/receiver/http/process.o \
+	src/otlp/receiver/http/server.o \
+	src/otlp/receiver/http/connection.o \
+	src/otlp/receiver/http/request.o \
+	src/otlp/receiver/http/body.o \
+	src/otlp/receiver/http/channel.o \
+	src/otlp/receiver/http/answer.o \
+	src/otlp/exporter/post.o
 
 # the rooms' SQL in the order of their dependencies
 SQL_PARTS = \
@@ -169,11 +169,13 @@ SQL_PARTS = \
 	src/trace/trace.sql \
 	src/schema/schema.sql \
 	src/tool/tool.sql \
-	src/otlp/mapping.sql \
-	src/otlp/export.sql \
-	src/otlp/exporter.sql \
+	src/otlp/in/mapping.sql \
+	src/otlp/out/export.sql \
+	src/otlp/exporter/exporter.sql \
 	src/replication.sql \
 	src/grants.sql
+
+ALL_HEADERS = $(wildcard src/*.h src/*/*.h src/*/*/*.h src/*/*/*/*.h)
 
 METASCHEMAS = $(wildcard src/schema/metaschema/*.json src/schema/metaschema/*/*.json)
 METASCHEMAS_H = src/schema/metaschema.h
@@ -214,7 +216,7 @@ endif
 $(DATA_built): $(SQL_PARTS)
 	cat $^ > $@
 
-$(OBJS) $(OTLP_OBJS): $(wildcard src/*.h src/*/*.h src/*/*/*.h) $(METASCHEMAS_H)
+$(OBJS) $(OTLP_OBJS): $(ALL_HEADERS) $(METASCHEMAS_H)
 
 # PGXS builds one library; the second one is made and installed in the same way
 all: $(OTLP_MODULE)$(DLSUFFIX)
@@ -253,7 +255,7 @@ src/trace/html.o src/trace/html.bc: src/trace/page.inc
 
 # The ring is free of the server, so its test is a plain program, under the
 # sanitizers; the checksum comes from the server's port library.
-test/unit/ring_test: test/unit/ring_test.c src/buffer/ring.c src/buffer/guard.c src/span/event.c $(wildcard src/*/*.h)
+test/unit/ring_test: test/unit/ring_test.c src/buffer/ring.c src/buffer/guard.c src/span/event.c $(ALL_HEADERS)
 	$(CC) $(PG_CFLAGS) -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined \
 		$(PG_CPPFLAGS) -I$(includedir_server) $(filter %.c,$^) -o $@ -L$(pkglibdir) -lpgcommon -lpgport -lpthread
 
@@ -266,20 +268,20 @@ unit: test/unit/ring_test
 # libFuzzer's targets, each for FUZZ_SECONDS: the same parts of the ring, lines of
 # the log, requests of OTLP, and any schema against any instance, in a backend
 FUZZ_SECONDS ?= 60
-test/fuzz/ring_fuzz: test/fuzz/ring_fuzz.c src/buffer/ring.c src/span/event.c $(wildcard src/*/*.h)
+test/fuzz/ring_fuzz: test/fuzz/ring_fuzz.c src/buffer/ring.c src/span/event.c $(ALL_HEADERS)
 	clang -g -O1 -fsanitize=fuzzer,address,undefined $(PG_CPPFLAGS) -I$(includedir_server) \
 		$(filter %.c,$^) -o $@ -L$(pkglibdir) -lpgcommon -lpgport
 
-test/fuzz/log_fuzz: test/fuzz/log_fuzz.c src/log/line.c $(wildcard src/*/*.h)
+test/fuzz/log_fuzz: test/fuzz/log_fuzz.c src/log/line.c $(ALL_HEADERS)
 	clang -g -O1 -fsanitize=fuzzer,address,undefined $(PG_CPPFLAGS) -I$(includedir_server) \
 		$(filter %.c,$^) -o $@ -L$(pkglibdir) -lpgcommon -lpgport
 
-test/fuzz/otlp_fuzz: test/fuzz/otlp_fuzz.c src/otlp/decode.c src/otlp/protobuf.c src/otlp/scan.c \
-		src/otlp/json.c $(wildcard src/*/*.h)
+test/fuzz/otlp_fuzz: test/fuzz/otlp_fuzz.c src/otlp/in/decode.c src/otlp/in/protobuf.c src/otlp/in/scan.c \
+		src/otlp/in/json.c $(ALL_HEADERS)
 	clang -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
 		$(PG_CPPFLAGS) -I$(includedir_server) $(filter %.c,$^) -o $@ -L$(pkglibdir) -lpgcommon -lpgport -lm
 
-test/fuzz/w3c_fuzz: test/fuzz/w3c_fuzz.c src/context/w3c.c $(wildcard src/*/*.h)
+test/fuzz/w3c_fuzz: test/fuzz/w3c_fuzz.c src/context/w3c.c $(ALL_HEADERS)
 	clang -g -O1 -fsanitize=fuzzer,address,undefined $(PG_CPPFLAGS) -I$(includedir_server) \
 		$(filter %.c,$^) -o $@
 
@@ -314,7 +316,7 @@ clientscheck:
 	@test/clients/clients.sh
 
 # requests of OTLP to measure with
-test/bench/otlp_bench: test/bench/otlp_bench.c src/otlp/decode.c src/otlp/protobuf.c $(wildcard src/*/*.h)
+test/bench/otlp_bench: test/bench/otlp_bench.c src/otlp/in/decode.c src/otlp/in/protobuf.c $(ALL_HEADERS)
 	$(CC) $(PG_CFLAGS) -O2 $(PG_CPPFLAGS) -I$(includedir_server) $(filter %.c,$^) -o $@ \
 		-L$(pkglibdir) -lpgcommon -lpgport
 

@@ -20,7 +20,7 @@
 
 #include "compat.h"
 #include "end.h"
-#include "otlp/outbox.h"
+#include "otlp/exporter/outbox.h"
 #include "record/enter.h"
 #include "record/transaction.h"
 #include "usage/ledger.h"

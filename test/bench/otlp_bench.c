@@ -18,7 +18,7 @@
 #include <time.h>
 
 #include "miscadmin.h"
-#include "otlp/decode.h"
+#include "otlp/in/decode.h"
 
 #define SPANS 512
 #define ROUNDS 400

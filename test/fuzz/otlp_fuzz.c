@@ -15,7 +15,7 @@
 
 #include "miscadmin.h"
 
-#include "otlp/decode.h"
+#include "otlp/in/decode.h"
 
 extern int	LLVMFuzzerTestOneInput(const uint8 *input, size_t size);
 

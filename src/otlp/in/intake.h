@@ -1,0 +1,34 @@
+/*-------------------------------------------------------------------------
+ *
+ * intake.h
+ *	  A decoded span, resource or scope as an event for the buffer.
+ *
+ * The stored form is told at the top of store.c.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FMS_OTLP_IN_INTAKE_H
+#define FMS_OTLP_IN_INTAKE_H
+
+#include "otlp/in/decode.h"
+#include "record/record.h"
+
+/* what the spans of a request have in common */
+typedef struct FmsOtlpStore
+{
+	bool		wait;			/* for room in the buffer */
+	FmsGroup   *group;			/* that is taken together, or NULL */
+	TimestampTz now;
+	const char *reason;			/* why something was not taken */
+	pg_uuid_t	resource_id;	/* of the spans that come next */
+	pg_uuid_t	scope_id;
+} FmsOtlpStore;
+
+extern FmsTaken fms_otlp_store_resource(FmsOtlpStore *store, const FmsOtlpResource *resource,
+										FmsOtlpNode *nodes);
+extern FmsTaken fms_otlp_store_scope(FmsOtlpStore *store, const FmsOtlpScope *scope,
+									 FmsOtlpNode *nodes);
+extern FmsTaken fms_otlp_store_span(FmsOtlpStore *store, const FmsOtlpSpan *span,
+									FmsOtlpNode *nodes);
+
+#endif							/* FMS_OTLP_IN_INTAKE_H */

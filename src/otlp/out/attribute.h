@@ -1,0 +1,41 @@
+/*-------------------------------------------------------------------------
+ *
+ * attribute.h
+ *	  Attributes on their way out, and reading of jsonb that may be anything.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FMS_OTLP_OUT_ATTRIBUTE_H
+#define FMS_OTLP_OUT_ATTRIBUTE_H
+
+#include "utils/jsonb.h"
+#include "utils/uuid.h"
+
+#include "otlp/in/decode.h"
+#include "otlp/out/wire.h"
+
+extern bool fms_jfield(JsonbContainer *object, const char *name, JsonbValue *value);
+extern JsonbContainer *fms_jfield_container(JsonbContainer *object, const char *name);
+extern bool fms_jfield_text(JsonbContainer *object, const char *name, FmsOtlpText *text);
+extern bool fms_jfield_bytes(JsonbContainer *object, const char *name, FmsOtlpText *bytes);
+extern bool fms_parse_uuid(const FmsOtlpText *text, pg_uuid_t *id);
+extern int64 fms_jfield_integer(JsonbContainer *object, const char *name);
+extern void fms_write_text(FmsWire *wire, const FmsField *field, JsonbContainer *raw,
+						   const char *raw_name, const char *data, int length);
+extern void fms_write_attribute(FmsWire *wire, const FmsField *field, const char *key,
+								int key_length, const JsonbValue *value);
+extern void fms_write_attributes_open(FmsWire *wire, const FmsField *field,
+									  JsonbContainer *attributes, JsonbContainer *raw);
+extern void fms_write_attributes(FmsWire *wire, const FmsField *field, JsonbContainer *attributes,
+								 JsonbContainer *raw);
+
+extern void fms_write_member_count(FmsWire *wire, const FmsField *field, JsonbContainer *from,
+								   const char *member);
+extern void fms_write_member_text(FmsWire *wire, const FmsField *field, JsonbContainer *from,
+								  const char *member);
+extern void fms_write_member_texts(FmsWire *wire, const FmsField *field, JsonbContainer *from,
+								   const char *member);
+extern void fms_write_member_attributes(FmsWire *wire, const FmsField *field,
+										JsonbContainer *from);
+
+#endif							/* FMS_OTLP_OUT_ATTRIBUTE_H */
