@@ -119,7 +119,9 @@ OBJS = \
 	src/tool/wording.o \
 	src/tool/coerce.o \
 	src/tool/tool.o \
-	src/otlp/in/soft_json.o \
+	src/otlp/jfield.o \
+	src/otlp/soft_json.o \
+	src/otlp/mapping.o \
 	src/otlp/in/decode.o \
 	src/otlp/in/protobuf.o \
 	src/otlp/in/scan.o \
@@ -127,7 +129,6 @@ OBJS = \
 	src/otlp/in/build.o \
 	src/otlp/in/intake.o \
 	src/otlp/in/ingest.o \
-	src/otlp/in/mapping.o \
 	src/otlp/out/wire.o \
 	src/otlp/out/attribute.o \
 	src/otlp/out/convention.o \
@@ -162,6 +163,7 @@ SQL_PARTS = \
 	src/buffer/buffer.sql \
 	src/table/table.sql \
 	src/otlp/otlp.sql \
+	src/otlp/in/ingest.sql \
 	src/usage/usage.sql \
 	src/usage/keep.sql \
 	src/usage/query.sql \
@@ -169,7 +171,7 @@ SQL_PARTS = \
 	src/trace/trace.sql \
 	src/schema/schema.sql \
 	src/tool/tool.sql \
-	src/otlp/in/mapping.sql \
+	src/otlp/mapping.sql \
 	src/otlp/out/export.sql \
 	src/otlp/exporter/exporter.sql \
 	src/replication.sql \

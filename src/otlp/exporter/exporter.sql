@@ -1,4 +1,4 @@
--- Room otlp, the way out: what is still to be sent to a collector, and how that goes.
+-- Room otlp, the exporter: what is still to be sent to a collector, and how that goes.
 -- None of it is in a dump: a restored copy must not send what its source sends.
 
 CREATE TABLE @extschema@.otlp_outbox (

@@ -16,19 +16,14 @@
 #ifndef FMS_OTLP_IN_DECODE_H
 #define FMS_OTLP_IN_DECODE_H
 
+#include "otlp/otlp.h"
+
 /* limits; what is beyond them costs the span, not the request */
-#define FMS_OTLP_MAX_DEPTH 64	/* of arrays and maps in an attribute */
 #define FMS_OTLP_MAX_NODES 65536	/* values of a span, in all its attributes */
 #define FMS_OTLP_MAX_PARTS 16384	/* events, and links, of a span */
 #define FMS_OTLP_MAX_SPAN_BYTES (16 * 1024 * 1024)
 #define FMS_OTLP_MAX_SPANS 100000	/* of a request */
 #define FMS_OTLP_MAX_GROUPS 100000	/* resources and scopes of a request */
-
-typedef struct FmsOtlpText
-{
-	const char *data;
-	uint32		length;
-} FmsOtlpText;
 
 typedef enum FmsOtlpType
 {

@@ -95,7 +95,7 @@
 #include "buffer/buffer.h"
 #include "otlp/in/build.h"
 #include "otlp/in/intake.h"
-#include "otlp/in/mapping.h"
+#include "otlp/mapping.h"
 #include "record/mode.h"
 #include "span/identity.h"
 #include "span/payload.h"

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * attribute.h
- *	  Attributes on their way out, and reading of jsonb that may be anything.
+ *	  Attributes on their way out.
  *
  *-------------------------------------------------------------------------
  */
@@ -9,17 +9,9 @@
 #define FMS_OTLP_OUT_ATTRIBUTE_H
 
 #include "utils/jsonb.h"
-#include "utils/uuid.h"
 
-#include "otlp/in/decode.h"
 #include "otlp/out/wire.h"
 
-extern bool fms_jfield(JsonbContainer *object, const char *name, JsonbValue *value);
-extern JsonbContainer *fms_jfield_container(JsonbContainer *object, const char *name);
-extern bool fms_jfield_text(JsonbContainer *object, const char *name, FmsOtlpText *text);
-extern bool fms_jfield_bytes(JsonbContainer *object, const char *name, FmsOtlpText *bytes);
-extern bool fms_parse_uuid(const FmsOtlpText *text, pg_uuid_t *id);
-extern int64 fms_jfield_integer(JsonbContainer *object, const char *name);
 extern void fms_write_text(FmsWire *wire, const FmsField *field, JsonbContainer *raw,
 						   const char *raw_name, const char *data, int length);
 extern void fms_write_attribute(FmsWire *wire, const FmsField *field, const char *key,

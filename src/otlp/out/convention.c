@@ -17,6 +17,8 @@
 #include "utils/numeric.h"
 
 #include "compat.h"
+#include "otlp/jfield.h"
+#include "otlp/out/attribute.h"
 #include "otlp/out/convention.h"
 #include "span/names.h"
 #include "usage/tokens.h"

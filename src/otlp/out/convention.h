@@ -10,7 +10,8 @@
 
 #include "utils/jsonb.h"
 
-#include "otlp/out/attribute.h"
+#include "otlp/otlp.h"
+#include "otlp/out/wire.h"
 
 extern void fms_convention_write(FmsWire *wire, const FmsField *field, Jsonb *attributes,
 								 const FmsOtlpText *span_type);

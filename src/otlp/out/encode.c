@@ -22,6 +22,7 @@
 #include "utils/memutils.h"
 
 #include "compat.h"
+#include "otlp/jfield.h"
 #include "otlp/out/attribute.h"
 #include "otlp/out/encode.h"
 #include "otlp/out/encode_span.h"

@@ -25,7 +25,8 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
-#include "otlp/in/mapping.h"
+#include "otlp/jfield.h"
+#include "otlp/mapping.h"
 #include "otlp/out/attribute.h"
 #include "otlp/out/convention.h"
 #include "otlp/out/encode.h"
@@ -202,7 +203,7 @@ write_member_id(FmsWire *wire, const FmsField *field, JsonbContainer *from, cons
 		if (text.length > 0)
 			fms_wire_id(wire, field, (uint8 *) text.data, text.length);
 	}
-	else if (fms_jfield_text(from, member, &text) && fms_parse_uuid(&text, &id))
+	else if (fms_jfield_text(from, member, &text) && fms_otlp_parse_uuid(&text, &id))
 		fms_wire_id(wire, field, id.data + UUID_LEN - bytes, bytes);
 }
 
@@ -532,7 +533,7 @@ fms_encode_scope(const Datum *values, const bool *nulls)
 	FmsOtlpText text;
 
 	if (!fms_jfield_text(jsonb_column(values, nulls, OTLP), "scope", &text) ||
-		!fms_parse_uuid(&text, &id))
+		!fms_otlp_parse_uuid(&text, &id))
 		memset(&id, 0, sizeof(id));
 	return id;
 }

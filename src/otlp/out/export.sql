@@ -1,4 +1,4 @@
--- Room otlp: OpenTelemetry's protocol, out.
+-- Room otlp, the way out: traces as requests.
 
 CREATE FUNCTION @extschema@.export_otlp(trace_id pg_catalog.uuid)
 RETURNS pg_catalog.json

@@ -5,11 +5,11 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef FMS_OTLP_IN_SOFT_JSON_H
-#define FMS_OTLP_IN_SOFT_JSON_H
+#ifndef FMS_OTLP_SOFT_JSON_H
+#define FMS_OTLP_SOFT_JSON_H
 
 #include "utils/jsonb.h"
 
 extern Jsonb *fms_soft_json(const char *data, int length, bool scalars);
 
-#endif							/* FMS_OTLP_IN_SOFT_JSON_H */
+#endif							/* FMS_OTLP_SOFT_JSON_H */

@@ -25,9 +25,9 @@
 #include "utils/builtins.h"
 
 #include "compat.h"
-#include "otlp/in/mapping.h"
-#include "otlp/in/soft_json.h"
-#include "otlp/out/attribute.h"
+#include "otlp/jfield.h"
+#include "otlp/mapping.h"
+#include "otlp/soft_json.h"
 #include "span/identity.h"
 #include "span/names.h"
 #include "span/payload.h"
@@ -591,7 +591,7 @@ get_id(const Findings *found, int field, pg_uuid_t *id)
 		return false;
 	text.data = value->val.string.val;
 	text.length = value->val.string.len;
-	return fms_parse_uuid(&text, id) && !fms_identity_is_nil(id);
+	return fms_otlp_parse_uuid(&text, id) && !fms_identity_is_nil(id);
 }
 
 /* Find out what a span that has such attributes needs not be told otherwise. */

@@ -22,7 +22,7 @@
 #include "utils/fmgrprotos.h"
 
 #include "compat.h"
-#include "otlp/in/soft_json.h"
+#include "otlp/soft_json.h"
 #include "span/payload.h"
 
 #define DEEPEST 100

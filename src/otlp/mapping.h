@@ -5,8 +5,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef FMS_OTLP_IN_MAPPING_H
-#define FMS_OTLP_IN_MAPPING_H
+#ifndef FMS_OTLP_MAPPING_H
+#define FMS_OTLP_MAPPING_H
 
 #include "utils/jsonb.h"
 
@@ -79,4 +79,4 @@ typedef struct FmsOtlpTold
 extern void fms_otlp_tell(const Jsonb *attributes, int kind, FmsOtlpTold *told);
 extern void fms_otlp_map(const FmsOtlpSource *source, FmsOtlpMapped *mapped);
 
-#endif							/* FMS_OTLP_IN_MAPPING_H */
+#endif							/* FMS_OTLP_MAPPING_H */
