@@ -66,6 +66,7 @@ OBJS = \
 	src/record/enter.o \
 	src/usage/names.o \
 	src/otlp/receiver/settings.o \
+	src/otlp/exporter/settings.o \
 	src/otlp/exporter/outbox.o \
 	src/otlp/secret.o \
 	src/otlp/exporter/headers.o \

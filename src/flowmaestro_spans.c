@@ -25,9 +25,7 @@
 #include "context/context.h"
 #include "log/log.h"
 #include "otlp/exporter/exporter.h"
-#include "otlp/exporter/headers.h"
 #include "otlp/exporter/outbox.h"
-#include "otlp/in/ingest.h"
 #include "otlp/out/encode.h"
 #include "otlp/receiver/receiver.h"
 #include "record/mode.h"
@@ -53,12 +51,6 @@
 FMS_MODULE_MAGIC;
 
 extern PGDLLEXPORT void _PG_init(void);
-
-static const struct config_enum_entry compressions[] = {
-	{"gzip", FMS_OTLP_GZIP, false},
-	{"none", FMS_OTLP_UNCOMPRESSED, false},
-	{NULL, 0, false}
-};
 
 static const struct config_enum_entry intervals[] = {
 	{"hour", FMS_INTERVAL_HOUR, false},
@@ -148,96 +140,6 @@ define_writer_settings(void)
 							NULL, NULL, NULL);
 }
 
-/* Settings of JSON Schema. */
-static void
-define_schema_settings(void)
-{
-	DefineCustomIntVariable("flowmaestro.schema_cache_size",
-							"Memory for compiled JSON Schemas in each session.",
-							"The least recently used ones make room.  A schema in use stays.",
-							&fms_schema_cache_size, 8 * 1024, 0, MAX_KILOBYTES, PGC_USERSET,
-							GUC_UNIT_KB, NULL, NULL, NULL);
-}
-
-/* Settings of OpenTelemetry. */
-static void
-define_otlp_settings(void)
-{
-	DefineCustomStringVariable("flowmaestro.service_name",
-							   "Attribute service.name of exported spans that were recorded from SQL.",
-							   "Empty: the name of the database.",
-							   &fms_service_name, "", PGC_SUSET, 0, NULL, NULL, NULL);
-}
-
-/* Settings of the receiver: only there when preloaded, for it can't be without. */
-static void
-define_receiver_settings(void)
-{
-	DefineCustomIntVariable("flowmaestro.otlp_receiver_port",
-							"Port at which spans are taken by OTLP/HTTP.",
-							"Zero takes none.  OpenTelemetry's own is 4318.",
-							&fms_receiver_port, 0, 0, 65535, PGC_SIGHUP, 0, NULL, NULL, NULL);
-	DefineCustomStringVariable("flowmaestro.otlp_receiver_address",
-							   "Address at which spans are taken by OTLP/HTTP.",
-							   "0.0.0.0 is all of IPv4, :: is all.  An address that other machines reach needs a token.",
-							   &fms_receiver_address, "127.0.0.1", PGC_SIGHUP, 0,
-							   fms_receiver_check_address, NULL, NULL);
-	DefineCustomStringVariable("flowmaestro.otlp_receiver_database",
-							   "Database whose spans are taken by OTLP/HTTP.",
-							   NULL,
-							   &fms_receiver_database, "postgres", PGC_SIGHUP, 0, NULL, NULL, NULL);
-	DefineCustomStringVariable("flowmaestro.otlp_token_file",
-							   "File with the bearer token that OTLP/HTTP requests need.",
-							   "Read again at each reload.",
-							   &fms_receiver_token_file, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY,
-							   NULL, NULL, NULL);
-	DefineCustomIntVariable("flowmaestro.otlp_receiver_max_body",
-							"Size above which the body of an OTLP/HTTP request is refused.",
-							"As sent, and inflated.",
-							&fms_receiver_max_body, FMS_OTLP_MAX_BODY / 1024, 1, FMS_OTLP_MAX_BODY / 1024,
-							PGC_SIGHUP, GUC_UNIT_KB, NULL, NULL, NULL);
-	DefineCustomIntVariable("flowmaestro.otlp_receiver_memory",
-							"Memory for the bodies of all OTLP/HTTP requests together.",
-							"A request beyond is refused, and can be sent again.",
-							&fms_receiver_memory, 256 * 1024, 1024, MAX_KILOBYTES,
-							PGC_SIGHUP, GUC_UNIT_KB, NULL, NULL, NULL);
-	DefineCustomIntVariable("flowmaestro.otlp_receiver_max_connections",
-							"Connections of OTLP/HTTP clients.",
-							"Beyond, the one that has waited or sent for longest is closed.",
-							&fms_receiver_connections, 1000, 1, 65535, PGC_SIGHUP, 0, NULL, NULL, NULL);
-	DefineCustomIntVariable("flowmaestro.otlp_receiver_request_timeout",
-							"Time that an OTLP/HTTP client has to send a request.",
-							"And that recording it may take.",
-							&fms_receiver_request_timeout, 10 * 1000, 100, 3600 * 1000,
-							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
-}
-
-/* Settings of the export by OTLP. */
-static void
-define_export_settings(void)
-{
-	DefineCustomStringVariable("flowmaestro.otlp_endpoint",
-							   "Collector that finished spans are sent to by OTLP/HTTP.",
-							   "A base URL, to which /v1/traces is added.  Empty sends nothing.",
-							   &fms_otlp_endpoint, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY,
-							   fms_headers_check_endpoint, NULL, NULL);
-	DefineCustomStringVariable("flowmaestro.otlp_headers_file",
-							   "File of headers for the collector, one \"name: value\" a line.",
-							   "Only the server's user may be able to read it.",
-							   &fms_otlp_headers_file, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY,
-							   NULL, NULL, NULL);
-	DefineCustomEnumVariable("flowmaestro.otlp_compression",
-							 "Compression of what is sent to the collector.",
-							 "Some collectors for development read no gzip.",
-							 &fms_otlp_compression, FMS_OTLP_GZIP, compressions, PGC_SIGHUP, 0,
-							 NULL, NULL, NULL);
-	DefineCustomIntVariable("flowmaestro.otlp_timeout",
-							"Time that the collector has to answer a request.",
-							NULL,
-							&fms_otlp_timeout, 10000, 100, 3600 * 1000, PGC_SIGHUP, GUC_UNIT_MS,
-							NULL, NULL, NULL);
-}
-
 /* Ask for shared memory. */
 static void
 shmem_request(void)
@@ -293,17 +195,17 @@ _PG_init(void)
 	if (preloading)
 	{
 		define_server_settings();
-		define_receiver_settings();
+		fms_receiver_define_settings();
 	}
 	fms_mode_define_settings();
 	define_recording_settings();
 	define_writer_settings();
-	define_schema_settings();
 	fms_context_define_settings();
 	fms_log_define_settings();
 	fms_redact_define_settings();
-	define_otlp_settings();
-	define_export_settings();
+	fms_schema_define_settings();
+	fms_otlp_encode_define_settings();
+	fms_exporter_define_settings();
 	MarkGUCPrefixReserved("flowmaestro");
 	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
 	fms_written_observe(fms_ledger_written);

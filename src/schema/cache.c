@@ -19,6 +19,8 @@
  */
 #include "postgres.h"
 
+#include <limits.h>
+
 #include "common/hashfn.h"
 #include "fmgr.h"
 #include "lib/ilist.h"
@@ -26,6 +28,7 @@
 #include "storage/proc.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/guc.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 
@@ -65,13 +68,24 @@ typedef struct Pin
 	MemoryContextCallback callback;
 } Pin;
 
-int			fms_schema_cache_size = 8192;
+static int	cache_size = 8 * 1024;	/* GUC, kilobytes */
 
 static MemoryContext cache_context = NULL;
 static HTAB *table = NULL;
 static dlist_head recent = DLIST_STATIC_INIT(recent);	/* most recently used first */
 static Size total = 0;
 static uint64 registry_changes = 0;
+
+/* Settings of JSON Schema; called once, when the library is loaded. */
+void
+fms_schema_define_settings(void)
+{
+	DefineCustomIntVariable("flowmaestro.schema_cache_size",
+							"Memory for compiled JSON Schemas in each session.",
+							"The least recently used ones make room.  A schema in use stays.",
+							&cache_size, 8 * 1024, 0, MAX_KILOBYTES, PGC_USERSET,
+							GUC_UNIT_KB, NULL, NULL, NULL);
+}
 
 /* Make the cache, at the first schema of the session. */
 static void
@@ -112,7 +126,7 @@ shrink(void)
 {
 	dlist_node *node = dlist_is_empty(&recent) ? NULL : dlist_tail_node(&recent);
 
-	while (node != NULL && total > (Size) fms_schema_cache_size * 1024)
+	while (node != NULL && total > (Size) cache_size * 1024)
 	{
 		FmsCached  *cached = dlist_container(FmsCached, node, node);
 
@@ -174,7 +188,7 @@ compile(Jsonb *schema, const FmsSchemaOptions *options)
 static void
 keep(FmsCached *cached, const CacheKey *key)
 {
-	bool		fit = !cached->stale && cached->size <= (Size) fms_schema_cache_size * 1024;
+	bool		fit = !cached->stale && cached->size <= (Size) cache_size * 1024;
 	bool		taken = false;
 	CacheEntry *entry = NULL;
 

@@ -28,7 +28,7 @@ typedef struct FmsCallSite
 	MemoryContextCallback callback;
 } FmsCallSite;
 
-extern int	fms_schema_cache_size;	/* GUC, kilobytes */
+extern void fms_schema_define_settings(void);
 
 extern FmsCallSite *fms_call_site(FmgrInfo *flinfo, int schema, int noptions, const int *options);
 extern const FmsProgram *fms_call_site_program(FmsCallSite *site, FmgrInfo *flinfo, Datum schema,

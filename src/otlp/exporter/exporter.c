@@ -60,11 +60,6 @@
 #define IDLE_EXIT_MS (5 * 60 * 1000)
 #define WARN_EVERY_MS 60000
 
-char	   *fms_otlp_endpoint = NULL;
-char	   *fms_otlp_headers_file = NULL;
-int			fms_otlp_compression = FMS_OTLP_GZIP;
-int			fms_otlp_timeout = 10000;
-
 static FmsSlot *slot;			/* of this database */
 static FmsPostFunction post_function;
 static MemoryContext context;	/* of a batch, and what is made for it */

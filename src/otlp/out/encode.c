@@ -18,6 +18,7 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/array.h"
+#include "utils/guc.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 
@@ -73,7 +74,17 @@ struct FmsOtlpEncoder
 };
 
 /* A setting: service.name of the spans made in SQL; empty: the database's name. */
-char	   *fms_service_name = NULL;
+static char *service_name = NULL;	/* GUC */
+
+/* Settings of what goes out; called once, when the library is loaded. */
+void
+fms_otlp_encode_define_settings(void)
+{
+	DefineCustomStringVariable("flowmaestro.service_name",
+							   "Attribute service.name of exported spans that were recorded from SQL.",
+							   "Empty: the name of the database.",
+							   &service_name, "", PGC_SUSET, 0, NULL, NULL, NULL);
+}
 
 /*
  * Begin a request.  The encoder lives in the current memory context, and so does
@@ -360,8 +371,8 @@ own_scope(ScopeRow *scope)
 	scope->version.length = strlen(FMS_VERSION);
 	key.val.string.val = "service.name";
 	key.val.string.len = strlen(key.val.string.val);
-	value.val.string.val = fms_service_name != NULL && fms_service_name[0] != '\0' ?
-		fms_service_name : get_database_name(MyDatabaseId);
+	value.val.string.val = service_name != NULL && service_name[0] != '\0' ?
+		service_name : get_database_name(MyDatabaseId);
 	value.val.string.len = strlen(value.val.string.val);
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	pushJsonbValue(&state, WJB_KEY, &key);

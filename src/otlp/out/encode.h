@@ -15,8 +15,6 @@
 
 #include "lib/stringinfo.h"
 
-extern char *fms_service_name;	/* GUC */
-
 typedef struct FmsOtlpEncoder FmsOtlpEncoder;
 
 /* what is read of a row "s" of execution_spans: a SELECT begins with these columns */
@@ -27,6 +25,7 @@ typedef struct FmsOtlpEncoder FmsOtlpEncoder;
 
 #define FMS_OTLP_COLUMN_COUNT 16
 
+extern void fms_otlp_encode_define_settings(void);
 extern PGDLLEXPORT FmsOtlpEncoder *fms_otlp_encode_begin(bool json);
 extern PGDLLEXPORT void fms_otlp_encode_span(FmsOtlpEncoder *encoder, const Datum *values,
 											 const bool *nulls);

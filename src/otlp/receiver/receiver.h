@@ -8,8 +8,6 @@
 #ifndef FMS_OTLP_RECEIVER_RECEIVER_H
 #define FMS_OTLP_RECEIVER_RECEIVER_H
 
-#include "utils/guc.h"
-
 /* settings; in the first library */
 extern PGDLLEXPORT int fms_receiver_port;	/* 0: there is no receiver */
 extern PGDLLEXPORT char *fms_receiver_address;
@@ -20,7 +18,7 @@ extern PGDLLEXPORT int fms_receiver_memory; /* kilobytes */
 extern PGDLLEXPORT int fms_receiver_connections;
 extern PGDLLEXPORT int fms_receiver_request_timeout;	/* milliseconds */
 
-extern bool fms_receiver_check_address(char **value, void **extra, GucSource source);
+extern void fms_receiver_define_settings(void);
 extern void fms_receiver_add(void);
 
 /* in the second library */
