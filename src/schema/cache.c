@@ -50,7 +50,6 @@ struct FmsCached
 	Size		size;
 	int			pins;
 	bool		cached;			/* in the table and the list */
-	bool		stale;			/* the registry has changed */
 	dlist_node	node;
 };
 
@@ -74,7 +73,6 @@ static MemoryContext cache_context = NULL;
 static HTAB *table = NULL;
 static dlist_head recent = DLIST_STATIC_INIT(recent);	/* most recently used first */
 static Size total = 0;
-static uint64 registry_changes = 0;
 
 /* Settings of JSON Schema; called once, when the library is loaded. */
 void
@@ -144,25 +142,22 @@ unpin(FmsCached *cached)
 		destroy(cached);
 }
 
-/*
- * The registry has changed: forget what was read from it.  Called while
- * invalidation messages are processed, so it looks at nothing but the cache.
- */
-void
-fms_cache_forget_registry(void)
+/* Evict what was made from the registry, if that has changed since the last call. */
+static void
+evict_stale(void)
 {
+	static uint64 generation = 0;
 	dlist_mutable_iter iter;
 
-	registry_changes++;
+	if (generation == fms_registry_generation)
+		return;
+	generation = fms_registry_generation;
 	dlist_foreach_modify(iter, &recent)
 	{
 		FmsCached  *cached = dlist_container(FmsCached, node, iter.cur);
 
-		if (cached->program->from_registry)
-		{
-			cached->stale = true;
+		if (fms_program_is_stale(cached->program))
 			evict(cached);
-		}
 	}
 }
 
@@ -173,14 +168,11 @@ fms_cache_forget_registry(void)
 static FmsCached *
 compile(Jsonb *schema, const FmsSchemaOptions *options)
 {
-	uint64		changes = registry_changes;
 	FmsProgram *program = fms_compile(schema, options);
 	FmsCached  *cached = MemoryContextAllocZero(program->context, sizeof(FmsCached));
 
 	cached->program = program;
 	cached->size = MemoryContextMemAllocated(program->context, true) + program->pattern_bytes;
-	/* what the compiler read may have changed while it read on */
-	cached->stale = program->from_registry && changes != registry_changes;
 	return cached;
 }
 
@@ -188,7 +180,9 @@ compile(Jsonb *schema, const FmsSchemaOptions *options)
 static void
 keep(FmsCached *cached, const CacheKey *key)
 {
-	bool		fit = !cached->stale && cached->size <= (Size) cache_size * 1024;
+	/* what the compiler read may have changed while it read on */
+	bool		fit = !fms_program_is_stale(cached->program) &&
+		cached->size <= (Size) cache_size * 1024;
 	bool		taken = false;
 	CacheEntry *entry = NULL;
 
@@ -225,6 +219,7 @@ acquire(Jsonb *schema, const FmsSchemaOptions *options)
 
 	if (table == NULL)
 		initialize();
+	evict_stale();
 	key.length = VARSIZE(schema);
 	key.hash = hash_bytes_extended((unsigned char *) VARDATA(schema), key.length - VARHDRSZ, 0);
 	key.options = (options->draft << 3) | (options->formats << 2) | (options->old_formats << 1) |
@@ -371,14 +366,13 @@ fms_call_site_program(FmsCallSite *site, FmgrInfo *flinfo, Datum schema, bool is
 	Size		length = VARSIZE_ANY(datum);
 	FmsCached  *cached;
 
-	if (same_datum(site, datum, length) && !site->cached->stale &&
+	if (same_datum(site, datum, length) && !fms_program_is_stale(site->program) &&
 		options->draft == site->options.draft && options->formats == site->options.formats)
 		return site->program;
 	cached = acquire(detoast_schema(schema, is_text), options);
 	if (site->cached != NULL)
 		unpin(site->cached);
 	site->cached = cached;
-	site->stale = &cached->stale;
 	site->program = cached->program;
 	site->options = *options;
 	keep_datum(site, flinfo, datum, length);

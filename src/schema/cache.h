@@ -9,6 +9,7 @@
 #define FMS_SCHEMA_CACHE_H
 
 #include "schema/program.h"
+#include "schema/registry.h"
 
 typedef struct FmsCached FmsCached;
 
@@ -18,7 +19,6 @@ typedef struct FmsCallSite
 	bool		constant;		/* schema and options are the same in every row */
 	bool		same_options;	/* the options are, and known */
 	FmsCached  *cached;			/* pinned */
-	const bool *stale;			/* the registry has changed since */
 	const FmsProgram *program;
 	FmsSchemaOptions options;
 	char	   *datum;			/* schema's datum as it came, for comparison */
@@ -33,13 +33,20 @@ extern void fms_schema_define_settings(void);
 extern FmsCallSite *fms_call_site(FmgrInfo *flinfo, int schema, int noptions, const int *options);
 extern const FmsProgram *fms_call_site_program(FmsCallSite *site, FmgrInfo *flinfo, Datum schema,
 											   bool is_text, const FmsSchemaOptions *options);
-extern void fms_cache_forget_registry(void);
+
+/* Whether the registry has changed since a program was made from it. */
+static inline bool
+fms_program_is_stale(const FmsProgram *program)
+{
+	return program->from_registry && program->generation != fms_registry_generation;
+}
 
 /* The program of a call whose schema never changes; NULL: ask for it. */
 static inline const FmsProgram *
 fms_call_site_constant(const FmsCallSite *site)
 {
-	return site != NULL && site->constant && site->cached != NULL && !*site->stale ?
+	return site != NULL && site->constant && site->cached != NULL &&
+		!fms_program_is_stale(site->program) ?
 		site->program : NULL;
 }
 

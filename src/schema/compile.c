@@ -21,6 +21,7 @@
 #include "utils/memutils.h"
 
 #include "schema/compiler.h"
+#include "schema/registry.h"
 #include "schema/uri.h"
 
 #define MAX_NODES 2000000		/* subschemas, over all documents of a program */
@@ -670,6 +671,7 @@ start(FmsCompiler *compiler, const FmsSchemaOptions *options)
 											  ALLOCSET_DEFAULT_SIZES);
 	compiler->program = MemoryContextAllocZero(context, sizeof(FmsProgram));
 	compiler->program->context = context;
+	compiler->program->generation = fms_registry_generation;
 	compiler->max_nodes = 64;
 	compiler->nodes = MemoryContextAlloc(compiler->scratch,
 										 compiler->max_nodes * sizeof(FmsNode *));

@@ -131,9 +131,6 @@ extern FmsAnchor *fms_anchor_find(FmsCompiler *compiler, uint32 resource, const 
 /* filter.c */
 extern void fms_filter_make(FmsCompiler *compiler, FmsNode *node);
 
-/* registry.c */
-extern Jsonb *fms_registry_read(const char *uri);
-
 /* A dialect by its number. */
 static inline const FmsDialect *
 fms_dialect(const FmsCompiler *compiler, uint32 dialect)

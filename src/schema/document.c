@@ -17,6 +17,7 @@
 #include "utils/fmgrprotos.h"
 
 #include "schema/compiler.h"
+#include "schema/registry.h"
 #include "schema/uri.h"
 
 /* A further URI of a resource. */

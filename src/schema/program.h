@@ -235,6 +235,7 @@ struct FmsProgram
 	const FmsNode **dynamic;	/* [resource][name], NULL: no such anchor there */
 	Size		pattern_bytes;	/* that patterns may take */
 	bool		from_registry;	/* documents of the registry are in it */
+	uint64		generation;		/* of the registry, before any of it was read */
 };
 
 /* compile.c */

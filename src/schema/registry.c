@@ -6,7 +6,8 @@
  * It is read as catalogs are: what is committed now counts, not what the
  * query's snapshot shows, because a compiled program outlives the query.  A
  * trigger on the table invalidates its relcache entry in every backend when a
- * transaction that changed it commits, which drops the programs made from it.
+ * transaction that changed it commits.  The backend counts these, and the cache
+ * of programs drops what was made at another count.
  *
  *-------------------------------------------------------------------------
  */
@@ -26,23 +27,26 @@
 #include "utils/rel.h"
 
 #include "compat.h"
-#include "schema/cache.h"
-#include "schema/compiler.h"
 #include "schema/registry.h"
 
 #define ID_COLUMN 1
 #define SCHEMA_COLUMN 2
 
+uint64		fms_registry_generation = 0;
+
 static Oid	registry = InvalidOid;
 
-/* The registry, or everything, has changed; called by the front door. */
+/*
+ * The registry, or everything, has changed; called by the front door while
+ * invalidation messages are processed.
+ */
 void
 fms_registry_relation_changed(Oid relation)
 {
 	if (relation == registry || !OidIsValid(relation))
 	{
 		registry = InvalidOid;
-		fms_cache_forget_registry();
+		fms_registry_generation++;
 	}
 }
 
