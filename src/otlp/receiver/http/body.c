@@ -3,10 +3,9 @@
  * body.c
  *	  The body of a request, inflated as it comes.
  *
- * A body has a limit, and all bodies together have one, inflaters included;
- * when that is reached, the largest body that is still being read gives way
- * (request.c), so that one client that sends much can't keep out those that
- * send little.
+ * A body has a limit, and all bodies together have one, inflaters included.
+ * Where that is reached nothing is done and FMS_BODY_NO_ROOM returned: the caller
+ * can free another body and try the same again.
  *
  * A few bytes of gzip can be megabytes, so inflating is work that is done a
  * part at a time, between what others want.
@@ -19,7 +18,6 @@
 #include <zlib.h>
 
 #include "otlp/receiver/http/body.h"
-#include "otlp/receiver/http/request.h"
 
 #define FIRST_BYTES (16 * 1024)
 #define GZIP_WINDOW_BITS (15 + 16)	/* as zlib's manual has it: gzip only */
@@ -52,14 +50,10 @@ fms_body_set_limits(size_t body, size_t all)
 
 /* Take "bytes" more of what all bodies may have; false if they may not. */
 static bool
-take_memory(FmsBody *body, size_t bytes)
+take_memory(size_t bytes)
 {
-	/* one after the other, as many as it takes; the asking one may be the largest */
-	while (memory + bytes > max_memory)
-	{
-		if (!fms_request_sacrifice(body))
-			return false;
-	}
+	if (memory + bytes > max_memory)
+		return false;
 	memory += bytes;
 	return true;
 }
@@ -68,8 +62,8 @@ take_memory(FmsBody *body, size_t bytes)
 FmsBodyState
 fms_body_inflate(FmsBody *body)
 {
-	if (!take_memory(body, INFLATER_BYTES))
-		return FMS_BODY_NO_MEMORY;
+	if (!take_memory(INFLATER_BYTES))
+		return FMS_BODY_NO_ROOM;
 	body->inflater = calloc(1, sizeof(FmsInflater));
 	if (body->inflater == NULL || inflateInit2(&body->inflater->stream, GZIP_WINDOW_BITS) != Z_OK)
 	{
@@ -92,8 +86,8 @@ grow(FmsBody *body)
 		return FMS_BODY_TOO_LARGE;
 	if (size > max_body)
 		size = max_body + 1;
-	if (!take_memory(body, size - body->size))
-		return FMS_BODY_NO_MEMORY;
+	if (!take_memory(size - body->size))
+		return FMS_BODY_NO_ROOM;
 	data = realloc(body->data, size);
 	if (data == NULL)
 	{
@@ -105,29 +99,19 @@ grow(FmsBody *body)
 	return FMS_BODY_GOOD;
 }
 
-/* Add bytes that came as they are; the body grows by doubling. */
+/* Add bytes that came as they are, all or none; the body grows by doubling. */
 static FmsBodyState
 add_plain(FmsBody *body, const char *data, size_t bytes)
 {
-	while (bytes > 0)
+	while (body->size - body->used < bytes)
 	{
-		size_t		part = body->size - body->used;
+		FmsBodyState state = grow(body);
 
-		if (part == 0)
-		{
-			FmsBodyState state = grow(body);
-
-			if (state != FMS_BODY_GOOD)
-				return state;
-			continue;
-		}
-		if (part > bytes)
-			part = bytes;
-		memcpy(body->data + body->used, data, part);
-		body->used += part;
-		data += part;
-		bytes -= part;
+		if (state != FMS_BODY_GOOD)
+			return state;
 	}
+	memcpy(body->data + body->used, data, bytes);
+	body->used += bytes;
 	return FMS_BODY_GOOD;
 }
 

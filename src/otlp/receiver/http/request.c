@@ -69,6 +69,86 @@ refuse(FmsRequest *request, unsigned int status, const char *message)
 	fms_body_free(&request->body);
 }
 
+/* Refuse a request for what became of its body. */
+static void
+refuse_body(FmsRequest *request, FmsBodyState state)
+{
+	switch (state)
+	{
+		case FMS_BODY_GOOD:
+			break;
+		case FMS_BODY_TOO_LARGE:
+			refuse(request, MHD_HTTP_CONTENT_TOO_LARGE, "the body is too large");
+			break;
+		case FMS_BODY_NO_ROOM:
+		case FMS_BODY_NO_MEMORY:
+			refuse(request, MHD_HTTP_SERVICE_UNAVAILABLE, NO_MEMORY);
+			break;
+		case FMS_BODY_DAMAGED:
+			refuse(request, MHD_HTTP_BAD_REQUEST, "the body is not what gzip makes");
+			break;
+	}
+}
+
+/*
+ * All bodies together have what they may: refuse the request whose body is the
+ * largest of those being read, if it is larger than that of the asking one.  So
+ * one client that sends much can't keep out those that send little.  Returns
+ * false if there is none.
+ */
+static bool
+make_room(const FmsRequest *asking)
+{
+	FmsRequest *largest = NULL;
+
+	for (FmsConnection *c = fms_connection_oldest(); c != NULL; c = c->next)
+	{
+		if (c->request != NULL && c->phase == FMS_PHASE_READING && c->request != asking &&
+			c->request->body.size > (largest == NULL ? asking->body.size : largest->body.size))
+			largest = c->request;
+	}
+	if (largest == NULL)
+		return false;
+	refuse_body(largest, FMS_BODY_NO_ROOM);
+	return true;
+}
+
+/* Have a request's body inflated. */
+static void
+begin_inflating(FmsRequest *request)
+{
+	FmsBodyState state;
+
+	do
+		state = fms_body_inflate(&request->body);
+	while (state == FMS_BODY_NO_ROOM && make_room(request));
+	refuse_body(request, state);
+}
+
+/* Add bytes to a request's body. */
+static void
+add_to_body(FmsRequest *request, const char *data, size_t bytes)
+{
+	FmsBodyState state;
+
+	do
+		state = fms_body_add(&request->body, data, bytes);
+	while (state == FMS_BODY_NO_ROOM && make_room(request));
+	refuse_body(request, state);
+}
+
+/* Do a part of the work on a request's body. */
+static void
+work_on_body(FmsRequest *request)
+{
+	FmsBodyState state;
+
+	do
+		state = fms_body_work(&request->body);
+	while (state == FMS_BODY_NO_ROOM && make_room(request));
+	refuse_body(request, state);
+}
+
 /* The value of a header, or NULL. */
 static const char *
 header(struct MHD_Connection *mhd, const char *name)
@@ -188,9 +268,8 @@ read_types(FmsRequest *request, struct MHD_Connection *mhd)
 	else if (strcasecmp(encoding, "gzip") != 0)
 		refuse(request, MHD_HTTP_UNSUPPORTED_MEDIA_TYPE,
 			   "the content encoding must be gzip or identity");
-	else if (request->target == FMS_TARGET_TRACES &&
-			 fms_body_inflate(&request->body) != FMS_BODY_GOOD)
-		refuse(request, MHD_HTTP_SERVICE_UNAVAILABLE, NO_MEMORY);
+	else if (request->target == FMS_TARGET_TRACES)
+		begin_inflating(request);
 }
 
 /*
@@ -242,26 +321,6 @@ begin(struct MHD_Connection *mhd, const char *url, const char *method, void **st
 	return fms_answer_queue(mhd, request);
 }
 
-/* Refuse a request for what became of its body. */
-static void
-refuse_body(FmsRequest *request, FmsBodyState state)
-{
-	switch (state)
-	{
-		case FMS_BODY_GOOD:
-			break;
-		case FMS_BODY_TOO_LARGE:
-			refuse(request, MHD_HTTP_CONTENT_TOO_LARGE, "the body is too large");
-			break;
-		case FMS_BODY_NO_MEMORY:
-			refuse(request, MHD_HTTP_SERVICE_UNAVAILABLE, NO_MEMORY);
-			break;
-		case FMS_BODY_DAMAGED:
-			refuse(request, MHD_HTTP_BAD_REQUEST, "the body is not what gzip makes");
-			break;
-	}
-}
-
 /* Have a request's turn come after all others'. */
 static void
 queue_work(FmsRequest *request)
@@ -278,7 +337,7 @@ work_on(FmsRequest *request)
 	/* the library notices a closed connection only when it is no longer suspended */
 	if (request->connection->closing)
 		refuse(request, MHD_HTTP_REQUEST_TIMEOUT, "the request takes too long");
-	refuse_body(request, fms_body_work(&request->body));
+	work_on_body(request);
 	return fms_body_has_work(&request->body);
 }
 
@@ -320,7 +379,7 @@ receive(FmsRequest *request, struct MHD_Connection *mhd, const char *data, size_
 	if (request->received > config->max_body)
 		refuse_body(request, FMS_BODY_TOO_LARGE);
 	if (request->status == 0 && request->target == FMS_TARGET_TRACES)
-		refuse_body(request, fms_body_add(&request->body, data, bytes));
+		add_to_body(request, data, bytes);
 	if (!request->at_work && work_on(request))
 	{
 		request->at_work = true;
@@ -433,25 +492,4 @@ fms_request_expire(FmsRequest *request)
 	fms_channel_abandon(request);
 	refuse(request, MHD_HTTP_SERVICE_UNAVAILABLE, "recording takes too long");
 	resume(request);
-}
-
-/*
- * Memory is short: refuse the request whose body is the largest of those being
- * read, if it is larger than the asking one.  Returns false if there is none.
- */
-bool
-fms_request_sacrifice(const FmsBody *asking)
-{
-	FmsRequest *largest = NULL;
-
-	for (FmsConnection *c = fms_connection_oldest(); c != NULL; c = c->next)
-	{
-		if (c->request != NULL && c->phase == FMS_PHASE_READING && &c->request->body != asking &&
-			c->request->body.size > (largest == NULL ? asking->size : largest->body.size))
-			largest = c->request;
-	}
-	if (largest == NULL)
-		return false;
-	refuse_body(largest, FMS_BODY_NO_MEMORY);
-	return true;
 }

@@ -49,6 +49,5 @@ extern void fms_request_completed(void *arg, struct MHD_Connection *mhd, void **
 extern void fms_request_reply(FmsRequest *request, const FmsReply *reply, const char *message);
 extern void fms_request_expire(FmsRequest *request);
 extern bool fms_request_work(void);
-extern bool fms_request_sacrifice(const FmsBody *asking);
 
 #endif							/* FMS_OTLP_RECEIVER_HTTP_REQUEST_H */
