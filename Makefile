@@ -15,7 +15,7 @@ OBJS = \
 	src/flowmaestro_spans.o \
 	src/end.o \
 	src/context/w3c.o \
-	src/context/request.o \
+	src/context/parse.o \
 	src/context/context.o \
 	src/context/draft.o \
 	src/context/keys.o \
@@ -80,7 +80,7 @@ OBJS = \
 	src/usage/rollup.o \
 	src/usage/ledger.o \
 	src/usage/aggregate.o \
-	src/trace/usage.o \
+	src/trace/spent.o \
 	src/trace/read.o \
 	src/trace/tree.o \
 	src/trace/critical.o \
@@ -96,11 +96,11 @@ OBJS = \
 	src/trace/diff.o \
 	src/schema/value.o \
 	src/schema/uri.o \
-	src/schema/place.o \
+	src/schema/location.o \
 	src/schema/dialect.o \
 	src/schema/document.o \
 	src/schema/keyword.o \
-	src/schema/filter.o \
+	src/schema/precheck.o \
 	src/schema/compile.o \
 	src/schema/properties.o \
 	src/schema/evaluate.o \

@@ -29,7 +29,7 @@
 
 #include "compat.h"
 #include "context/context.h"
-#include "context/request.h"
+#include "context/parse.h"
 #include "context/w3c.h"
 
 #define SPAN_PREFIX 8			/* bytes of a span id that are its trace's */
@@ -58,8 +58,8 @@ static int	read_mode = READ_COMMENT;
 /* the extras of the values in force; NULL: empty */
 static const FmsTraceparent *traceparent;
 static const char *tracestate;
-static const FmsRequest *request;
-static const FmsFrame *entered;
+static const FmsContextRequest *request;
+static const FmsEntered *entered;
 
 static FmsContext settled;		/* by the settings */
 static FmsContext statement;	/* the same with what the statement brings */
@@ -274,7 +274,7 @@ void
 fms_context_enter(const pg_uuid_t *trace_id, const pg_uuid_t *span_id,
 				  const pg_uuid_t *parent_span_id, uint32 mark)
 {
-	FmsFrame	frame = {.trace_id = *trace_id,.span_id = *span_id,.mark = mark};
+	FmsEntered	frame = {.trace_id = *trace_id,.span_id = *span_id,.mark = mark};
 	const char *outer = fms_context_entered;
 	size_t		length = strlen(outer);
 	char	   *frames;
@@ -282,15 +282,15 @@ fms_context_enter(const pg_uuid_t *trace_id, const pg_uuid_t *span_id,
 	frame.has_parent = parent_span_id != NULL;
 	if (frame.has_parent)
 		frame.parent_span_id = *parent_span_id;
-	if (length >= MAX_ENTERED * FMS_FRAME_BYTES)
+	if (length >= MAX_ENTERED * FMS_ENTERED_BYTES)
 	{
-		outer += FMS_FRAME_BYTES;
-		length -= FMS_FRAME_BYTES;
+		outer += FMS_ENTERED_BYTES;
+		length -= FMS_ENTERED_BYTES;
 	}
-	frames = palloc(length + FMS_FRAME_BYTES + 1);
+	frames = palloc(length + FMS_ENTERED_BYTES + 1);
 	memcpy(frames, outer, length);
-	fms_frame_write(&frame, frames + length);
-	frames[length + FMS_FRAME_BYTES] = '\0';
+	fms_entered_write(&frame, frames + length);
+	frames[length + FMS_ENTERED_BYTES] = '\0';
 	fms_context_set("flowmaestro.entered_spans", frames, true);
 	pfree(frames);
 }
@@ -300,7 +300,7 @@ void
 fms_context_leave(void)
 {
 	size_t		length = strlen(fms_context_entered);
-	char	   *frames = pnstrdup(fms_context_entered, length - Min(length, FMS_FRAME_BYTES));
+	char	   *frames = pnstrdup(fms_context_entered, length - Min(length, FMS_ENTERED_BYTES));
 
 	fms_context_set("flowmaestro.entered_spans", frames, true);
 	pfree(frames);
@@ -311,13 +311,13 @@ bool
 fms_context_entered_span(int nth, pg_uuid_t *span_id, uint32 *mark)
 {
 	size_t		length;
-	size_t		inner = (size_t) nth * FMS_FRAME_BYTES;
-	FmsFrame	frame;
+	size_t		inner = (size_t) nth * FMS_ENTERED_BYTES;
+	FmsEntered	frame;
 
 	if (entered == NULL)
 		return false;
 	length = strlen(fms_context_entered);
-	if (length <= inner || !fms_frame_read(fms_context_entered, length - inner, &frame))
+	if (length <= inner || !fms_entered_read(fms_context_entered, length - inner, &frame))
 		return false;
 	*span_id = frame.span_id;
 	*mark = frame.mark;
@@ -403,7 +403,7 @@ check_request(char **newval, void **extra, GucSource source)
 {
 	MemoryContext scratch;
 	MemoryContext old;
-	FmsRequest	parsed;
+	FmsContextRequest parsed;
 	const char *fault;
 
 	if (*newval == NULL || (*newval)[0] == '\0')
@@ -411,7 +411,7 @@ check_request(char **newval, void **extra, GucSource source)
 	scratch = AllocSetContextCreate(CurrentMemoryContext, "flowmaestro request context",
 									ALLOCSET_SMALL_SIZES);
 	old = MemoryContextSwitchTo(scratch);
-	fault = fms_request_parse(*newval, &parsed);
+	fault = fms_parse_request(*newval, &parsed);
 	MemoryContextSwitchTo(old);
 	if (fault != NULL)
 		refuse(fault,
@@ -433,11 +433,11 @@ assign_request(const char *newval, void *extra)
 static bool
 check_entered(char **newval, void **extra, GucSource source)
 {
-	FmsFrame	last;
+	FmsEntered	last;
 
 	if (*newval == NULL || (*newval)[0] == '\0')
 		return true;
-	if (!fms_frame_read(*newval, strlen(*newval), &last))
+	if (!fms_entered_read(*newval, strlen(*newval), &last))
 		return refuse("It is not a list of spans.", "enter_span() and leave_span() set it.");
 	return keep_extra(extra, &last, sizeof(last));
 }

@@ -22,7 +22,7 @@
 
 #include "compat.h"
 #include "context/draft.h"
-#include "context/request.h"
+#include "context/parse.h"
 #include "context/w3c.h"
 #include "span/identity.h"
 
@@ -155,11 +155,11 @@ member_text(Jsonb *object, const char *key)
 
 /* Take a trace id; a text that is none is kept in the map. */
 void
-fms_draft_take_trace(FmsDraft *draft, const char *text)
+fms_draft_take_trace(FmsContextDraft *draft, const char *text)
 {
 	if (text == NULL)
 		return;
-	draft->has_trace = fms_request_uuid(text, strlen(text), &draft->trace_id);
+	draft->has_trace = fms_parse_uuid(text, strlen(text), &draft->trace_id);
 	/* the nil uuid is no more than a missing one */
 	if (!draft->has_trace && strspn(text, "0-") != strlen(text))
 		draft->map = fms_draft_with_text(draft->map, FMS_FOREIGN_TRACE_KEY, text);
@@ -170,7 +170,7 @@ fms_draft_take_trace(FmsDraft *draft, const char *text)
  * if it is neither.
  */
 static bool
-read_span(const FmsDraft *draft, const char *text, pg_uuid_t *id)
+read_span(const FmsContextDraft *draft, const char *text, pg_uuid_t *id)
 {
 	static const unsigned char zero[OTEL_SPAN] = {0};
 	size_t		length = text == NULL ? 0 : strlen(text);
@@ -183,14 +183,14 @@ read_span(const FmsDraft *draft, const char *text, pg_uuid_t *id)
 		if (!fms_hex_read(text, id->data + UUID_LEN - OTEL_SPAN, OTEL_SPAN))
 			return false;
 	}
-	else if (!fms_request_uuid(text, length, id))
+	else if (!fms_parse_uuid(text, length, id))
 		return false;
 	return memcmp(id->data + UUID_LEN - OTEL_SPAN, zero, OTEL_SPAN) != 0;
 }
 
 /* Take a traceparent and what goes with it, as far as they are good. */
 void
-fms_draft_take_w3c(FmsDraft *draft, const char *traceparent, const char *tracestate,
+fms_draft_take_w3c(FmsContextDraft *draft, const char *traceparent, const char *tracestate,
 				   const char *baggage)
 {
 	FmsTraceparent parent;
@@ -212,7 +212,7 @@ fms_draft_take_w3c(FmsDraft *draft, const char *traceparent, const char *tracest
 
 /* Make the ids that every request has. */
 void
-fms_draft_complete(FmsDraft *draft)
+fms_draft_complete(FmsContextDraft *draft)
 {
 	if (!draft->has_trace)
 	{
@@ -231,7 +231,7 @@ fms_draft_complete(FmsDraft *draft)
 
 /* Take a serialised context apart; what is missing is made. */
 void
-fms_draft_from_jsonb(Jsonb *context, FmsDraft *draft)
+fms_draft_from_jsonb(Jsonb *context, FmsContextDraft *draft)
 {
 	Jsonb	   *tracing = member_object(context, "tracingContext");
 	char	   *flags = NULL;
@@ -280,7 +280,7 @@ fms_draft_current_map(void)
 
 /* Take apart what is current; false if nothing is. */
 bool
-fms_draft_from_current(FmsDraft *draft)
+fms_draft_from_current(FmsContextDraft *draft)
 {
 	const FmsContext *context = fms_context_current();
 
@@ -305,7 +305,7 @@ fms_draft_from_current(FmsDraft *draft)
 
 /* Serialise a draft. */
 Jsonb *
-fms_draft_to_jsonb(const FmsDraft *draft)
+fms_draft_to_jsonb(const FmsContextDraft *draft)
 {
 	JsonbParseState *state = NULL;
 	JsonbValue	value;

@@ -16,7 +16,7 @@
 #define FMS_FOREIGN_TRACE_KEY "x-trace-id"
 
 /* A request context, taken apart; all pointers into the current memory context. */
-typedef struct FmsDraft
+typedef struct FmsContextDraft
 {
 	bool		has_trace;
 	bool		has_span;
@@ -31,15 +31,15 @@ typedef struct FmsDraft
 	const char *tracestate;
 	const char *baggage;
 	Jsonb	   *map;			/* an object; NULL: empty */
-} FmsDraft;
+} FmsContextDraft;
 
-extern bool fms_draft_from_current(FmsDraft *draft);
-extern void fms_draft_from_jsonb(Jsonb *context, FmsDraft *draft);
-extern Jsonb *fms_draft_to_jsonb(const FmsDraft *draft);
-extern void fms_draft_take_trace(FmsDraft *draft, const char *text);
-extern void fms_draft_take_w3c(FmsDraft *draft, const char *traceparent,
+extern bool fms_draft_from_current(FmsContextDraft *draft);
+extern void fms_draft_from_jsonb(Jsonb *context, FmsContextDraft *draft);
+extern Jsonb *fms_draft_to_jsonb(const FmsContextDraft *draft);
+extern void fms_draft_take_trace(FmsContextDraft *draft, const char *text);
+extern void fms_draft_take_w3c(FmsContextDraft *draft, const char *traceparent,
 							   const char *tracestate, const char *baggage);
-extern void fms_draft_complete(FmsDraft *draft);
+extern void fms_draft_complete(FmsContextDraft *draft);
 
 /* flowmaestro.request_context as jsonb, and the map in it; NULL: there is none */
 extern Jsonb *fms_draft_setting(void);

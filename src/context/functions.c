@@ -18,7 +18,7 @@
 
 #include "compat.h"
 #include "context/draft.h"
-#include "context/request.h"
+#include "context/parse.h"
 #include "context/w3c.h"
 
 #define OTEL_SPAN 8				/* bytes of a span id that OpenTelemetry knows */
@@ -50,7 +50,7 @@ object_argument(FunctionCallInfo fcinfo, int n, const char *what)
 
 /* A draft as a row of type request_context. */
 static Datum
-draft_to_row(FunctionCallInfo fcinfo, const FmsDraft *draft)
+draft_to_row(FunctionCallInfo fcinfo, const FmsContextDraft *draft)
 {
 	TupleDesc	desc;
 	Datum		values[7] = {0};
@@ -95,7 +95,7 @@ text_argument(FunctionCallInfo fcinfo, int n)
 Datum
 fms_create_request_context(PG_FUNCTION_ARGS)
 {
-	FmsDraft		draft = {.trace_flags = FMS_FLAG_SAMPLED};
+	FmsContextDraft draft = {.trace_flags = FMS_FLAG_SAMPLED};
 
 	draft.map = object_argument(fcinfo, 6, "data");
 	draft.map = fms_draft_with_text(draft.map, "userAgent", text_argument(fcinfo, 5));
@@ -119,7 +119,7 @@ fms_use_request_context(PG_FUNCTION_ARGS)
 {
 	Jsonb	   *context = object_argument(fcinfo, 0, "request context");
 	bool		local = PG_ARGISNULL(1) || PG_GETARG_BOOL(1);
-	FmsDraft		draft = {0};
+	FmsContextDraft draft = {0};
 	FmsTraceparent parent;
 	char		formatted[FMS_TRACEPARENT_BYTES + 1] = "";
 
@@ -147,7 +147,7 @@ fms_use_request_context(PG_FUNCTION_ARGS)
 Datum
 fms_current_request_context(PG_FUNCTION_ARGS)
 {
-	FmsDraft		draft;
+	FmsContextDraft draft;
 
 	if (!fms_draft_from_current(&draft))
 		PG_RETURN_NULL();
@@ -158,7 +158,7 @@ fms_current_request_context(PG_FUNCTION_ARGS)
 Datum
 fms_serialize_request_context(PG_FUNCTION_ARGS)
 {
-	FmsDraft		draft;
+	FmsContextDraft draft;
 
 	if (!fms_draft_from_current(&draft))
 		PG_RETURN_NULL();
@@ -169,7 +169,7 @@ fms_serialize_request_context(PG_FUNCTION_ARGS)
 Datum
 fms_deserialize_request_context(PG_FUNCTION_ARGS)
 {
-	FmsDraft		draft;
+	FmsContextDraft draft;
 
 	fms_draft_from_jsonb(object_argument(fcinfo, 0, "request context"), &draft);
 	return draft_to_row(fcinfo, &draft);
@@ -185,7 +185,7 @@ Datum
 fms_child_request_context(PG_FUNCTION_ARGS)
 {
 	Jsonb	   *context = object_argument(fcinfo, 0, "request context");
-	FmsDraft		draft;
+	FmsContextDraft draft;
 
 	if (context != NULL)
 		fms_draft_from_jsonb(context, &draft);
@@ -231,8 +231,8 @@ fms_request_context_from_headers(PG_FUNCTION_ARGS)
 	"traceparent", "tracestate", "baggage"};
 	char	   *texts[lengthof(names)] = {NULL};
 	Jsonb	   *headers = object_argument(fcinfo, 0, "headers");
-	FmsDraft		draft = {.trace_flags = FMS_FLAG_SAMPLED};
-	FmsDraft		w3c = {0};
+	FmsContextDraft draft = {.trace_flags = FMS_FLAG_SAMPLED};
+	FmsContextDraft w3c = {0};
 	JsonbIterator *iterator = JsonbIteratorInit(&headers->root);
 	JsonbValue	key;
 	JsonbValue	value;

@@ -678,7 +678,7 @@ start(FmsCompiler *compiler, const FmsSchemaOptions *options)
 }
 
 /*
- * Compile everything.  Loops and filters want the whole graph; after an error,
+ * Compile everything.  Loops and prechecks want the whole graph; after an error,
  * which can only be when errors are gathered, parts of it are missing.
  */
 static void
@@ -704,7 +704,7 @@ compile(FmsCompiler *compiler, Jsonb *schema)
 		for (uint32 i = 0; i < compiler->nnodes; i++)
 		{
 			if (compiler->nodes[i]->general != NULL)
-				fms_filter_make(compiler, compiler->nodes[i]);
+				fms_precheck_make(compiler, compiler->nodes[i]);
 		}
 	}
 }

@@ -128,8 +128,8 @@ extern bool fms_resource_find(FmsCompiler *compiler, const char *uri, uint32 dia
 extern FmsAnchor *fms_anchor_find(FmsCompiler *compiler, uint32 resource, const char *name,
 								  bool dynamic);
 
-/* filter.c */
-extern void fms_filter_make(FmsCompiler *compiler, FmsNode *node);
+/* precheck.c */
+extern void fms_precheck_make(FmsCompiler *compiler, FmsNode *node);
 
 /* A dialect by its number. */
 static inline const FmsDialect *

@@ -602,16 +602,16 @@ try_branch(FmsEvaluation *evaluation, const FmsNode *node, FmsValue value, FmsSe
 	return holds;
 }
 
-/* What a filter sees of an object. */
+/* What a precheck sees of an object. */
 typedef struct Sight
 {
-	uint64		present;		/* a bit for each key of the filter */
+	uint64		present;		/* a bit for each key of the precheck */
 	FmsValue	tag;			/* data NULL: not there */
 } Sight;
 
-/* Look at an object as a filter does. */
+/* Look at an object as a precheck does. */
 static void
-look(const FmsFilter *filter, FmsValue object, Sight *sight)
+look(const FmsPrecheck *precheck, FmsValue object, Sight *sight)
 {
 	uint32		count = fms_count(object);
 	FmsCursor	values;
@@ -620,43 +620,43 @@ look(const FmsFilter *filter, FmsValue object, Sight *sight)
 
 	sight->present = 0;
 	sight->tag.data = NULL;
-	for (uint32 i = 0; i < count && next < filter->keys.count; i++)
+	for (uint32 i = 0; i < count && next < precheck->keys.count; i++)
 	{
 		FmsValue	name = fms_next(&names);
 		FmsValue	value = fms_next(&values);
-		const FmsProperty *key = find_property(&filter->keys, name, &next);
+		const FmsProperty *key = find_property(&precheck->keys, name, &next);
 
 		if (key == NULL)
 			continue;
-		sight->present |= UINT64CONST(1) << (key - filter->keys.list);
-		if (key == filter->tag)
+		sight->present |= UINT64CONST(1) << (key - precheck->keys.list);
+		if (key == precheck->tag)
 			sight->tag = value;
 	}
 }
 
-/* Whether a branch may hold for what a filter has seen. */
+/* Whether a branch may hold for what a precheck has seen. */
 static inline bool
-may_hold(const FmsFilter *filter, const Sight *sight, uint32 branch)
+may_hold(const FmsPrecheck *precheck, const Sight *sight, uint32 branch)
 {
-	return (filter->required[branch] & ~sight->present) == 0 &&
-		(sight->tag.data == NULL || filter->allowed[branch] == NULL ||
-		 fms_choices_allow(filter->allowed[branch], sight->tag));
+	return (precheck->required[branch] & ~sight->present) == 0 &&
+		(sight->tag.data == NULL || precheck->allowed[branch] == NULL ||
+		 fms_choices_allow(precheck->allowed[branch], sight->tag));
 }
 
 /* anyOf: one branch is enough, unless what the others mark is wanted. */
 static bool
 any_ok(FmsEvaluation *evaluation, const FmsNodeList *list, FmsValue value, FmsSeen *seen)
 {
-	const FmsFilter *filter = value.kind == FMS_KIND_OBJECT ? list->filter : NULL;
+	const FmsPrecheck *precheck = value.kind == FMS_KIND_OBJECT ? list->precheck : NULL;
 	bool		found = false;
 	Sight		sight;
 
-	if (filter != NULL)
-		look(filter, value, &sight);
+	if (precheck != NULL)
+		look(precheck, value, &sight);
 	for (uint32 i = 0; i < list->count && (!found || seen != NULL); i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (filter != NULL && !may_hold(filter, &sight, i))
+		if (precheck != NULL && !may_hold(precheck, &sight, i))
 			continue;
 		if (try_branch(evaluation, list->nodes[i], value, seen))
 			found = true;
@@ -668,16 +668,16 @@ any_ok(FmsEvaluation *evaluation, const FmsNodeList *list, FmsValue value, FmsSe
 static bool
 one_ok(FmsEvaluation *evaluation, const FmsNodeList *list, FmsValue value, FmsSeen *seen)
 {
-	const FmsFilter *filter = value.kind == FMS_KIND_OBJECT ? list->filter : NULL;
+	const FmsPrecheck *precheck = value.kind == FMS_KIND_OBJECT ? list->precheck : NULL;
 	bool		found = false;
 	Sight		sight;
 
-	if (filter != NULL)
-		look(filter, value, &sight);
+	if (precheck != NULL)
+		look(precheck, value, &sight);
 	for (uint32 i = 0; i < list->count; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (filter != NULL && !may_hold(filter, &sight, i))
+		if (precheck != NULL && !may_hold(precheck, &sight, i))
 			continue;
 		if (!try_branch(evaluation, list->nodes[i], value, seen))
 			continue;

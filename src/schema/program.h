@@ -28,13 +28,13 @@
 
 typedef struct FmsNode FmsNode;
 
-typedef struct FmsFilter FmsFilter;
+typedef struct FmsPrecheck FmsPrecheck;
 
 /* A list of nodes, in the order of the schema. */
 typedef struct FmsNodeList
 {
 	const FmsNode **nodes;
-	const FmsFilter *filter;	/* of anyOf and oneOf; NULL: none */
+	const FmsPrecheck *precheck;	/* of anyOf and oneOf; NULL: none */
 	uint32		count;
 } FmsNodeList;
 
@@ -172,15 +172,15 @@ typedef struct FmsGeneralRules
  * object: members that it requires, and the values that it allows one of them,
  * the tag.
  */
-struct FmsFilter
+struct FmsPrecheck
 {
-	FmsProperties keys;			/* at most FMS_FILTER_KEYS; the tag is required in none */
+	FmsProperties keys;			/* at most FMS_PRECHECK_KEYS; the tag is required in none */
 	uint64	   *required;		/* for each branch a bit for each key */
 	const FmsProperty *tag;		/* one of the keys, NULL: none */
 	const FmsChoices **allowed; /* for each branch; NULL: any value of the tag */
 };
 
-#define FMS_FILTER_KEYS 64
+#define FMS_PRECHECK_KEYS 64
 
 /*
  * A (sub)schema.  A value whose kind is not in "kinds" fails, one whose kind is
@@ -246,7 +246,7 @@ extern Jsonb *fms_compile_check(Jsonb *schema, const FmsSchemaOptions *options);
 extern void fms_properties_index(FmsProperties *properties, MemoryContext context);
 extern const FmsProperty *fms_properties_find(const FmsProperties *properties, FmsValue name);
 
-/* place.c */
+/* location.c */
 extern void fms_place_pointer(StringInfo out, const FmsDocument *document, const void *place);
 
 #endif							/* FMS_SCHEMA_PROGRAM_H */

@@ -47,16 +47,16 @@ typedef struct Level
 } Level;
 
 /* the path so far, the latest stretch first, and the spans it is in */
-typedef struct Walk
+typedef struct PathWalk
 {
 	FmsTree    *tree;
-	FmsStretch *stretches;
+	FmsPathStretch *stretches;
 	int			count;
 	int			capacity;
 	Level	   *levels;
 	int			depth;
 	int			levels_capacity;
-} Walk;
+} PathWalk;
 
 /*
  * Comparator of qsort_arg: the last to finish first; of two that finish
@@ -103,7 +103,7 @@ candidates_of(FmsTree *tree, int parent, TimestampTz from, TimestampTz until, in
 
 /* Enter a span at its end. */
 static void
-enter(Walk *walk, int span, TimestampTz from, TimestampTz until)
+enter(PathWalk *walk, int span, TimestampTz from, TimestampTz until)
 {
 	Level	   *level;
 
@@ -123,16 +123,16 @@ enter(Walk *walk, int span, TimestampTz from, TimestampTz until)
 
 /* Add a stretch to the path, unless it is empty. */
 static void
-add(Walk *walk, int span, TimestampTz from, TimestampTz until)
+add(PathWalk *walk, int span, TimestampTz from, TimestampTz until)
 {
-	FmsStretch *stretch;
+	FmsPathStretch *stretch;
 
 	if (from == until)
 		return;
 	if (walk->count == walk->capacity)
 	{
 		walk->capacity *= 2;
-		walk->stretches = repalloc_huge(walk->stretches, sizeof(FmsStretch) * walk->capacity);
+		walk->stretches = repalloc_huge(walk->stretches, sizeof(FmsPathStretch) * walk->capacity);
 	}
 	stretch = &walk->stretches[walk->count++];
 	stretch->span = span;
@@ -157,7 +157,7 @@ next_child(Level *level)
 
 /* One step back in time: into a child, or out of a span. */
 static void
-step(Walk *walk)
+step(PathWalk *walk)
 {
 	Level	   *level = &walk->levels[walk->depth - 1];
 	Candidate  *child = next_child(level);
@@ -176,11 +176,11 @@ step(Walk *walk)
 
 /* Put the earliest stretch first. */
 static void
-reverse(FmsStretch *stretches, int count)
+reverse(FmsPathStretch *stretches, int count)
 {
 	for (int i = 0; i < count / 2; i++)
 	{
-		FmsStretch	other = stretches[count - 1 - i];
+		FmsPathStretch other = stretches[count - 1 - i];
 
 		stretches[count - 1 - i] = stretches[i];
 		stretches[i] = other;
@@ -191,10 +191,10 @@ reverse(FmsStretch *stretches, int count)
  * The critical path of the trace's root in the order of time; marks the spans
  * that it leads through.  NULL, and no stretch, for a trace without spans.
  */
-FmsStretch *
+FmsPathStretch *
 fms_critical_path(FmsTree *tree, int *count)
 {
-	Walk		walk = {tree};
+	PathWalk	walk = {tree};
 	MemoryContext old;
 
 	*count = 0;
@@ -202,7 +202,7 @@ fms_critical_path(FmsTree *tree, int *count)
 		return NULL;
 	old = MemoryContextSwitchTo(tree->context);
 	walk.capacity = walk.levels_capacity = FIRST_CAPACITY;
-	walk.stretches = palloc(sizeof(FmsStretch) * walk.capacity);
+	walk.stretches = palloc(sizeof(FmsPathStretch) * walk.capacity);
 	walk.levels = palloc(sizeof(Level) * walk.levels_capacity);
 	enter(&walk, tree->main_root, tree->spans[tree->main_root].from,
 		  tree->spans[tree->main_root].until);

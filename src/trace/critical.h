@@ -11,13 +11,13 @@
 #include "trace/tree.h"
 
 /* a part of the path that belongs to one span */
-typedef struct FmsStretch
+typedef struct FmsPathStretch
 {
 	int			span;
 	TimestampTz from;
 	TimestampTz until;
-} FmsStretch;
+} FmsPathStretch;
 
-extern FmsStretch *fms_critical_path(FmsTree *tree, int *count);
+extern FmsPathStretch *fms_critical_path(FmsTree *tree, int *count);
 
 #endif							/* FMS_TRACE_CRITICAL_H */

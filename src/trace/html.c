@@ -143,7 +143,7 @@ put_id(StringInfo out, const pg_uuid_t *id)
  * is a string, because a number of JavaScript would round it.
  */
 static void
-put_usage(StringInfo out, const FmsUsage *usage)
+put_usage(StringInfo out, const FmsSpent *usage)
 {
 	if (usage->tokens)
 		appendStringInfo(out, "," INT64_FORMAT "," INT64_FORMAT "," INT64_FORMAT, usage->prompt,

@@ -60,7 +60,7 @@ typedef struct Counts
 	int			cancelled;
 	int			odd;
 	TimestampTz last_activity;	/* the latest start or end */
-	FmsUsage	usage;
+	FmsSpent	usage;
 } Counts;
 
 /* a trace that was met in a search */
@@ -108,7 +108,7 @@ count(const FmsTree *tree)
 		if (!span->running)
 			counts.last_activity = Max(counts.last_activity, span->ended_at);
 		if (span->parent == NO_SPAN)
-			fms_usage_add(&counts.usage, &span->usage);
+			fms_spent_add(&counts.usage, &span->usage);
 	}
 	return counts;
 }

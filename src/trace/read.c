@@ -154,7 +154,7 @@ receive(TupleTableSlot *slot, DestReceiver *self)
 	if (VARSIZE_ANY_EXHDR(span->name) == 0)
 		span->odd |= FMS_NO_START;
 	if (fms_names_is_model_call(VARDATA_ANY(span->span_type), VARSIZE_ANY_EXHDR(span->span_type)))
-		fms_usage_read(slot->tts_values[ATTRIBUTES], &span->own_usage);
+		fms_spent_read(slot->tts_values[ATTRIBUTES], &span->own_usage);
 	MemoryContextSwitchTo(old);
 	return true;
 }

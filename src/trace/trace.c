@@ -125,7 +125,7 @@ set_times(Row *row, const FmsTree *tree, const FmsTreeSpan *span)
 
 /* Set the columns of tokens and cost, where there are any. */
 static void
-set_usage(Row *row, const FmsUsage *usage)
+set_usage(Row *row, const FmsSpent *usage)
 {
 	if (usage->tokens)
 	{
@@ -304,7 +304,7 @@ fms_span_descendants(PG_FUNCTION_ARGS)
 
 /* Put a stretch of the critical path into the result; its root is longer than nothing. */
 static void
-put_stretch(ReturnSetInfo *result, const FmsTree *tree, const FmsStretch *stretch, int number)
+put_stretch(ReturnSetInfo *result, const FmsTree *tree, const FmsPathStretch *stretch, int number)
 {
 	const FmsTreeSpan *span = &tree->spans[stretch->span];
 	const FmsTreeSpan *root = &tree->spans[tree->main_root];
@@ -331,7 +331,7 @@ fms_get_critical_path(PG_FUNCTION_ARGS)
 {
 	MemoryContext work;
 	FmsTree    *tree;
-	FmsStretch *stretches;
+	FmsPathStretch *stretches;
 	int			count;
 
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);

@@ -314,7 +314,7 @@ add_usage(FmsTreeSpan *span)
 {
 	if (span->usage_below || !(span->own_usage.tokens || span->own_usage.cost != NULL))
 		return;
-	fms_usage_add(&span->usage, &span->own_usage);
+	fms_spent_add(&span->usage, &span->own_usage);
 	span->usage_below = true;
 }
 
@@ -338,7 +338,7 @@ sum_up(FmsTree *tree)
 		compare_with_parent(span, parent);
 		parent->descendants += span->descendants + 1;
 		parent->usage_below |= span->usage_below;
-		fms_usage_add(&parent->usage, &span->usage);
+		fms_spent_add(&parent->usage, &span->usage);
 		CHECK_FOR_INTERRUPTS();
 	}
 }

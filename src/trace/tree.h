@@ -15,7 +15,7 @@
 #include "datatype/timestamp.h"
 #include "utils/uuid.h"
 
-#include "trace/usage.h"
+#include "trace/spent.h"
 
 #define NO_SPAN (-1)
 
@@ -65,8 +65,8 @@ typedef struct FmsTreeSpan
 
 	/* sums */
 	int64		self_us;		/* time that no child covers */
-	FmsUsage	own_usage;		/* what a model call says of itself */
-	FmsUsage	usage;			/* of the span and all below it */
+	FmsSpent	own_usage;		/* what a model call says of itself */
+	FmsSpent	usage;			/* of the span and all below it */
 	bool		usage_below;	/* a model call below has tokens or cost */
 	bool		critical;		/* the critical path leads through it */
 	int64		critical_us;	/* its own part of the critical path */

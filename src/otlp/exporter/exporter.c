@@ -9,14 +9,14 @@
  * (database.c), when export is turned off, or when it is told to.  It never
  * restarts by itself: it exits, and the launcher decides.
  *
- * In turns: read a batch, send it, take it out of the outbox.  While the peer
+ * In turns: read a parcel, send it, take it out of the outbox.  While the peer
  * does not want it now, the same spans are sent again later and later.  What
  * the peer refuses is sent again in halves until the span to blame is alone;
  * that one is set aside in otlp_refused, and the others get through.  After
  * PATIENCE such spans in a row it is more likely that the peer refuses
  * everything, and the next ones are tried only after a pause.
  *
- * The size of a batch is also halved when a request fails on its way, since it
+ * The size of a parcel is also halved when a request fails on its way, since it
  * may have been too much for the time there is, and doubled by each success.
  *
  * Signals and settings are as in writer.c; nothing is drained at the end: what
@@ -50,7 +50,7 @@
 #include "worker/writer.h"
 
 #define HTTP_LIBRARY "$libdir/flowmaestro_spans_otlp"
-#define BATCH_SPANS 512
+#define PARCEL_SPANS 512
 #define PATIENCE 8				/* spans refused in a row before it gets slow */
 #define FIRST_BACKOFF_MS 1000
 #define LAST_BACKOFF_MS 60000
@@ -62,11 +62,11 @@
 
 static FmsSlot *slot;			/* of this database */
 static FmsPostFunction post_function;
-static MemoryContext context;	/* of a batch, and what is made for it */
+static MemoryContext context;	/* of a parcel, and what is made for it */
 static FmsPostAnswer answer;
 static FmsPost post;			/* the request under way */
 
-static int	limit = BATCH_SPANS;	/* spans of the next batch */
+static int	limit = PARCEL_SPANS;	/* spans of the next parcel */
 static int	backoff_ms = 0;
 static int	refused_in_row = 0;
 static bool reloaded = false;	/* the settings were read since the last look */
@@ -173,38 +173,38 @@ report_outcome(const char *error)
 		fms_slot_count(slot, FMS_EXPORT_FAILURES, 1);
 }
 
-/* A batch to be read, or to be taken out of the outbox. */
-typedef struct Work
+/* A parcel to be read, or to be taken out of the outbox. */
+typedef struct ExportWork
 {
-	FmsBatch	batch;
+	FmsParcel	parcel;
 	const char *refusal;
 	FmsFlush	outcome;
-} Work;
+} ExportWork;
 
-/* Read a batch; arg is a Work. */
+/* Read a parcel; arg is an ExportWork. */
 static void
 read_work(void *arg)
 {
-	Work	   *work = arg;
+	ExportWork *work = arg;
 
-	work->outcome = fms_batch_read(&work->batch, limit);
+	work->outcome = fms_parcel_read(&work->parcel, limit);
 }
 
-/* Take a batch out of the outbox; arg is a Work. */
+/* Take a parcel out of the outbox; arg is an ExportWork. */
 static void
 settle_work(void *arg)
 {
-	Work	   *work = arg;
+	ExportWork *work = arg;
 
-	work->outcome = fms_batch_settle(&work->batch, work->refusal);
+	work->outcome = fms_parcel_settle(&work->parcel, work->refusal);
 }
 
 /*
- * Take a batch out of the outbox, however long that takes: what is not taken
+ * Take a parcel out of the outbox, however long that takes: what is not taken
  * out is sent again.
  */
 static void
-settle(Work *work)
+settle(ExportWork *work)
 {
 	ErrorData  *error;
 
@@ -219,59 +219,59 @@ settle(Work *work)
 	if (work->outcome == FMS_FLUSH_DONE)
 	{
 		fms_slot_count(slot, work->refusal == NULL ? FMS_EXPORT_SENT : FMS_EXPORT_REFUSED,
-					   work->batch.count);
-		fms_slot_count(slot, FMS_EXPORT_GONE, work->batch.gone_count);
+					   work->parcel.count);
+		fms_slot_count(slot, FMS_EXPORT_GONE, work->parcel.gone_count);
 	}
 }
 
-/* Send a batch; the answer is in "answer".  arg is a Work. */
+/* Send a parcel; the answer is in "answer".  arg is an ExportWork. */
 static void
 send_work(void *arg)
 {
-	Work	   *work = arg;
+	ExportWork *work = arg;
 	char		activity[64];
 
 	memset(&answer, 0, offsetof(FmsPostAnswer, body));
 	post.url = fms_headers_url(fms_otlp_endpoint);
 	post.headers = fms_headers_read(fms_otlp_headers_file);
-	post.body = work->batch.body->data;
-	post.bytes = work->batch.body->len;
+	post.body = work->parcel.body->data;
+	post.bytes = work->parcel.body->len;
 	post.gzip = fms_otlp_compression == FMS_OTLP_GZIP;
 	post.timeout_ms = fms_otlp_timeout;
 	post.give_up = give_up;
-	snprintf(activity, sizeof(activity), "sending %d spans", work->batch.count);
+	snprintf(activity, sizeof(activity), "sending %d spans", work->parcel.count);
 	pgstat_report_activity(STATE_RUNNING, activity);
 	fms_slot_count(slot, FMS_EXPORT_REQUESTS, 1);
 	post_function(&post, &answer);
 	pgstat_report_activity(STATE_IDLE, NULL);
 }
 
-/* The collector has a batch: note it.  It may say that it left some spans out. */
+/* The collector has a parcel: note it.  It may say that it left some spans out. */
 static void
-accept_batch(Work *work)
+accept_parcel(ExportWork *work)
 {
 	static TimestampTz warned_at = 0;
-	int64		rejected = Min(fms_answer_rejected(&answer), work->batch.count);
+	int64		rejected = Min(fms_verdict_rejected(&answer), work->parcel.count);
 
 	backoff_ms = 0;
 	refused_in_row = 0;
-	limit = Min(limit * 2, BATCH_SPANS);
+	limit = Min(limit * 2, PARCEL_SPANS);
 	report_outcome(NULL);
 	if (rejected > 0)
 	{
 		fms_slot_count(slot, FMS_EXPORT_REJECTED, rejected);
 		warn(&warned_at, psprintf("the collector rejected " INT64_FORMAT " of %d spans: %s",
-								  rejected, work->batch.count, fms_answer_text(&answer)));
+								  rejected, work->parcel.count, fms_verdict_text(&answer)));
 	}
 	settle(work);
 }
 
 /*
- * Set the one span of a batch aside.  Returns how long to wait then, in ms: a
+ * Set the one span of a parcel aside.  Returns how long to wait then, in ms: a
  * peer that refuses one span after the other may not be well itself.
  */
 static int
-set_aside(Work *work, const char *message)
+set_aside(ExportWork *work, const char *message)
 {
 	static TimestampTz warned_at = 0;
 
@@ -282,19 +282,19 @@ set_aside(Work *work, const char *message)
 }
 
 /*
- * A batch was refused: send half of it, or set its only span aside.  Returns
+ * A parcel was refused: send half of it, or set its only span aside.  Returns
  * how long to wait then, in ms.
  */
 static int
-refuse_batch(Work *work, const char *message)
+refuse_parcel(ExportWork *work, const char *message)
 {
-	if (work->batch.count == 1)
+	if (work->parcel.count == 1)
 		return set_aside(work, message);
-	limit = work->batch.count / 2;
+	limit = work->parcel.count / 2;
 	return 0;
 }
 
-/* The spans of a batch could not be sent: they wait.  Returns how long, in ms. */
+/* The spans of a parcel could not be sent: they wait.  Returns how long, in ms. */
 static int
 postpone(const char *message)
 {
@@ -307,48 +307,48 @@ postpone(const char *message)
 	return ms;
 }
 
-/* Send a batch and do what the answer asks for.  Returns how long to wait then, in ms. */
+/* Send a parcel and do what the answer asks for.  Returns how long to wait then, in ms. */
 static int
-export_batch(Work *work)
+export_parcel(ExportWork *work)
 {
 	ErrorData  *error = fms_writer_attempt(send_work, work);
-	FmsVerdict	verdict = error == NULL ? fms_answer_verdict(&answer) : FMS_VERDICT_LATER;
+	FmsVerdict	verdict = error == NULL ? fms_verdict_of(&answer) : FMS_VERDICT_LATER;
 	const char *message;
 
 	if (answer.given_up)
 		return 0;
 	if (verdict == FMS_VERDICT_DONE)
 	{
-		accept_batch(work);
+		accept_parcel(work);
 		return 0;
 	}
-	message = error != NULL ? error->message : fms_answer_text(&answer);
+	message = error != NULL ? error->message : fms_verdict_text(&answer);
 	report_outcome(message);
 	/* what found no answer may have been too much for the time */
 	if (error == NULL && answer.status == 0)
-		limit = Max(work->batch.count / 2, 1);
-	return verdict == FMS_VERDICT_REFUSED ? refuse_batch(work, message) : postpone(message);
+		limit = Max(work->parcel.count / 2, 1);
+	return verdict == FMS_VERDICT_REFUSED ? refuse_parcel(work, message) : postpone(message);
 }
 
 /*
- * A batch could not be read.  If a span is to blame, because of what it holds,
+ * A parcel could not be read.  If a span is to blame, because of what it holds,
  * it is set aside; otherwise the server has a problem.  Returns how long to
  * wait then, in ms.
  */
 static int
-fail_read(Work *work, const ErrorData *error)
+fail_read(ExportWork *work, const ErrorData *error)
 {
 	int			category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
 
 	report_outcome(error->message);
-	if (work->batch.count == 0 ||
+	if (work->parcel.count == 0 ||
 		(category != ERRCODE_TO_CATEGORY(ERRCODE_DATA_EXCEPTION) &&
 		 category != ERRCODE_TO_CATEGORY(ERRCODE_PROGRAM_LIMIT_EXCEEDED) &&
 		 category != ERRCODE_TO_CATEGORY(ERRCODE_INTERNAL_ERROR)))
 		return next_backoff();
-	work->batch.id[0] = work->batch.id[work->batch.count - 1];
-	work->batch.count = 1;
-	work->batch.gone_count = 0;
+	work->parcel.id[0] = work->parcel.id[work->parcel.count - 1];
+	work->parcel.count = 1;
+	work->parcel.gone_count = 0;
 	return set_aside(work, error->message);
 }
 
@@ -381,7 +381,7 @@ leave_in_peace(void)
 static int
 take_turn(bool *idle)
 {
-	Work		work = {0};
+	ExportWork	work = {0};
 	ErrorData  *error;
 
 	work.outcome = FMS_FLUSH_BUSY;
@@ -392,8 +392,8 @@ take_turn(bool *idle)
 		return PAUSE_MS;
 	if (work.outcome == FMS_FLUSH_DONE)
 	{
-		if (work.batch.count > 0)
-			return export_batch(&work);
+		if (work.parcel.count > 0)
+			return export_parcel(&work);
 		settle(&work);
 		return 0;
 	}

@@ -3,9 +3,9 @@
  * parcel.c
  *	  Spans out of the outbox, as a message for a collector.
  *
- * A batch is read in one transaction and its rows are taken out of the outbox
+ * A parcel is read in one transaction and its rows are taken out of the outbox
  * in another one, after the collector's answer; between the two no transaction
- * is open.  Who dies in between has the batch sent again: a collector can get
+ * is open.  Who dies in between has the parcel sent again: a collector can get
  * a span twice then, but never misses one.
  *
  * The writer's commits do not wait for the disk.  A span must not be sent, lost
@@ -40,7 +40,7 @@
 #include "otlp/out/encode.h"
 #include "table/owner.h"
 
-#define BATCH_BYTES (4 * 1024 * 1024)	/* of a message, before it is compressed */
+#define PARCEL_BYTES (4 * 1024 * 1024)	/* of a message, before it is compressed */
 #define FETCH_ROWS 16			/* rows can be large: so many are in memory at a time */
 
 static const char *const read_keys =
@@ -178,10 +178,10 @@ next_keys(int limit, Datum *values)
 
 /*
  * Put a row of read_spans into the message.  The row's id is noted first: if
- * this throws, it is the last one of batch->id.
+ * this throws, it is the last one of parcel->id.
  */
 static void
-add_row(FmsBatch *batch, FmsOtlpEncoder *encoder, HeapTuple row, TupleDesc desc)
+add_row(FmsParcel *parcel, FmsOtlpEncoder *encoder, HeapTuple row, TupleDesc desc)
 {
 	Datum		values[FMS_OTLP_COLUMN_COUNT + 1];
 	bool		nulls[FMS_OTLP_COLUMN_COUNT + 1];
@@ -192,16 +192,16 @@ add_row(FmsBatch *batch, FmsOtlpEncoder *encoder, HeapTuple row, TupleDesc desc)
 	id = DatumGetInt64(values[FMS_OTLP_COLUMN_COUNT]);
 	if (nulls[0])
 	{
-		batch->gone[batch->gone_count++] = id;
+		parcel->gone[parcel->gone_count++] = id;
 		return;
 	}
-	batch->id[batch->count++] = id;
+	parcel->id[parcel->count++] = id;
 	fms_otlp_encode_span(encoder, values, nulls);
 }
 
 /* Put the spans of keys into a message, until it is long enough. */
 static void
-read_rows(FmsBatch *batch, FmsOtlpEncoder *encoder, Datum *keys)
+read_rows(FmsParcel *parcel, FmsOtlpEncoder *encoder, Datum *keys)
 {
 	Oid			types[] = {INT8ARRAYOID, UUIDARRAYOID, UUIDARRAYOID, TIMESTAMPTZOID,
 	TIMESTAMPTZOID};
@@ -213,20 +213,20 @@ read_rows(FmsBatch *batch, FmsOtlpEncoder *encoder, Datum *keys)
 	{
 		SPI_cursor_fetch(cursor, true, FETCH_ROWS);
 		rows = SPI_processed;
-		for (int i = 0; i < rows && fms_otlp_encode_size(encoder) < BATCH_BYTES; i++)
-			add_row(batch, encoder, SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
+		for (int i = 0; i < rows && fms_otlp_encode_size(encoder) < PARCEL_BYTES; i++)
+			add_row(parcel, encoder, SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
 		SPI_freetuptable(SPI_tuptable);
-	} while (rows == FETCH_ROWS && fms_otlp_encode_size(encoder) < BATCH_BYTES);
+	} while (rows == FETCH_ROWS && fms_otlp_encode_size(encoder) < PARCEL_BYTES);
 	SPI_cursor_close(cursor);
 }
 
 /*
- * Read the next batch, of "limit" spans at most, in a transaction of its own.
+ * Read the next parcel, of "limit" spans at most, in a transaction of its own.
  * It is allocated in the current memory context.  After an error with
- * batch->count above 0 the last of its spans is the one to blame.
+ * parcel->count above 0 the last of its spans is the one to blame.
  */
 FmsFlush
-fms_batch_read(FmsBatch *batch, int limit)
+fms_parcel_read(FmsParcel *parcel, int limit)
 {
 	MemoryContext context = CurrentMemoryContext;
 	FmsOwnerScope scope;
@@ -235,20 +235,20 @@ fms_batch_read(FmsBatch *batch, int limit)
 	Datum		keys[5];
 	bool		entered;
 
-	memset(batch, 0, sizeof(*batch));
-	batch->id = palloc(sizeof(int64) * limit);
-	batch->gone = palloc(sizeof(int64) * limit);
+	memset(parcel, 0, sizeof(*parcel));
+	parcel->id = palloc(sizeof(int64) * limit);
+	parcel->gone = palloc(sizeof(int64) * limit);
 	pgstat_report_activity(STATE_RUNNING, "reading spans to export");
-	entered = begin(&scope, &batch->table, &outcome);
+	entered = begin(&scope, &parcel->table, &outcome);
 	if (entered)
 	{
 		outcome = FMS_FLUSH_EMPTY;
 		if (next_keys(limit, keys) > 0)
 		{
-			see_partitions(batch->table);
-			read_rows(batch, encoder, keys);
-			if (batch->count > 0)
-				batch->body = fms_otlp_encode_finish(encoder);
+			see_partitions(parcel->table);
+			read_rows(parcel, encoder, keys);
+			if (parcel->count > 0)
+				parcel->body = fms_otlp_encode_finish(encoder);
 			outcome = FMS_FLUSH_DONE;
 			(void) GetCurrentTransactionId();
 			ForceSyncCommit();
@@ -279,12 +279,12 @@ run_on_rows(const char *sql, const int64 *id, int count, const char *message)
 }
 
 /*
- * Take a batch out of the outbox, in a transaction of its own; with a refusal,
+ * Take a parcel out of the outbox, in a transaction of its own; with a refusal,
  * its spans are kept in otlp_refused.  If the extension has been made anew
- * since the batch was read, its rows are gone: FMS_FLUSH_HOMELESS.
+ * since the parcel was read, its rows are gone: FMS_FLUSH_HOMELESS.
  */
 FmsFlush
-fms_batch_settle(const FmsBatch *batch, const char *refusal)
+fms_parcel_settle(const FmsParcel *parcel, const char *refusal)
 {
 	MemoryContext context = CurrentMemoryContext;
 	FmsOwnerScope scope;
@@ -294,12 +294,12 @@ fms_batch_settle(const FmsBatch *batch, const char *refusal)
 
 	pgstat_report_activity(STATE_RUNNING, "noting exported spans");
 	entered = begin(&scope, &table, &outcome);
-	if (entered && table != batch->table)
+	if (entered && table != parcel->table)
 		outcome = FMS_FLUSH_HOMELESS;
 	else if (entered)
 	{
-		run_on_rows(refusal == NULL ? take_rows : refuse_rows, batch->id, batch->count, refusal);
-		run_on_rows(take_rows, batch->gone, batch->gone_count, NULL);
+		run_on_rows(refusal == NULL ? take_rows : refuse_rows, parcel->id, parcel->count, refusal);
+		run_on_rows(take_rows, parcel->gone, parcel->gone_count, NULL);
 		outcome = FMS_FLUSH_DONE;
 	}
 	end(&scope, entered);

@@ -12,7 +12,7 @@
 
 #include "worker/flush.h"
 
-typedef struct FmsBatch
+typedef struct FmsParcel
 {
 	Oid			table;			/* execution_spans: ids are of its extension's life */
 	int			count;			/* spans in the message */
@@ -20,9 +20,9 @@ typedef struct FmsBatch
 	int			gone_count;		/* spans that are not in the table any more */
 	int64	   *gone;			/* their rows of the outbox */
 	StringInfo	body;			/* the message, an ExportTraceServiceRequest; NULL without spans */
-} FmsBatch;
+} FmsParcel;
 
-extern FmsFlush fms_batch_read(FmsBatch *batch, int limit);
-extern FmsFlush fms_batch_settle(const FmsBatch *batch, const char *refusal);
+extern FmsFlush fms_parcel_read(FmsParcel *parcel, int limit);
+extern FmsFlush fms_parcel_settle(const FmsParcel *parcel, const char *refusal);
 
 #endif							/* FMS_OTLP_EXPORTER_PARCEL_H */

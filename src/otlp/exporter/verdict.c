@@ -32,22 +32,22 @@
 #define FIXED32 5
 
 /* a stretch of a message that is still to be read */
-typedef struct Reader
+typedef struct AnswerReader
 {
 	const uint8 *at;
 	const uint8 *end;
-} Reader;
+} AnswerReader;
 
-typedef struct Field
+typedef struct AnswerField
 {
 	uint64		number;
 	uint64		value;			/* of a number */
-	Reader		bytes;			/* of everything else */
-} Field;
+	AnswerReader bytes;			/* of everything else */
+} AnswerField;
 
 /* What to do after an answer, or after none. */
 FmsVerdict
-fms_answer_verdict(const FmsPostAnswer *answer)
+fms_verdict_of(const FmsPostAnswer *answer)
 {
 	if (answer->status >= 200 && answer->status < 300)
 		return FMS_VERDICT_DONE;
@@ -74,7 +74,7 @@ fms_answer_verdict(const FmsPostAnswer *answer)
 
 /* Read a varint, seven bits a byte, the lowest first; false if it does not end. */
 static bool
-read_varint(Reader *reader, uint64 *value)
+read_varint(AnswerReader *reader, uint64 *value)
 {
 	*value = 0;
 	for (int shift = 0; shift < VARINT_BITS && reader->at < reader->end; shift += 7)
@@ -93,7 +93,7 @@ read_varint(Reader *reader, uint64 *value)
  * cut there.  False at the end, and if this is no protobuf.
  */
 static bool
-read_field(Reader *reader, Field *field)
+read_field(AnswerReader *reader, AnswerField *field)
 {
 	uint64		key;
 	uint64		length = 0;
@@ -128,12 +128,12 @@ read_field(Reader *reader, Field *field)
 }
 
 /* The body of an answer. */
-static Reader
+static AnswerReader
 body_of(const FmsPostAnswer *answer)
 {
 	const uint8 *body = (const uint8 *) answer->body;
 
-	return (Reader) {body, body + (answer->is_protobuf ? answer->bytes : 0)};
+	return (AnswerReader) {body, body + (answer->is_protobuf ? answer->bytes : 0)};
 }
 
 /*
@@ -141,11 +141,11 @@ body_of(const FmsPostAnswer *answer)
  * answer that is not protobuf, or damaged, tells of none.
  */
 int64
-fms_answer_rejected(const FmsPostAnswer *answer)
+fms_verdict_rejected(const FmsPostAnswer *answer)
 {
-	Reader		reader = body_of(answer);
-	Field		partial;
-	Field		field;
+	AnswerReader reader = body_of(answer);
+	AnswerField partial;
+	AnswerField field;
 	int64		rejected = 0;
 
 	while (read_field(&reader, &partial))
@@ -163,17 +163,17 @@ fms_answer_rejected(const FmsPostAnswer *answer)
  * The message in an answer: of a success, in its partial success, and of a
  * failure, in its status.  Of another kind of answer it is the text itself.
  */
-static Reader
+static AnswerReader
 message_of(const FmsPostAnswer *answer)
 {
 	const uint8 *body = (const uint8 *) answer->body;
-	Reader		reader = body_of(answer);
-	Reader		message = {NULL, NULL};
-	Field		field;
-	Field		inner;
+	AnswerReader reader = body_of(answer);
+	AnswerReader message = {NULL, NULL};
+	AnswerField field;
+	AnswerField inner;
 
 	if (!answer->is_protobuf)
-		return (Reader) {body, body + answer->bytes};
+		return (AnswerReader) {body, body + answer->bytes};
 	while (read_field(&reader, &field))
 	{
 		if (field.number == 2)
@@ -189,10 +189,10 @@ message_of(const FmsPostAnswer *answer)
 
 /* What an answer says, for people, in the current memory context. */
 char *
-fms_answer_text(const FmsPostAnswer *answer)
+fms_verdict_text(const FmsPostAnswer *answer)
 {
 	StringInfoData text;
-	Reader		message = message_of(answer);
+	AnswerReader message = message_of(answer);
 
 	if (answer->status == 0)
 		return pstrdup(answer->error);

@@ -17,8 +17,8 @@ typedef enum FmsVerdict
 	FMS_VERDICT_REFUSED			/* it does not want these, or not so many */
 } FmsVerdict;
 
-extern FmsVerdict fms_answer_verdict(const FmsPostAnswer *answer);
-extern int64 fms_answer_rejected(const FmsPostAnswer *answer);
-extern char *fms_answer_text(const FmsPostAnswer *answer);
+extern FmsVerdict fms_verdict_of(const FmsPostAnswer *answer);
+extern int64 fms_verdict_rejected(const FmsPostAnswer *answer);
+extern char *fms_verdict_text(const FmsPostAnswer *answer);
 
 #endif							/* FMS_OTLP_EXPORTER_VERDICT_H */

@@ -10,7 +10,7 @@
  * or, every JB_OFFSET_STRIDE, its end; then the elements, numbers and
  * containers at a multiple of 4 bytes.  Keys are sorted by length, then bytes.
  *
- * What jsonb can't hold gets the stand-in that store.c tells of, and the
+ * What jsonb can't hold gets the stand-in that intake.c tells of, and the
  * attribute is marked as inexact.
  *
  *-------------------------------------------------------------------------

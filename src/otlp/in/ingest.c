@@ -28,7 +28,7 @@
 /* a request that is being taken */
 typedef struct Ingest
 {
-	FmsOtlpStore store;
+	FmsIntake	intake;
 	FmsOtlpResult *result;
 	MemoryContext decoding;		/* of the decoder's memory */
 	MemoryContext scratch;		/* of one span */
@@ -57,7 +57,7 @@ go_on(Ingest *ingest, FmsTaken taken)
 	if (taken != FMS_TAKEN_FULL)
 		return true;
 	ingest->result->full = true;
-	strlcpy(ingest->result->message, ingest->store.reason, FMS_OTLP_MESSAGE);
+	strlcpy(ingest->result->message, ingest->intake.reason, FMS_OTLP_MESSAGE);
 	return false;
 }
 
@@ -67,7 +67,7 @@ sink_resource(void *arg, const FmsOtlpResource *resource, FmsOtlpNode *nodes)
 {
 	Ingest	   *ingest = arg;
 	MemoryContext old = MemoryContextSwitchTo(ingest->scratch);
-	FmsTaken	taken = fms_otlp_store_resource(&ingest->store, resource, nodes);
+	FmsTaken	taken = fms_intake_resource(&ingest->intake, resource, nodes);
 
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(ingest->scratch);
@@ -80,7 +80,7 @@ sink_scope(void *arg, const FmsOtlpScope *scope, FmsOtlpNode *nodes)
 {
 	Ingest	   *ingest = arg;
 	MemoryContext old = MemoryContextSwitchTo(ingest->scratch);
-	FmsTaken	taken = fms_otlp_store_scope(&ingest->store, scope, nodes);
+	FmsTaken	taken = fms_intake_scope(&ingest->intake, scope, nodes);
 
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(ingest->scratch);
@@ -96,13 +96,13 @@ sink_span(void *arg, const FmsOtlpSpan *span, FmsOtlpNode *nodes)
 	FmsTaken	taken;
 
 	CHECK_FOR_INTERRUPTS();
-	taken = fms_otlp_store_span(&ingest->store, span, nodes);
+	taken = fms_intake_span(&ingest->intake, span, nodes);
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(ingest->scratch);
 	if (taken == FMS_TAKEN || taken == FMS_TAKEN_BEFORE)
 		ingest->result->accepted++;
 	else if (taken == FMS_TAKEN_REFUSED)
-		return sink_reject(arg, ingest->store.reason);
+		return sink_reject(arg, ingest->intake.reason);
 	return go_on(ingest, taken);
 }
 
@@ -124,7 +124,7 @@ sink_resize(void *arg, void *memory, size_t bytes)
 static void
 finish(Ingest *ingest)
 {
-	int64		lost = fms_record_finish(ingest->store.group);
+	int64		lost = fms_record_finish(ingest->intake.group);
 
 	if (lost == 0)
 		return;
@@ -152,9 +152,9 @@ fms_otlp_ingest(const char *body, size_t length, FmsOtlpEncoding encoding, bool 
 				 FMS_OTLP_MAX_BODY);
 		return false;
 	}
-	ingest.store.wait = wait;
-	ingest.store.now = GetCurrentTimestamp();
-	ingest.store.group = fms_record_begin();
+	ingest.intake.wait = wait;
+	ingest.intake.now = GetCurrentTimestamp();
+	ingest.intake.group = fms_record_begin();
 	ingest.decoding = AllocSetContextCreate(CurrentMemoryContext, "OTLP request",
 											ALLOCSET_DEFAULT_SIZES);
 	ingest.scratch = AllocSetContextCreate(ingest.decoding, "OTLP span", SCRATCH_BYTES,

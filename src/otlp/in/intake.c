@@ -568,12 +568,12 @@ set_times(FmsEvent *event, const FmsOtlpSpan *span, const FmsOtlpMapped *mapped)
 
 /* Begin an event. */
 static void
-begin_event(FmsEvent *event, FmsEventKind kind, const FmsOtlpStore *store)
+begin_event(FmsEvent *event, FmsEventKind kind, const FmsIntake *intake)
 {
 	memset(event, 0, sizeof(*event));
 	event->kind = kind;
 	event->pid = MyProcPid;
-	event->at = event->recorded_at = store->now;
+	event->at = event->recorded_at = intake->now;
 }
 
 /*
@@ -582,9 +582,9 @@ begin_event(FmsEvent *event, FmsEventKind kind, const FmsOtlpStore *store)
  * both are told whole.
  */
 static void
-put_fields(Object *object, const FmsOtlpStore *store, const FmsOtlpSpan *span, FmsStatus status)
+put_fields(Object *object, const FmsIntake *intake, const FmsOtlpSpan *span, FmsStatus status)
 {
-	fms_build_text(&object->members, "scope", uuid_text(store->scope_id.data));
+	fms_build_text(&object->members, "scope", uuid_text(intake->scope_id.data));
 	put_number(object, "kind", span->kind);
 	put_number(object, "flags", span->flags);
 	put_text(object, "trace_state", span->trace_state);
@@ -600,9 +600,9 @@ put_fields(Object *object, const FmsOtlpStore *store, const FmsOtlpSpan *span, F
 
 /* Hand an event over, counting what was cut. */
 static FmsTaken
-hand_over(FmsEvent *event, bool truncated, FmsOtlpStore *store)
+hand_over(FmsEvent *event, bool truncated, FmsIntake *intake)
 {
-	FmsTaken	taken = fms_record_take(event, store->group, store->wait, &store->reason);
+	FmsTaken	taken = fms_record_take(event, intake->group, intake->wait, &intake->reason);
 
 	if (taken == FMS_TAKEN && truncated)
 		fms_record_truncated();
@@ -614,7 +614,7 @@ hand_over(FmsEvent *event, bool truncated, FmsOtlpStore *store)
  * here throws because of what the span holds.
  */
 FmsTaken
-fms_otlp_store_span(FmsOtlpStore *store, const FmsOtlpSpan *span, FmsOtlpNode *nodes)
+fms_intake_span(FmsIntake *intake, const FmsOtlpSpan *span, FmsOtlpNode *nodes)
 {
 	static const FmsPart unknown = {"unknown", 7};
 	FmsEvent	event;
@@ -625,13 +625,13 @@ fms_otlp_store_span(FmsOtlpStore *store, const FmsOtlpSpan *span, FmsOtlpNode *n
 	uint32		dropped_events = span->dropped_events;
 	uint32		dropped_links = span->dropped_links;
 
-	begin_event(&event, FMS_EVENT_SPAN, store);
+	begin_event(&event, FMS_EVENT_SPAN, intake);
 	begin_object(&object);
 	attributes = attributes_of(&object, nodes, span->attributes);
 	map_span(span, nodes, attributes, &mapped);
 	set_ids(&event, span, &mapped);
 	set_times(&event, span, &mapped);
-	put_fields(&object, store, span, event.status);
+	put_fields(&object, intake, span, event.status);
 	event.part[FMS_PART_NAME] = text_part(&object, "name", span->name);
 	if (event.part[FMS_PART_NAME].length == 0)
 	{
@@ -649,7 +649,7 @@ fms_otlp_store_span(FmsOtlpStore *store, const FmsOtlpSpan *span, FmsOtlpNode *n
 	put_number(&object, "dropped_events", dropped_events);
 	put_number(&object, "dropped_links", dropped_links);
 	fms_payload_jsonb(&event.part[FMS_PART_OTLP], end_object(&object), &truncated);
-	return hand_over(&event, truncated || object.truncated, store);
+	return hand_over(&event, truncated || object.truncated, intake);
 }
 
 /* The id of what an event holds: a hash of its parts, as a UUIDv8. */
@@ -685,7 +685,7 @@ hash_parts(FmsEvent *event)
  * in a way that lasts.
  */
 static FmsTaken
-hand_source(FmsEvent *event, bool truncated, FmsOtlpStore *store)
+hand_source(FmsEvent *event, bool truncated, FmsIntake *intake)
 {
 	Sent	   *place;
 	FmsTaken	taken;
@@ -696,15 +696,15 @@ hand_source(FmsEvent *event, bool truncated, FmsOtlpStore *store)
 	place = &sent[number % SENT_PLACES];
 	event->table = fms_buffer_table();
 	if (place->table == event->table &&
-		store->now - place->at < RESEND_US && store->now >= place->at &&
+		intake->now - place->at < RESEND_US && intake->now >= place->at &&
 		memcmp(&place->id, &event->span_id, UUID_LEN) == 0)
 		return FMS_TAKEN;
-	taken = hand_over(event, truncated, store);
+	taken = hand_over(event, truncated, intake);
 	if (taken == FMS_TAKEN && fms_mode_is_buffered())
 	{
 		place->id = event->span_id;
 		place->table = event->table;
-		place->at = store->now;
+		place->at = intake->now;
 	}
 	return taken;
 }
@@ -755,14 +755,14 @@ end_part(Object *object, FmsPart *part, bool *truncated)
 
 /* Take a resource, and note its id for the scopes that follow. */
 FmsTaken
-fms_otlp_store_resource(FmsOtlpStore *store, const FmsOtlpResource *resource, FmsOtlpNode *nodes)
+fms_intake_resource(FmsIntake *intake, const FmsOtlpResource *resource, FmsOtlpNode *nodes)
 {
 	FmsEvent	event;
 	Object		object;
 	FmsTaken	taken;
 	bool		truncated = false;
 
-	begin_event(&event, FMS_EVENT_RESOURCE, store);
+	begin_event(&event, FMS_EVENT_RESOURCE, intake);
 	begin_object(&object);
 	fms_payload_jsonb(&event.part[FMS_PART_ATTRIBUTES],
 					  attributes_of(&object, nodes, resource->attributes), &truncated);
@@ -770,24 +770,24 @@ fms_otlp_store_resource(FmsOtlpStore *store, const FmsOtlpResource *resource, Fm
 	put_number(&object, "dropped_attributes", resource->dropped_attributes);
 	put_entities(&object, resource);
 	end_part(&object, &event.part[FMS_PART_OTLP], &truncated);
-	taken = hand_source(&event, truncated, store);
-	store->resource_id = event.span_id;
+	taken = hand_source(&event, truncated, intake);
+	intake->resource_id = event.span_id;
 	return taken;
 }
 
 /* Take a scope of the last resource, and note its id for the spans that follow. */
 FmsTaken
-fms_otlp_store_scope(FmsOtlpStore *store, const FmsOtlpScope *scope, FmsOtlpNode *nodes)
+fms_intake_scope(FmsIntake *intake, const FmsOtlpScope *scope, FmsOtlpNode *nodes)
 {
 	FmsEvent	event;
 	Object		object;
 	FmsTaken	taken;
 	bool		truncated = false;
 
-	begin_event(&event, FMS_EVENT_SCOPE, store);
+	begin_event(&event, FMS_EVENT_SCOPE, intake);
 	begin_object(&object);
 	event.flags = FMS_HAS_PARENT;
-	event.parent_span_id = store->resource_id;
+	event.parent_span_id = intake->resource_id;
 	event.part[FMS_PART_NAME] = text_part(&object, "name", scope->name);
 	event.part[FMS_PART_TYPE] = text_part(&object, "version", scope->version);
 	fms_payload_jsonb(&event.part[FMS_PART_ATTRIBUTES],
@@ -795,7 +795,7 @@ fms_otlp_store_scope(FmsOtlpStore *store, const FmsOtlpScope *scope, FmsOtlpNode
 	put_text(&object, "schema_url", scope->schema_url);
 	put_number(&object, "dropped_attributes", scope->dropped_attributes);
 	end_part(&object, &event.part[FMS_PART_OTLP], &truncated);
-	taken = hand_source(&event, truncated, store);
-	store->scope_id = event.span_id;
+	taken = hand_source(&event, truncated, intake);
+	intake->scope_id = event.span_id;
 	return taken;
 }

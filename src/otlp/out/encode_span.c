@@ -4,7 +4,7 @@
  *	  A row of execution_spans as a span of OTLP.
  *
  * A span that came by OTLP goes out as it came: column "otlp" and the raw copies
- * have what the other columns do not tell (see store.c).  What SQL did to it
+ * have what the other columns do not tell (see intake.c).  What SQL did to it
  * since is in the columns, and goes out with it; only an attribute that SQL
  * changes and that has a raw copy keeps its old value.
  *

@@ -1,12 +1,12 @@
 /*-------------------------------------------------------------------------
  *
- * filter.c
+ * precheck.c
  *	  What tells quickly that a branch of an anyOf or oneOf cannot hold.
  *
  * Unions of objects mostly differ in what they require, or in a tag: a member
  * whose value is a constant of the branch.  Both are gathered from each branch,
  * through references and allOf, so that one look at the names of an object
- * rules out most branches without evaluating them.  A filter never says that a
+ * rules out most branches without evaluating them.  A precheck never says that a
  * branch holds.
  *
  * What is gathered is bounded, for a schema may be made to take long: keys of a
@@ -71,7 +71,7 @@ choices_of(const FmsNode *node)
 /*
  * Gather what the properties of an object's rules say: which are required, and
  * which may only have certain values.  Facts beyond the bound are forgotten, and
- * the filter is just less strict.
+ * the precheck is just less strict.
  */
 static void
 gather_properties(const FmsProperties *properties, Facts *facts)
@@ -150,7 +150,7 @@ gather(const FmsNode *node, Facts *facts)
 	gather_common(&node->general->one, facts);
 }
 
-/* Put a name into the keys of a filter to be; false if there is no room. */
+/* Put a name into the keys of a precheck to be; false if there is no room. */
 static bool
 add_key(FmsProperties *keys, const FmsProperty *name)
 {
@@ -159,7 +159,7 @@ add_key(FmsProperties *keys, const FmsProperty *name)
 		if (same_name(&keys->list[i], name))
 			return true;
 	}
-	if (keys->count == FMS_FILTER_KEYS)
+	if (keys->count == FMS_PRECHECK_KEYS)
 		return false;
 	keys->list[keys->count] = *name;
 	keys->list[keys->count].node = NULL;
@@ -193,60 +193,60 @@ choose_tag(const Facts *facts, uint32 count)
 	return best;
 }
 
-/* Fill in what a branch demands, in the terms of the filter's keys. */
+/* Fill in what a branch demands, in the terms of the precheck's keys. */
 static void
-fill_branch(FmsFilter *filter, uint32 branch, const Facts *facts)
+fill_branch(FmsPrecheck *precheck, uint32 branch, const Facts *facts)
 {
 	int			tag = -1;
 
 	for (int k = 0; k < facts->nrequired; k++)
 	{
 		FmsValue	name = {.data = facts->required[k]->key, .length = facts->required[k]->length};
-		const FmsProperty *key = fms_properties_find(&filter->keys, name);
+		const FmsProperty *key = fms_properties_find(&precheck->keys, name);
 
 		if (key != NULL)
-			filter->required[branch] |= UINT64CONST(1) << (key - filter->keys.list);
+			precheck->required[branch] |= UINT64CONST(1) << (key - precheck->keys.list);
 	}
-	if (filter->tag != NULL)
-		tag = find_name(facts->tags, facts->ntags, filter->tag);
+	if (precheck->tag != NULL)
+		tag = find_name(facts->tags, facts->ntags, precheck->tag);
 	if (tag >= 0)
-		filter->allowed[branch] = facts->choices[tag];
+		precheck->allowed[branch] = facts->choices[tag];
 }
 
 /*
- * Make the filter of a list from the facts of its branches.  The tag comes first
+ * Make the precheck of a list from the facts of its branches.  The tag comes first
  * into the keys, so that there is room for it.
  */
-static FmsFilter *
-make_filter(MemoryContext context, const Facts *facts, uint32 count)
+static FmsPrecheck *
+make_precheck(MemoryContext context, const Facts *facts, uint32 count)
 {
-	FmsFilter  *filter = MemoryContextAllocZero(context, sizeof(FmsFilter));
+	FmsPrecheck *precheck = MemoryContextAllocZero(context, sizeof(FmsPrecheck));
 	const FmsProperty *tag = choose_tag(facts, count);
 
-	filter->keys.list = MemoryContextAllocZero(context, FMS_FILTER_KEYS * sizeof(FmsProperty));
-	filter->required = MemoryContextAllocZero(context, count * sizeof(uint64));
-	filter->allowed = MemoryContextAllocZero(context, count * sizeof(FmsChoices *));
+	precheck->keys.list = MemoryContextAllocZero(context, FMS_PRECHECK_KEYS * sizeof(FmsProperty));
+	precheck->required = MemoryContextAllocZero(context, count * sizeof(uint64));
+	precheck->allowed = MemoryContextAllocZero(context, count * sizeof(FmsChoices *));
 	if (tag != NULL)
-		(void) add_key(&filter->keys, tag);
+		(void) add_key(&precheck->keys, tag);
 	for (uint32 i = 0; i < count; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
 		for (int k = 0; k < facts[i].nrequired; k++)
-			(void) add_key(&filter->keys, facts[i].required[k]);
+			(void) add_key(&precheck->keys, facts[i].required[k]);
 	}
-	fms_properties_index(&filter->keys, context);
+	fms_properties_index(&precheck->keys, context);
 	if (tag != NULL)
 	{
 		FmsValue	name = {.data = tag->key, .length = tag->length};
 
-		filter->tag = fms_properties_find(&filter->keys, name);
+		precheck->tag = fms_properties_find(&precheck->keys, name);
 	}
 	for (uint32 i = 0; i < count; i++)
-		fill_branch(filter, i, &facts[i]);
-	return filter;
+		fill_branch(precheck, i, &facts[i]);
+	return precheck;
 }
 
-/* Give a list of branches its filter, if there is anything to tell them apart. */
+/* Give a list of branches its precheck, if there is anything to tell them apart. */
 static void
 filter_list(FmsCompiler *compiler, FmsNodeList *list)
 {
@@ -263,13 +263,13 @@ filter_list(FmsCompiler *compiler, FmsNodeList *list)
 		useful = useful || facts[i].nrequired > 0 || facts[i].ntags > 0;
 	}
 	if (useful)
-		list->filter = make_filter(compiler->program->context, facts, list->count);
+		list->precheck = make_precheck(compiler->program->context, facts, list->count);
 	pfree(facts);
 }
 
 /* Give a node's anyOf and oneOf their filters. */
 void
-fms_filter_make(FmsCompiler *compiler, FmsNode *node)
+fms_precheck_make(FmsCompiler *compiler, FmsNode *node)
 {
 	FmsGeneralRules *rules = unconstify(FmsGeneralRules *, node->general);
 

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * usage.c
+ * spent.c
  *	  What a span's attributes say about tokens and cost.
  *
  * Tokens are counted where a model was called.  Agents and workflows often
@@ -16,7 +16,7 @@
 #include "utils/jsonb.h"
 
 #include "compat.h"
-#include "trace/usage.h"
+#include "trace/spent.h"
 #include "usage/tokens.h"
 
 /* Add two counts; the sum stops at the largest bigint. */
@@ -33,7 +33,7 @@ add_counts(int64 a, int64 b)
  * copied into the current memory context.
  */
 void
-fms_usage_read(Datum attributes, FmsUsage *usage)
+fms_spent_read(Datum attributes, FmsSpent *usage)
 {
 	Jsonb	   *jsonb = DatumGetJsonbP(attributes);
 	FmsTokens	tokens;
@@ -51,7 +51,7 @@ fms_usage_read(Datum attributes, FmsUsage *usage)
 
 /* Add what one span used to a sum; a cost that no numeric can hold is left out. */
 void
-fms_usage_add(FmsUsage *sum, const FmsUsage *part)
+fms_spent_add(FmsSpent *sum, const FmsSpent *part)
 {
 	bool		overflow = false;
 	Numeric		cost;

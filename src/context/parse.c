@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * request.c
+ * parse.c
  *	  The texts that the settings of the context hold, taken apart.
  *
  * These run in check hooks, so what is wrong comes back as a text, and no
@@ -14,22 +14,22 @@
 #include "mb/pg_wchar.h"
 
 #include "compat.h"
-#include "context/request.h"
+#include "context/parse.h"
 #include "context/w3c.h"
 
 #define MAX_NESTING 64
 #define OTEL_SPAN 8				/* bytes of a span id that OpenTelemetry knows */
 
 /* where the parser is */
-typedef struct Reading
+typedef struct RequestReading
 {
-	FmsRequest *request;
+	FmsContextRequest *request;
 	int			depth;			/* objects and arrays around */
 	bool		in_tracing;		/* at depth 1 and below: in tracingContext */
 	bool		wants_object;	/* the value of tracingContext or contextMap is next */
 	char	   *field;			/* of tracingContext */
 	const char *fault;
-} Reading;
+} RequestReading;
 
 /* Whether all bytes are zero. */
 static bool
@@ -48,7 +48,7 @@ all_zero(const unsigned char *bytes, int count)
  * places or with none.  False for anything else and for the nil uuid.
  */
 bool
-fms_request_uuid(const char *text, size_t length, pg_uuid_t *id)
+fms_parse_uuid(const char *text, size_t length, pg_uuid_t *id)
 {
 	char		digits[2 * UUID_LEN];
 	bool		hyphens = length == 36;
@@ -75,7 +75,7 @@ fms_request_uuid(const char *text, size_t length, pg_uuid_t *id)
 static bool
 read_span(const char *text, pg_uuid_t *id)
 {
-	return fms_request_uuid(text, strlen(text), id) &&
+	return fms_parse_uuid(text, strlen(text), id) &&
 		!all_zero(id->data + UUID_LEN - OTEL_SPAN, OTEL_SPAN);
 }
 
@@ -93,9 +93,9 @@ keep_text(char *out, const char *text)
 
 /* Take a value of tracingContext; members that are not ours are left alone. */
 static void
-take_field(Reading *reading, const char *value)
+take_field(RequestReading *reading, const char *value)
 {
-	FmsRequest *request = reading->request;
+	FmsContextRequest *request = reading->request;
 
 	if (strcmp(reading->field, "userId") == 0)
 		keep_text(request->user_id, value);
@@ -107,7 +107,7 @@ take_field(Reading *reading, const char *value)
 		request->trace_flags = (uint8) (atoi(value) & (FMS_FLAG_SAMPLED | FMS_FLAG_RANDOM));
 	else if (strcmp(reading->field, "traceId") == 0)
 	{
-		request->has_trace = fms_request_uuid(value, strlen(value), &request->trace_id);
+		request->has_trace = fms_parse_uuid(value, strlen(value), &request->trace_id);
 		if (!request->has_trace)
 			reading->fault = "\"traceId\" is not a UUID.";
 	}
@@ -129,7 +129,7 @@ take_field(Reading *reading, const char *value)
 static FmsJsonResult
 object_start(void *state)
 {
-	Reading    *reading = state;
+	RequestReading *reading = state;
 
 	reading->wants_object = false;
 	reading->depth++;
@@ -140,7 +140,7 @@ object_start(void *state)
 static FmsJsonResult
 array_start(void *state)
 {
-	Reading    *reading = state;
+	RequestReading *reading = state;
 
 	if (reading->depth == 0)
 		reading->fault = "It is not a JSON object.";
@@ -155,7 +155,7 @@ array_start(void *state)
 static FmsJsonResult
 level_end(void *state)
 {
-	Reading    *reading = state;
+	RequestReading *reading = state;
 
 	reading->depth--;
 	return FMS_JSON_GO_ON;
@@ -165,7 +165,7 @@ level_end(void *state)
 static FmsJsonResult
 field_start(void *state, char *name, bool isnull)
 {
-	Reading    *reading = state;
+	RequestReading *reading = state;
 
 	if (reading->depth == 1)
 	{
@@ -180,7 +180,7 @@ field_start(void *state, char *name, bool isnull)
 static FmsJsonResult
 scalar(void *state, char *token, JsonTokenType type)
 {
-	Reading    *reading = state;
+	RequestReading *reading = state;
 
 	if (reading->depth == 0)
 		reading->fault = "It is not a JSON object.";
@@ -223,9 +223,9 @@ nests_too_deep(const char *json)
  * it.  Allocates in the current memory context.
  */
 const char *
-fms_request_parse(const char *json, FmsRequest *request)
+fms_parse_request(const char *json, FmsContextRequest *request)
 {
-	Reading		reading = {.request = request};
+	RequestReading reading = {.request = request};
 	JsonSemAction actions = {
 		.semstate = &reading,
 		.object_start = object_start,
@@ -261,12 +261,12 @@ fms_request_parse(const char *json, FmsRequest *request)
  * if it is not one.
  */
 bool
-fms_frame_read(const char *frames, size_t length, FmsFrame *frame)
+fms_entered_read(const char *frames, size_t length, FmsEntered *frame)
 {
-	const char *text = frames + length - FMS_FRAME_BYTES;
+	const char *text = frames + length - FMS_ENTERED_BYTES;
 	unsigned char mark[sizeof(uint32)];
 
-	if (length == 0 || length % FMS_FRAME_BYTES != 0 ||
+	if (length == 0 || length % FMS_ENTERED_BYTES != 0 ||
 		!fms_hex_read(text, frame->trace_id.data, UUID_LEN) ||
 		!fms_hex_read(text + 2 * UUID_LEN, frame->span_id.data, UUID_LEN) ||
 		!fms_hex_read(text + 4 * UUID_LEN, frame->parent_span_id.data, UUID_LEN) ||
@@ -277,9 +277,9 @@ fms_frame_read(const char *frames, size_t length, FmsFrame *frame)
 	return true;
 }
 
-/* Write a frame: FMS_FRAME_BYTES bytes. */
+/* Write a frame: FMS_ENTERED_BYTES bytes. */
 void
-fms_frame_write(const FmsFrame *frame, char *out)
+fms_entered_write(const FmsEntered *frame, char *out)
 {
 	static const pg_uuid_t none = {{0}};
 

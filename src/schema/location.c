@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * place.c
+ * location.c
  *	  Where in a schema document a subschema is.
  *
  * A node knows its subschema by the address of its entry in the jsonb, which

@@ -1,25 +1,25 @@
 /*-------------------------------------------------------------------------
  *
- * usage.h
+ * spent.h
  *	  What a span's attributes say about tokens and cost.
  *
  *-------------------------------------------------------------------------
  */
-#ifndef FMS_TRACE_USAGE_H
-#define FMS_TRACE_USAGE_H
+#ifndef FMS_TRACE_SPENT_H
+#define FMS_TRACE_SPENT_H
 
 #include "utils/numeric.h"
 
-typedef struct FmsUsage
+typedef struct FmsSpent
 {
 	bool		tokens;			/* there are any */
 	int64		prompt;
 	int64		completion;
 	int64		total;
 	Numeric		cost;			/* NULL if there is none */
-} FmsUsage;
+} FmsSpent;
 
-extern void fms_usage_read(Datum attributes, FmsUsage *usage);
-extern void fms_usage_add(FmsUsage *sum, const FmsUsage *part);
+extern void fms_spent_read(Datum attributes, FmsSpent *usage);
+extern void fms_spent_add(FmsSpent *sum, const FmsSpent *part);
 
-#endif							/* FMS_TRACE_USAGE_H */
+#endif							/* FMS_TRACE_SPENT_H */
