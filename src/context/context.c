@@ -141,7 +141,7 @@ same_trace(const FmsContext *a, const FmsContext *b)
 
 /* Put the context together from the settings in force. */
 static void
-settle(void)
+settle_context(void)
 {
 	FmsContext	context = {0};
 
@@ -326,7 +326,7 @@ fms_context_entered_span(int nth, pg_uuid_t *span_id, uint32 *mark)
 
 /* Say what is wrong with a value; false, for a check hook to return. */
 static bool
-refuse(const char *fault, const char *hint)
+refuse_value(const char *fault, const char *hint)
 {
 	GUC_check_errcode(ERRCODE_INVALID_PARAMETER_VALUE);
 	GUC_check_errdetail("%s", fault);
@@ -355,8 +355,8 @@ check_traceparent(char **newval, void **extra, GucSource source)
 		return true;
 	fault = fms_w3c_traceparent(*newval, strlen(*newval), &parent);
 	if (fault != NULL)
-		return refuse(fault,
-					  "It is 00-, 32 hexadecimal digits, -, 16 digits, -, and 2 digits, all in lower case.");
+		return refuse_value(fault,
+							"It is 00-, 32 hexadecimal digits, -, 16 digits, -, and 2 digits, all in lower case.");
 	return keep_extra(extra, &parent, sizeof(parent));
 }
 
@@ -365,7 +365,7 @@ static void
 assign_traceparent(const char *newval, void *extra)
 {
 	traceparent = extra;
-	settle();
+	settle_context();
 }
 
 /* Check hook of flowmaestro.tracestate. */
@@ -375,7 +375,8 @@ check_tracestate(char **newval, void **extra, GucSource source)
 	const char *fault = *newval == NULL ? NULL : fms_w3c_tracestate(*newval, strlen(*newval));
 
 	return fault == NULL ||
-		refuse(fault, "A tracestate is a list of up to 32 key=value members, separated by commas.");
+		refuse_value(fault,
+					 "A tracestate is a list of up to 32 key=value members, separated by commas.");
 }
 
 /* Assign hook of flowmaestro.tracestate. */
@@ -383,7 +384,7 @@ static void
 assign_tracestate(const char *newval, void *extra)
 {
 	tracestate = newval == NULL || newval[0] == '\0' ? NULL : newval;
-	settle();
+	settle_context();
 }
 
 /* Check hook of flowmaestro.baggage. */
@@ -393,8 +394,8 @@ check_baggage(char **newval, void **extra, GucSource source)
 	const char *fault = *newval == NULL ? NULL : fms_w3c_baggage(*newval, strlen(*newval));
 
 	return fault == NULL ||
-		refuse(fault,
-			   "Baggage is a list of key=value members, separated by commas, percent-encoded.");
+		refuse_value(fault,
+					 "Baggage is a list of key=value members, separated by commas, percent-encoded.");
 }
 
 /* Check hook of flowmaestro.request_context. */
@@ -414,8 +415,8 @@ check_request(char **newval, void **extra, GucSource source)
 	fault = fms_parse_request(*newval, &parsed);
 	MemoryContextSwitchTo(old);
 	if (fault != NULL)
-		refuse(fault,
-			   "It is what serialize_request_context() returns; use_request_context() sets it.");
+		refuse_value(fault,
+					 "It is what serialize_request_context() returns; use_request_context() sets it.");
 	MemoryContextDelete(scratch);
 	return fault == NULL && keep_extra(extra, &parsed, sizeof(parsed));
 }
@@ -426,7 +427,7 @@ assign_request(const char *newval, void *extra)
 {
 	request = extra;
 	attributes_stale = true;
-	settle();
+	settle_context();
 }
 
 /* Check hook of flowmaestro.entered_spans. */
@@ -438,7 +439,7 @@ check_entered(char **newval, void **extra, GucSource source)
 	if (*newval == NULL || (*newval)[0] == '\0')
 		return true;
 	if (!fms_entered_read(*newval, strlen(*newval), &last))
-		return refuse("It is not a list of spans.", "enter_span() and leave_span() set it.");
+		return refuse_value("It is not a list of spans.", "enter_span() and leave_span() set it.");
 	return keep_extra(extra, &last, sizeof(last));
 }
 
@@ -447,7 +448,7 @@ static void
 assign_entered(const char *newval, void *extra)
 {
 	entered = extra;
-	settle();
+	settle_context();
 }
 
 /* Assign hook of flowmaestro.read_traceparent. */

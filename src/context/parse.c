@@ -127,7 +127,7 @@ take_field(RequestReading *reading, const char *value)
 
 /* The parser's action at the beginning of an object. */
 static FmsJsonResult
-object_start(void *state)
+request_object_start(void *state)
 {
 	RequestReading *reading = state;
 
@@ -138,7 +138,7 @@ object_start(void *state)
 
 /* The parser's action at the beginning of an array. */
 static FmsJsonResult
-array_start(void *state)
+request_array_start(void *state)
 {
 	RequestReading *reading = state;
 
@@ -163,7 +163,7 @@ level_end(void *state)
 
 /* The parser's action at the name of a member. */
 static FmsJsonResult
-field_start(void *state, char *name, bool isnull)
+request_field_start(void *state, char *name, bool isnull)
 {
 	RequestReading *reading = state;
 
@@ -178,7 +178,7 @@ field_start(void *state, char *name, bool isnull)
 
 /* The parser's action at a scalar. */
 static FmsJsonResult
-scalar(void *state, char *token, JsonTokenType type)
+request_scalar(void *state, char *token, JsonTokenType type)
 {
 	RequestReading *reading = state;
 
@@ -228,12 +228,12 @@ fms_parse_request(const char *json, FmsContextRequest *request)
 	RequestReading reading = {.request = request};
 	JsonSemAction actions = {
 		.semstate = &reading,
-		.object_start = object_start,
+		.object_start = request_object_start,
 		.object_end = level_end,
-		.array_start = array_start,
+		.array_start = request_array_start,
 		.array_end = level_end,
-		.object_field_start = field_start,
-		.scalar = scalar,
+		.object_field_start = request_field_start,
+		.scalar = request_scalar,
 	};
 	size_t		length = strlen(json);
 	JsonLexContext *lexer;

@@ -351,7 +351,7 @@ any_hex_value(char c)
  * or if it does not fit, the value is only skipped, and *out is empty.
  */
 static bool
-read_value(Rest *rest, char *out, size_t size)
+read_member_value(Rest *rest, char *out, size_t size)
 {
 	size_t		used = 0;
 
@@ -423,11 +423,11 @@ read_comment(Rest rest, FmsTraceparent *traceparent, char *tracestate, size_t si
 		if (length == 0 || !skip_char(&rest, '='))
 			return false;
 		if (key_is(key, length, "traceparent"))
-			ok = read_value(&rest, parent, sizeof(parent));
+			ok = read_member_value(&rest, parent, sizeof(parent));
 		else if (key_is(key, length, "tracestate"))
-			ok = read_value(&rest, tracestate, size);
+			ok = read_member_value(&rest, tracestate, size);
 		else
-			ok = read_value(&rest, NULL, 0);
+			ok = read_member_value(&rest, NULL, 0);
 		if (!ok)
 			return false;
 		skip_sql_space(&rest);

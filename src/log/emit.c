@@ -64,16 +64,16 @@
 #define JSON_DESTINATIONS (LOG_DESTINATION_STDERR | LOG_DESTINATION_JSONLOG)
 
 /* a line of flowmaestro.log() on its way */
-typedef struct Entry
+typedef struct ApplicationLine
 {
 	int			level;
 	const char *members;		/* its fields, what is between the braces */
-} Entry;
+} ApplicationLine;
 
 int			fms_log_format = FMS_LOG_OFF;
 
 static emit_log_hook_type previous_hook = NULL;
-static const Entry *current_entry = NULL;
+static const ApplicationLine *current_entry = NULL;
 
 /* the message id by which the hook knows a line of flowmaestro.log() */
 static const char entry_format[] = "%s";
@@ -252,7 +252,7 @@ add_report(FmsLine *line, ErrorData *edata)
 
 /* What an application's line has of the server: who wrote it; and its fields. */
 static void
-add_application(FmsLine *line, const Entry *entry)
+add_application(FmsLine *line, const ApplicationLine *entry)
 {
 	fms_line_integer(line, "pid", MyProcPid);
 	if (MyProcPort != NULL)
@@ -367,7 +367,7 @@ write_json(ErrorData *edata)
 	static char base[BASE_BYTES];
 	FmsLine		line;
 	Size		limit = !redirection_done && stderr_is_pipe() ? PIPE_BUF : MAX_LINE;
-	const Entry *entry = edata->message_id == entry_format ? current_entry : NULL;
+	const ApplicationLine *entry = edata->message_id == entry_format ? current_entry : NULL;
 	long		number = line_number();
 
 	fms_line_begin(&line, base, sizeof(base), limit, line_encoding());
@@ -540,7 +540,7 @@ fms_log_install_hook(void)
 void
 fms_log_application(int level, const char *message, const char *members)
 {
-	Entry		entry = {level, members};
+	ApplicationLine entry = {level, members};
 
 	/* neither statement nor context: they would be those of the call */
 	if (!writes_json() && members[0] != '\0')

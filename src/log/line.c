@@ -84,7 +84,7 @@ worst_case(const FmsLine *line, Size length)
  * allow.  Doubles, so that a long line does not move often.
  */
 static void
-grow(FmsLine *line, Size wanted)
+grow_line(FmsLine *line, Size wanted)
 {
 	Size		size = Min(Max(line->used + wanted + TAIL_BYTES, line->size * 2), line->limit);
 	char	   *data;
@@ -106,13 +106,13 @@ fits(FmsLine *line, Size wanted)
 {
 	if (likely(wanted <= room(line)))
 		return true;
-	grow(line, wanted);
+	grow_line(line, wanted);
 	return wanted <= room(line);
 }
 
 /* Append bytes for which there is room. */
 static inline void
-put(FmsLine *line, const char *bytes, Size length)
+put_bytes(FmsLine *line, const char *bytes, Size length)
 {
 	memcpy(line->data + line->used, bytes, length);
 	line->used += length;
@@ -133,10 +133,10 @@ put_key(FmsLine *line, const char *key, Size wanted)
 		return false;
 	}
 	if (line->data[line->used - 1] != '{')
-		put(line, ",", 1);
-	put(line, "\"", 1);
-	put(line, key, length);
-	put(line, "\":", 2);
+		put_bytes(line, ",", 1);
+	put_bytes(line, "\"", 1);
+	put_bytes(line, key, length);
+	put_bytes(line, "\":", 2);
 	return true;
 }
 
@@ -222,10 +222,10 @@ put_text(FmsLine *line, const char *text, Size length, Size stop, bool json)
 			at++;
 		if (at - plain > stop - line->used)
 		{
-			put(line, (const char *) plain, stop - line->used);
+			put_bytes(line, (const char *) plain, stop - line->used);
 			return false;
 		}
-		put(line, (const char *) plain, at - plain);
+		put_bytes(line, (const char *) plain, at - plain);
 		if (at == end)
 			break;
 		if (byte_class(*at) == BYTE_ESCAPE)
@@ -234,7 +234,7 @@ put_text(FmsLine *line, const char *text, Size length, Size stop, bool json)
 			bytes = convert_high(line->encoding, &at, end, out);
 		if (bytes > stop - line->used)
 			return false;
-		put(line, out, bytes);
+		put_bytes(line, out, bytes);
 	}
 	return true;
 }
@@ -247,14 +247,14 @@ fms_line_text(FmsLine *line, const char *key, const char *text, Size length)
 
 	if (!put_key(line, key, 2))
 		return;
-	put(line, "\"", 1);
+	put_bytes(line, "\"", 1);
 	if (fits(line, worst_case(line, length) + 1))
 		stop = line->used + worst_case(line, length);
 	else
 		stop = line->used + (room(line) - 1) / 2;
 	if (!put_text(line, text, length, stop, false))
 		line->truncated = true;
-	put(line, "\"", 1);
+	put_bytes(line, "\"", 1);
 }
 
 /* A member with a string; none for NULL. */
@@ -281,7 +281,7 @@ fms_line_integer(FmsLine *line, const char *key, int64 value)
 	if (value < 0)
 		digits[--first] = '-';
 	if (put_key(line, key, MAX_DIGITS))
-		put(line, digits + first, MAX_DIGITS - first);
+		put_bytes(line, digits + first, MAX_DIGITS - first);
 }
 
 /*
@@ -298,7 +298,7 @@ fms_line_members(FmsLine *line, const char *json, Size length)
 	if (fits(line, 1))
 	{
 		if (line->data[before - 1] != '{')
-			put(line, ",", 1);
+			put_bytes(line, ",", 1);
 		(void) fits(line, worst_case(line, length));
 		if (put_text(line, json, length, line->used + room(line), true))
 			return;
@@ -316,7 +316,7 @@ fms_line_open(FmsLine *line, const char *key)
 {
 	if (!put_key(line, key, 1))
 		return false;
-	put(line, "{", 1);
+	put_bytes(line, "{", 1);
 	return true;
 }
 
@@ -324,7 +324,7 @@ fms_line_open(FmsLine *line, const char *key)
 void
 fms_line_close(FmsLine *line)
 {
-	put(line, "}", 1);
+	put_bytes(line, "}", 1);
 }
 
 /* End the line with its newline. */
@@ -332,8 +332,8 @@ void
 fms_line_end(FmsLine *line)
 {
 	if (line->truncated)
-		put(line, TRUNCATED_MEMBER, strlen(TRUNCATED_MEMBER));
-	put(line, "}\n", 2);
+		put_bytes(line, TRUNCATED_MEMBER, strlen(TRUNCATED_MEMBER));
+	put_bytes(line, "}\n", 2);
 }
 
 /* Give back what the line took from malloc. */

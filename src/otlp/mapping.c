@@ -320,7 +320,7 @@ typedef struct Findings
 
 /* Look at every key of an object; values of null are not there. */
 static void
-scan(Findings *found, const Jsonb *attributes)
+scan_attributes(Findings *found, const Jsonb *attributes)
 {
 	JsonbContainer *object = unconstify(JsonbContainer *, &attributes->root);
 	int			keys = JsonContainerSize(object);
@@ -353,7 +353,7 @@ scan_all(Findings *found, const Jsonb *attributes)
 	memset(found->rank, FMS_NO_NAME, sizeof(found->rank));
 	fms_names_sort(&table);
 	if (attributes != NULL && JB_ROOT_IS_OBJECT(attributes))
-		scan(found, attributes);
+		scan_attributes(found, attributes);
 }
 
 /* Whether a field was found. */

@@ -78,7 +78,7 @@ push(Building *building, JsonbIteratorToken token, JsonbValue *value)
 
 /* An object begins. */
 static FmsJsonResult
-object_start(void *state)
+soft_object_start(void *state)
 {
 	push(state, WJB_BEGIN_OBJECT, NULL);
 	return FMS_JSON_GO_ON;
@@ -86,7 +86,7 @@ object_start(void *state)
 
 /* An object ends. */
 static FmsJsonResult
-object_end(void *state)
+soft_object_end(void *state)
 {
 	push(state, WJB_END_OBJECT, NULL);
 	return FMS_JSON_GO_ON;
@@ -94,7 +94,7 @@ object_end(void *state)
 
 /* An array begins. */
 static FmsJsonResult
-array_start(void *state)
+soft_array_start(void *state)
 {
 	push(state, WJB_BEGIN_ARRAY, NULL);
 	return FMS_JSON_GO_ON;
@@ -102,7 +102,7 @@ array_start(void *state)
 
 /* An array ends. */
 static FmsJsonResult
-array_end(void *state)
+soft_array_end(void *state)
 {
 	push(state, WJB_END_ARRAY, NULL);
 	return FMS_JSON_GO_ON;
@@ -110,7 +110,7 @@ array_end(void *state)
 
 /* A key of an object. */
 static FmsJsonResult
-field_start(void *state, char *name, bool isnull)
+soft_field_start(void *state, char *name, bool isnull)
 {
 	JsonbValue	key;
 
@@ -134,7 +134,7 @@ number_fits(const char *token)
 
 /* A string, number, boolean or null. */
 static FmsJsonResult
-scalar(void *state, char *token, JsonTokenType type)
+soft_scalar(void *state, char *token, JsonTokenType type)
 {
 	Building   *building = state;
 	JsonbValue	value = {.type = jbvNull};
@@ -187,12 +187,12 @@ fms_soft_json(const char *data, int length, bool scalars)
 	Building	building = {0};
 	JsonSemAction actions = {
 		.semstate = &building,
-		.object_start = object_start,
-		.object_end = object_end,
-		.array_start = array_start,
-		.array_end = array_end,
-		.object_field_start = field_start,
-		.scalar = scalar
+		.object_start = soft_object_start,
+		.object_end = soft_object_end,
+		.array_start = soft_array_start,
+		.array_end = soft_array_end,
+		.object_field_start = soft_field_start,
+		.scalar = soft_scalar
 	};
 	int			blanks = 0;
 

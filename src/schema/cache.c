@@ -108,7 +108,7 @@ destroy(FmsCached *cached)
 
 /* Take a program out of the cache; whoever has a pin on it keeps it. */
 static void
-evict(FmsCached *cached)
+evict_program(FmsCached *cached)
 {
 	(void) hash_search(table, &cached->key, HASH_REMOVE, NULL);
 	dlist_delete(&cached->node);
@@ -130,7 +130,7 @@ shrink(void)
 
 		node = dlist_has_prev(&recent, node) ? dlist_prev_node(&recent, node) : NULL;
 		if (cached->pins == 0)
-			evict(cached);
+			evict_program(cached);
 	}
 }
 
@@ -157,7 +157,7 @@ evict_stale(void)
 		FmsCached  *cached = dlist_container(FmsCached, node, iter.cur);
 
 		if (fms_program_is_stale(cached->program))
-			evict(cached);
+			evict_program(cached);
 	}
 }
 
@@ -166,7 +166,7 @@ evict_stale(void)
  * cache; still in the current memory context, so that an error takes it along.
  */
 static FmsCached *
-compile(Jsonb *schema, const FmsSchemaOptions *options)
+compile_cached(Jsonb *schema, const FmsSchemaOptions *options)
 {
 	FmsProgram *program = fms_compile(schema, options);
 	FmsCached  *cached = MemoryContextAllocZero(program->context, sizeof(FmsCached));
@@ -178,7 +178,7 @@ compile(Jsonb *schema, const FmsSchemaOptions *options)
 
 /* Give a program a long life, and a place in the cache if it is fit for that. */
 static void
-keep(FmsCached *cached, const CacheKey *key)
+keep_program(FmsCached *cached, const CacheKey *key)
 {
 	/* what the compiler read may have changed while it read on */
 	bool		fit = !fms_program_is_stale(cached->program) &&
@@ -232,8 +232,8 @@ acquire(Jsonb *schema, const FmsSchemaOptions *options)
 		cached->pins++;
 		return cached;
 	}
-	cached = compile(schema, options);
-	keep(cached, &key);
+	cached = compile_cached(schema, options);
+	keep_program(cached, &key);
 	cached->pins++;
 	shrink();
 	return cached;

@@ -660,7 +660,7 @@ find_loop(FmsCompiler *compiler, FmsNode *node, const char *keyword)
  * of the program's context, so that an error takes both with their parent.
  */
 static void
-start(FmsCompiler *compiler, const FmsSchemaOptions *options)
+start_compiler(FmsCompiler *compiler, const FmsSchemaOptions *options)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "JSON Schema",
 												  ALLOCSET_SMALL_SIZES);
@@ -682,7 +682,7 @@ start(FmsCompiler *compiler, const FmsSchemaOptions *options)
  * which can only be when errors are gathered, parts of it are missing.
  */
 static void
-compile(FmsCompiler *compiler, Jsonb *schema)
+compile_all(FmsCompiler *compiler, Jsonb *schema)
 {
 	FmsProgram *program = compiler->program;
 	uint32		root = fms_document_add(compiler, schema, "",
@@ -720,9 +720,9 @@ fms_compile(Jsonb *schema, const FmsSchemaOptions *options)
 	FmsCompiler compiler;
 	MemoryContext old;
 
-	start(&compiler, options);
+	start_compiler(&compiler, options);
 	old = MemoryContextSwitchTo(compiler.scratch);
-	compile(&compiler, schema);
+	compile_all(&compiler, schema);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(compiler.scratch);
 	return compiler.program;
@@ -757,10 +757,10 @@ fms_compile_check(Jsonb *schema, const FmsSchemaOptions *options)
 	ListCell   *cell;
 	Jsonb	   *result;
 
-	start(&compiler, options);
+	start_compiler(&compiler, options);
 	compiler.collect = true;
 	old = MemoryContextSwitchTo(compiler.scratch);
-	compile(&compiler, schema);
+	compile_all(&compiler, schema);
 	MemoryContextSwitchTo(old);
 	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
 	foreach(cell, compiler.errors)

@@ -121,7 +121,7 @@ find_known(FmsCompiler *compiler, const char *uri, uint32 *dialect)
 
 /* Add a dialect with everything that a draft has. */
 static FmsDialect *
-add(FmsCompiler *compiler, const char *uri, FmsDraft draft)
+add_dialect(FmsCompiler *compiler, const char *uri, FmsDraft draft)
 {
 	MemoryContext old = MemoryContextSwitchTo(compiler->scratch);
 	FmsDialect *dialect = palloc(sizeof(FmsDialect));
@@ -222,7 +222,7 @@ fms_dialect_default(FmsCompiler *compiler, FmsDraft draft)
 
 	if (!find_known(compiler, "", &dialect))
 	{
-		(void) add(compiler, "", draft);
+		(void) add_dialect(compiler, "", draft);
 		dialect = list_length(compiler->dialects) - 1;
 	}
 	return dialect;
@@ -245,11 +245,11 @@ fms_dialect_find(FmsCompiler *compiler, const char *name, uint32 *dialect)
 	fms_uri_cut_fragment(uri);
 	found = find_known(compiler, uri, dialect);
 	if (!found && standard(uri, &draft))
-		added = add(compiler, uri, draft);
+		added = add_dialect(compiler, uri, draft);
 	else if (!found && fms_document_fetch(compiler, uri, &metaschema) &&
 			 draft_of(compiler, fms_value_of(metaschema), &draft))
 	{
-		added = add(compiler, uri, draft);
+		added = add_dialect(compiler, uri, draft);
 		if (!apply_vocabularies(added, fms_value_of(metaschema)))
 			added = NULL;
 	}

@@ -93,7 +93,7 @@ fms_seen_make(FmsValue container)
  * where a query cancel is seen.
  */
 static inline void
-enter(FmsEvaluation *evaluation)
+enter_level(FmsEvaluation *evaluation)
 {
 	/* a few levels fit into the reserve that the server keeps */
 	if (evaluation->depth % LEVELS_UNCHECKED == 0)
@@ -871,7 +871,7 @@ evaluate_rules(FmsEvaluation *evaluation, const FmsNode *node, FmsValue value, F
 	/* what cannot go deeper needs no guard */
 	if (value.kind < FMS_KIND_ARRAY && node->general == NULL)
 		return scalar_ok(node, value);
-	enter(evaluation);
+	enter_level(evaluation);
 	if (evaluation->program->ndynamic > 0 &&
 		(evaluation->scope == NULL || evaluation->scope->resource != node->resource))
 		holds = scoped_rules_ok(evaluation, node, value, seen);

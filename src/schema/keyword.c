@@ -153,7 +153,7 @@ child(Use *use, FmsValue schema, const void *place)
 
 /* Allocate in the program's context; counts come from the schema, hence huge. */
 static void *
-allocate(Use *use, Size size)
+allocate_rules(Use *use, Size size)
 {
 	return MemoryContextAllocHuge(use->builder->compiler->program->context, size);
 }
@@ -212,7 +212,7 @@ apply_children(Use *use)
 	FmsCursor	cursor = fms_elements(use->value);
 	uint32		count = fms_count(use->value);
 
-	list->nodes = allocate(use, count * sizeof(FmsNode *));
+	list->nodes = allocate_rules(use, count * sizeof(FmsNode *));
 	for (uint32 i = 0; i < count; i++)
 	{
 		const void *place = cursor.entry;
@@ -336,7 +336,7 @@ apply_pattern_properties(Use *use)
 	FmsCursor	values;
 	FmsCursor	names = fms_members(use->value, &values);
 
-	object->patterns = allocate(use, count * sizeof(FmsPatternProperty) + 1);
+	object->patterns = allocate_rules(use, count * sizeof(FmsPatternProperty) + 1);
 	for (uint32 i = 0; i < count; i++)
 	{
 		FmsValue	name = fms_next(&names);
@@ -395,8 +395,8 @@ apply_dependencies(Use *use)
 	bool		combined = strcmp(use->keyword->name, "dependencies") == 0;
 	bool		names_only = strcmp(use->keyword->name, "dependentRequired") == 0;
 	uint32		count = fms_count(use->value);
-	FmsDependency *dependencies = allocate(use, (object->ndependencies + count) *
-										   sizeof(FmsDependency) + 1);
+	FmsDependency *dependencies = allocate_rules(use, (object->ndependencies + count) *
+												 sizeof(FmsDependency) + 1);
 	FmsCursor	values;
 	FmsCursor	names = fms_members(use->value, &values);
 
@@ -526,11 +526,11 @@ add_choice(FmsChoices *choices, FmsValue value)
 static void
 add_choices(Use *use, uint32 count, FmsCursor cursor, bool constant)
 {
-	FmsChoices *choices = allocate(use, sizeof(FmsChoices));
+	FmsChoices *choices = allocate_rules(use, sizeof(FmsChoices));
 
 	memset(choices, 0, sizeof(FmsChoices));
-	choices->strings = allocate(use, count * sizeof(FmsValue) + 1);
-	choices->others = allocate(use, count * sizeof(FmsValue) + 1);
+	choices->strings = allocate_rules(use, count * sizeof(FmsValue) + 1);
+	choices->others = allocate_rules(use, count * sizeof(FmsValue) + 1);
 	choices->constant = constant;
 	choices->also = unconstify(FmsChoices *, use->builder->node->choices);
 	for (uint32 i = 0; i < count; i++)
@@ -766,7 +766,7 @@ shape_of(const Keyword *keyword, FmsDraft draft)
 
 /* Apply one keyword if the dialect has it. */
 static void
-apply(FmsBuilder *builder, FmsValue name, FmsValue value, const void *place)
+apply_keyword(FmsBuilder *builder, FmsValue name, FmsValue value, const void *place)
 {
 	const Keyword *keyword = find_keyword(name);
 	FmsDraft	draft = builder->dialect->draft;
@@ -813,6 +813,6 @@ fms_keywords_apply(FmsBuilder *builder)
 		CHECK_FOR_INTERRUPTS();
 		if (!alone || (name.length == 4 && memcmp(name.data, "$ref", 4) == 0) ||
 			(name.length == 11 && memcmp(name.data, "definitions", 11) == 0))
-			apply(builder, name, value, place);
+			apply_keyword(builder, name, value, place);
 	}
 }

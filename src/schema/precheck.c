@@ -93,7 +93,7 @@ gather_properties(const FmsProperties *properties, Facts *facts)
 	}
 }
 
-static void gather(const FmsNode *node, Facts *facts);
+static void gather_facts(const FmsNode *node, Facts *facts);
 
 /*
  * Gather what all branches of a list require alike: one of them has to hold, so
@@ -110,7 +110,7 @@ gather_common(const FmsNodeList *list, Facts *facts)
 	{
 		Facts		branch = {.visits = facts->visits};
 
-		gather(list->nodes[i], &branch);
+		gather_facts(list->nodes[i], &branch);
 		facts->visits = branch.visits;
 		if (i == 0)
 			common = branch;
@@ -133,7 +133,7 @@ gather_common(const FmsNodeList *list, Facts *facts)
 
 /* Gather what a node demands of an object. */
 static void
-gather(const FmsNode *node, Facts *facts)
+gather_facts(const FmsNode *node, Facts *facts)
 {
 	check_stack_depth();
 	if (++facts->visits > MAX_VISITS)
@@ -143,9 +143,9 @@ gather(const FmsNode *node, Facts *facts)
 	if (node->general == NULL)
 		return;
 	if (node->general->reference != NULL)
-		gather(node->general->reference, facts);
+		gather_facts(node->general->reference, facts);
 	for (uint32 i = 0; i < node->general->all.count && facts->visits < MAX_VISITS; i++)
-		gather(node->general->all.nodes[i], facts);
+		gather_facts(node->general->all.nodes[i], facts);
 	gather_common(&node->general->any, facts);
 	gather_common(&node->general->one, facts);
 }
@@ -259,7 +259,7 @@ filter_list(FmsCompiler *compiler, FmsNodeList *list)
 	for (uint32 i = 0; i < list->count; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		gather(list->nodes[i], &facts[i]);
+		gather_facts(list->nodes[i], &facts[i]);
 		useful = useful || facts[i].nrequired > 0 || facts[i].ntags > 0;
 	}
 	if (useful)

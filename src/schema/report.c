@@ -56,7 +56,7 @@ typedef struct Spot
 	const char *keyword;		/* by which */
 } Spot;
 
-static void report(Reporter *reporter, const Spot *spot);
+static void report_spot(Reporter *reporter, const Spot *spot);
 
 /* The JSON text of a value, in full and palloc'd. */
 static char *
@@ -239,7 +239,7 @@ descend(Reporter *reporter, const Spot *spot, const FmsNode *node, const FmsStep
 	Spot		next = {.node = node, .value = spot->value, .instance = spot->instance,
 	.path = path, .holder = spot->node, .keyword = keyword};
 
-	report(reporter, &next);
+	report_spot(reporter, &next);
 }
 
 /* The same for a keyword whose value is one schema. */
@@ -273,7 +273,7 @@ descend_child(Reporter *reporter, const Spot *spot, const FmsNode *node, FmsValu
 	Spot		next = {.node = node, .value = child, .instance = instance, .path = path,
 	.holder = spot->node, .keyword = keyword};
 
-	report(reporter, &next);
+	report_spot(reporter, &next);
 }
 
 /*
@@ -786,7 +786,7 @@ report_rules(Reporter *reporter, const Spot *spot)
 
 /* The same, in the dynamic scope of the node. */
 static void
-report(Reporter *reporter, const Spot *spot)
+report_spot(Reporter *reporter, const Spot *spot)
 {
 	FmsScope	scope = {.outer = reporter->evaluation.scope, .resource = spot->node->resource};
 
@@ -828,7 +828,7 @@ fms_schema_report(const FmsProgram *program, const Jsonb *instance, int limit,
 		return 0;
 	reporter.scratch = AllocSetContextCreate(CurrentMemoryContext, "JSON Schema report",
 											 ALLOCSET_DEFAULT_SIZES);
-	report(&reporter, &spot);
+	report_spot(&reporter, &spot);
 	MemoryContextDelete(reporter.scratch);
 	return reporter.count;
 }

@@ -28,28 +28,28 @@
 #define MAX_NUMBER 400			/* characters of a string that is taken for a number */
 
 /* One change. */
-typedef struct Change
+typedef struct ArgumentChange
 {
 	const FmsToolStep *path;
 	int			depth;
 	uint32		wanted;			/* kinds */
 	const FmsToolIssue *issue;
 	Jsonb	   *value;			/* the new one; NULL: leave it out */
-} Change;
+} ArgumentChange;
 
 /* All changes of one round, in jsonb's order of paths. */
-typedef struct Changes
+typedef struct ArgumentChanges
 {
-	Change	   *items;
+	ArgumentChange *items;
 	int			count;
-} Changes;
+} ArgumentChanges;
 
 /* Order of two changes. */
 static int
 compare_changes(const void *left, const void *right)
 {
-	const Change *a = left;
-	const Change *b = right;
+	const ArgumentChange *a = left;
+	const ArgumentChange *b = right;
 
 	for (int i = 0; i < Min(a->depth, b->depth); i++)
 	{
@@ -118,7 +118,7 @@ is_whole(const Jsonb *jsonb)
 
 /* What a string becomes where these kinds are wanted; NULL: it stays. */
 static Jsonb *
-convert(const char *text, int length, uint32 wanted, bool integer)
+convert_string(const char *text, int length, uint32 wanted, bool integer)
 {
 	if ((wanted & FMS_KIND_BIT(FMS_KIND_NUMBER)) && length <= MAX_NUMBER &&
 		IsValidJsonNumber(text, length))
@@ -155,7 +155,7 @@ is_optional_null(const FmsToolIssue *issue)
 
 /* The change that mends a failure, if there is one. */
 static bool
-mend(const FmsToolIssue *issue, Change *change)
+mend(const FmsToolIssue *issue, ArgumentChange *change)
 {
 	change->path = issue->path;
 	change->depth = issue->depth;
@@ -167,8 +167,8 @@ mend(const FmsToolIssue *issue, Change *change)
 		return true;
 	if (issue->kind != FMS_TOOL_TYPE || issue->instance.type != jbvString)
 		return false;
-	change->value = convert(issue->instance.val.string.val, issue->instance.val.string.len,
-							issue->wanted, issue->integer);
+	change->value = convert_string(issue->instance.val.string.val, issue->instance.val.string.len,
+								   issue->wanted, issue->integer);
 	return change->value != NULL;
 }
 
@@ -177,11 +177,11 @@ mend(const FmsToolIssue *issue, Change *change)
  * it, and of changes with one path any will do.
  */
 static void
-find_changes(const FmsToolIssues *issues, Changes *changes)
+find_changes(const FmsToolIssues *issues, ArgumentChanges *changes)
 {
 	int			kept = 0;
 
-	changes->items = palloc((issues->count + 1) * sizeof(Change));
+	changes->items = palloc((issues->count + 1) * sizeof(ArgumentChange));
 	changes->count = 0;
 	for (int i = 0; i < issues->count; i++)
 	{
@@ -189,7 +189,7 @@ find_changes(const FmsToolIssues *issues, Changes *changes)
 		if (mend(&issues->items[i], &changes->items[changes->count]))
 			changes->count++;
 	}
-	qsort(changes->items, changes->count, sizeof(Change), compare_changes);
+	qsort(changes->items, changes->count, sizeof(ArgumentChange), compare_changes);
 	for (int i = 0; i < changes->count; i++)
 		if (kept == 0 || compare_changes(&changes->items[i], &changes->items[kept - 1]) != 0)
 			changes->items[kept++] = changes->items[i];
@@ -208,8 +208,8 @@ push_key(JsonbParseState **state, const char *key, uint32 length)
 	pushJsonbValue(state, WJB_KEY, &value);
 }
 
-static JsonbValue *rebuild(JsonbParseState **state, FmsValue container, const Change *first,
-						   const Change *after, int depth);
+static JsonbValue *rebuild(JsonbParseState **state, FmsValue container, const ArgumentChange *first,
+						   const ArgumentChange *after, int depth);
 
 /*
  * Push a member or element with the changes from *first on that are for it or
@@ -218,10 +218,10 @@ static JsonbValue *rebuild(JsonbParseState **state, FmsValue container, const Ch
  */
 static void
 push_changed(JsonbParseState **state, const FmsToolStep *step, FmsValue value,
-			 const Change **first, const Change *after, int depth)
+			 const ArgumentChange **first, const ArgumentChange *after, int depth)
 {
 	JsonbIteratorToken token = step->key != NULL ? WJB_VALUE : WJB_ELEM;
-	const Change *own = *first;
+	const ArgumentChange *own = *first;
 	bool		changed;
 	bool		replaced;
 	JsonbValue	pushed;
@@ -246,8 +246,8 @@ push_changed(JsonbParseState **state, const FmsToolStep *step, FmsValue value,
 
 /* Push a container with the changes inside of it; all of them are deeper than "depth". */
 static JsonbValue *
-rebuild(JsonbParseState **state, FmsValue container, const Change *first, const Change *after,
-		int depth)
+rebuild(JsonbParseState **state, FmsValue container, const ArgumentChange *first,
+		const ArgumentChange *after, int depth)
 {
 	bool		object = container.kind == FMS_KIND_OBJECT;
 	uint32		count = fms_count(container);
@@ -279,7 +279,7 @@ rebuild(JsonbParseState **state, FmsValue container, const Change *first, const 
 
 /* The arguments with all changes of a round. */
 static Jsonb *
-apply(Jsonb *arguments, const Changes *changes)
+apply_changes(Jsonb *arguments, const ArgumentChanges *changes)
 {
 	JsonbParseState *state = NULL;
 
@@ -291,11 +291,11 @@ apply(Jsonb *arguments, const Changes *changes)
 
 /* Append what was changed to the list of changes. */
 static void
-report(const Changes *changes, List **coercions)
+list_coercions(const ArgumentChanges *changes, List **coercions)
 {
 	for (int i = 0; i < changes->count; i++)
 	{
-		const Change *change = &changes->items[i];
+		const ArgumentChange *change = &changes->items[i];
 		FmsToolCoercion *coercion = palloc(sizeof(FmsToolCoercion));
 		JsonbValue	value;
 
@@ -323,14 +323,14 @@ fms_tool_coerce(FmsToolIssues *issues, const FmsProgram *program, Jsonb *schema,
 {
 	for (;;)
 	{
-		Changes		changes;
+		ArgumentChanges changes;
 
 		fms_tool_collect(issues, program, schema, arguments);
 		find_changes(issues, &changes);
 		if (changes.count == 0)
 			return arguments;
-		arguments = apply(arguments, &changes);
-		report(&changes, coercions);
+		arguments = apply_changes(arguments, &changes);
+		list_coercions(&changes, coercions);
 	}
 }
 

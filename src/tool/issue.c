@@ -41,7 +41,7 @@ static const struct
 	{"additionalProperties", false, true},
 	{"unevaluatedProperties", false, true},
 	{"prefixItems", true, true},
-	{"items", false, true},		/* named in older drafts: see walk() */
+	{"items", false, true},		/* named in older drafts: see walk_to_keyword() */
 	{"additionalItems", false, true},
 	{"unevaluatedItems", false, true},
 	{"dependentSchemas", true, false},
@@ -161,7 +161,7 @@ rank_of(FmsValue schema, const FmsToolStep *step)
  * way; from where that does not work, members count as optional.
  */
 static void
-walk(FmsValue root, FmsToolIssue *issue)
+walk_to_keyword(FmsValue root, FmsToolIssue *issue)
 {
 	FmsValue	schema = root;
 	int			level = 0;
@@ -238,7 +238,7 @@ typedef struct Collector
  * texts are copied; values stay where they are, in the arguments and the schema.
  */
 static void
-take(const FmsSchemaError *error, void *argument)
+take_failure(const FmsSchemaError *error, void *argument)
 {
 	Collector  *collector = argument;
 	FmsToolIssues *issues = collector->issues;
@@ -271,7 +271,7 @@ take(const FmsSchemaError *error, void *argument)
 		member->rank = FMS_TOOL_OPTIONAL;
 	}
 	fms_tool_describe(error, issues->schema, issue);
-	walk(issues->schema, issue);
+	walk_to_keyword(issues->schema, issue);
 	MemoryContextSwitchTo(old);
 }
 
@@ -290,7 +290,7 @@ fms_tool_collect(FmsToolIssues *issues, const FmsProgram *program, Jsonb *schema
 	issues->copied = 0;
 	issues->items = palloc(issues->room * sizeof(FmsToolIssue));
 	issues->schema = fms_value_of(schema);
-	(void) fms_schema_report(program, instance, MAX_FAILURES, take, &collector);
+	(void) fms_schema_report(program, instance, MAX_FAILURES, take_failure, &collector);
 }
 
 /* See tool.h: order of two steps from the same container. */

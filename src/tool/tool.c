@@ -124,7 +124,7 @@ read_definition(Jsonb *definition, Tool *tool)
  * table by name, so it follows the extension's next life.  SPI is connected.
  */
 static SPIPlanPtr
-prepare(SPIPlanPtr *plan, const char *query, int nargs, Oid *types)
+prepare_once(SPIPlanPtr *plan, const char *query, int nargs, Oid *types)
 {
 	if (*plan == NULL)
 	{
@@ -171,7 +171,7 @@ find_tool(text *name, Tool *tool)
 	tool->name = text_to_cstring(name);
 	tool->registered = true;
 	SPI_connect();
-	if (SPI_execute_plan(prepare(&plan, FIND_TOOL, 1, types), values, NULL, true,
+	if (SPI_execute_plan(prepare_once(&plan, FIND_TOOL, 1, types), values, NULL, true,
 						 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read the table of tools");
 	if (SPI_processed == 0)
@@ -228,7 +228,7 @@ schema_context(void *arg)
  * not depend on what others have stored.
  */
 static const FmsProgram *
-compile(const Tool *tool, Jsonb *schema, const char *what)
+compile_tool(const Tool *tool, Jsonb *schema, const char *what)
 {
 	FmsSchemaOptions options = {.draft = FMS_DRAFT_2020_12, .formats = true,
 	.registry = tool->registered};
@@ -267,16 +267,16 @@ fms_register_tool(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("name of a tool must have 1 to %d bytes, of which the first is no brace", MAX_NAME)));
-	(void) compile(&tool, PG_GETARG_JSONB_P(1), "input");
+	(void) compile_tool(&tool, PG_GETARG_JSONB_P(1), "input");
 	if (!PG_ARGISNULL(2))
-		(void) compile(&tool, PG_GETARG_JSONB_P(2), "output");
+		(void) compile_tool(&tool, PG_GETARG_JSONB_P(2), "output");
 	for (int i = 0; i < lengthof(types); i++)
 	{
 		nulls[i] = PG_ARGISNULL(i) ? 'n' : ' ';
 		values[i] = PG_GETARG_DATUM(i);
 	}
 	SPI_connect();
-	if (SPI_execute_plan(prepare(&plan, REGISTER_TOOL, lengthof(types), types), values, nulls,
+	if (SPI_execute_plan(prepare_once(&plan, REGISTER_TOOL, lengthof(types), types), values, nulls,
 						 false, 0) != SPI_OK_INSERT)
 		elog(ERROR, "could not write to the table of tools");
 	SPI_finish();
@@ -437,7 +437,7 @@ validate_input(FunctionCallInfo fcinfo, bool by_name)
 	FmsToolIssues issues;
 
 	tool_argument(fcinfo, by_name, &tool);
-	program = compile(&tool, tool.input, "input");
+	program = compile_tool(&tool, tool.input, "input");
 	arguments = PG_ARGISNULL(1) ? fms_tool_missing(tool.input) : PG_GETARG_JSONB_P(1);
 	if (arguments == NULL)
 		return failure_missing(&tool);
@@ -473,7 +473,7 @@ validate_output(FunctionCallInfo fcinfo, bool by_name)
 	if (PG_ARGISNULL(1))
 		return failure_missing(&tool);
 	if (tool.output != NULL)
-		fms_tool_collect(&issues, compile(&tool, tool.output, "output"), tool.output,
+		fms_tool_collect(&issues, compile_tool(&tool, tool.output, "output"), tool.output,
 						 PG_GETARG_JSONB_P(1));
 	return issues.count == 0 ? success(PG_GETARG_JSONB_P(1), NIL) : failure(&tool, &issues);
 }
@@ -505,8 +505,8 @@ coerce_arguments(FunctionCallInfo fcinfo, bool by_name)
 	arguments = PG_ARGISNULL(1) ? fms_tool_missing(tool.input) : PG_GETARG_JSONB_P(1);
 	if (arguments == NULL)
 		PG_RETURN_NULL();
-	arguments = fms_tool_coerce(&issues, compile(&tool, tool.input, "input"), tool.input, arguments,
-								&coercions);
+	arguments = fms_tool_coerce(&issues, compile_tool(&tool, tool.input, "input"), tool.input,
+								arguments, &coercions);
 	PG_RETURN_JSONB_P(arguments);
 }
 

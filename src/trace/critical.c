@@ -103,7 +103,7 @@ candidates_of(FmsTree *tree, int parent, TimestampTz from, TimestampTz until, in
 
 /* Enter a span at its end. */
 static void
-enter(PathWalk *walk, int span, TimestampTz from, TimestampTz until)
+enter_span(PathWalk *walk, int span, TimestampTz from, TimestampTz until)
 {
 	Level	   *level;
 
@@ -123,7 +123,7 @@ enter(PathWalk *walk, int span, TimestampTz from, TimestampTz until)
 
 /* Add a stretch to the path, unless it is empty. */
 static void
-add(PathWalk *walk, int span, TimestampTz from, TimestampTz until)
+add_stretch(PathWalk *walk, int span, TimestampTz from, TimestampTz until)
 {
 	FmsPathStretch *stretch;
 
@@ -157,21 +157,21 @@ next_child(Level *level)
 
 /* One step back in time: into a child, or out of a span. */
 static void
-step(PathWalk *walk)
+step_back(PathWalk *walk)
 {
 	Level	   *level = &walk->levels[walk->depth - 1];
 	Candidate  *child = next_child(level);
 
 	if (child == NULL)
 	{
-		add(walk, level->span, level->from, level->bound);
+		add_stretch(walk, level->span, level->from, level->bound);
 		pfree(level->candidates);
 		walk->depth--;
 		return;
 	}
-	add(walk, level->span, child->until, level->bound);
+	add_stretch(walk, level->span, child->until, level->bound);
 	level->bound = child->from;
-	enter(walk, child->span, child->from, child->until);
+	enter_span(walk, child->span, child->from, child->until);
 }
 
 /* Put the earliest stretch first. */
@@ -204,12 +204,12 @@ fms_critical_path(FmsTree *tree, int *count)
 	walk.capacity = walk.levels_capacity = FIRST_CAPACITY;
 	walk.stretches = palloc(sizeof(FmsPathStretch) * walk.capacity);
 	walk.levels = palloc(sizeof(Level) * walk.levels_capacity);
-	enter(&walk, tree->main_root, tree->spans[tree->main_root].from,
-		  tree->spans[tree->main_root].until);
+	enter_span(&walk, tree->main_root, tree->spans[tree->main_root].from,
+			   tree->spans[tree->main_root].until);
 	while (walk.depth > 0)
 	{
 		CHECK_FOR_INTERRUPTS();
-		step(&walk);
+		step_back(&walk);
 	}
 	pfree(walk.levels);
 	reverse(walk.stretches, walk.count);

@@ -185,7 +185,7 @@ set_side(Datum *values, bool *isnull, const FmsTreeSpan *span, int side)
 
 /* Put a span of both runs, or of one, into the result. */
 static void
-put(Diff *diff, const FmsTreeSpan *a, const FmsTreeSpan *b)
+put_pair(Diff *diff, const FmsTreeSpan *a, const FmsTreeSpan *b)
 {
 	const FmsTreeSpan *either = a != NULL ? a : b;
 	Datum		values[COLUMNS];
@@ -221,13 +221,13 @@ put_appeared(Diff *diff, int first)
 		const FmsTreeSpan *top = &tree->spans[i];
 
 		for (int p = 0; diff->b.counterparts[i] == NO_SPAN && p <= top->descendants; p++)
-			put(diff, NULL, &tree->spans[tree->order[top->position - 1 + p]]);
+			put_pair(diff, NULL, &tree->spans[tree->order[top->position - 1 + p]]);
 	}
 }
 
 /* Put the counterpart's other children into the result, behind all below a span. */
 static void
-leave(Diff *diff, int a)
+put_unmatched(Diff *diff, int a)
 {
 	int			b = diff->a.counterparts[a];
 
@@ -249,17 +249,17 @@ put_all(Diff *diff)
 	{
 		int			b = diff->a.counterparts[at];
 
-		put(diff, &tree->spans[at], b == NO_SPAN ? NULL : &diff->b.tree->spans[b]);
+		put_pair(diff, &tree->spans[at], b == NO_SPAN ? NULL : &diff->b.tree->spans[b]);
 		if (tree->spans[at].first_child != NO_SPAN)
 		{
 			at = tree->spans[at].first_child;
 			continue;
 		}
-		leave(diff, at);
+		put_unmatched(diff, at);
 		while (tree->spans[at].next == NO_SPAN && tree->spans[at].parent != NO_SPAN)
 		{
 			at = tree->spans[at].parent;
-			leave(diff, at);
+			put_unmatched(diff, at);
 		}
 		at = tree->spans[at].next;
 	}

@@ -68,7 +68,7 @@ static const char *const texts[FMS_CONDITIONS] = {
 
 /* Take a condition's value from an argument, if there is one. */
 static void
-take(FmsFilter *filter, FmsCondition condition, FunctionCallInfo fcinfo, int argument)
+take_condition(FmsFilter *filter, FmsCondition condition, FunctionCallInfo fcinfo, int argument)
 {
 	if (PG_ARGISNULL(argument))
 		return;
@@ -93,7 +93,7 @@ take_types(FmsFilter *filter, FunctionCallInfo fcinfo, int nargs)
 {
 	Datum	   *value = &filter->values[FMS_PARAM_CONDITIONS + FMS_BY_TYPE];
 
-	take(filter, FMS_BY_TYPE, fcinfo, ARG_SPAN_TYPE);
+	take_condition(filter, FMS_BY_TYPE, fcinfo, ARG_SPAN_TYPE);
 	if (filter->conditions & FMS_BIT(FMS_BY_TYPE))
 		*value = array_of(*value);
 	if (nargs > ARG_SPAN_TYPES && !PG_ARGISNULL(ARG_SPAN_TYPES))
@@ -102,7 +102,7 @@ take_types(FmsFilter *filter, FunctionCallInfo fcinfo, int nargs)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("span_type and span_types cannot both be given")));
-		take(filter, FMS_BY_TYPE, fcinfo, ARG_SPAN_TYPES);
+		take_condition(filter, FMS_BY_TYPE, fcinfo, ARG_SPAN_TYPES);
 	}
 	if (filter->conditions & FMS_BIT(FMS_BY_TYPE))
 	{
@@ -143,7 +143,7 @@ has_scalar(Jsonb *jsonb)
 static void
 take_special(FmsFilter *filter, FunctionCallInfo fcinfo)
 {
-	take(filter, FMS_BY_STATUS, fcinfo, ARG_STATUS);
+	take_condition(filter, FMS_BY_STATUS, fcinfo, ARG_STATUS);
 	if (!PG_ARGISNULL(ARG_STATUS))
 	{
 		text	   *status = PG_GETARG_TEXT_PP(ARG_STATUS);
@@ -151,7 +151,7 @@ take_special(FmsFilter *filter, FunctionCallInfo fcinfo)
 		filter->completed = VARSIZE_ANY_EXHDR(status) == strlen("completed") &&
 			memcmp(VARDATA_ANY(status), "completed", strlen("completed")) == 0;
 	}
-	take(filter, FMS_BY_ATTRIBUTES, fcinfo, ARG_ATTRIBUTES);
+	take_condition(filter, FMS_BY_ATTRIBUTES, fcinfo, ARG_ATTRIBUTES);
 	if (!PG_ARGISNULL(ARG_ATTRIBUTES))
 		filter->any_attributes = !has_scalar(PG_GETARG_JSONB_P(ARG_ATTRIBUTES));
 }
@@ -171,14 +171,14 @@ fms_filter_read(FmsFilter *filter, FunctionCallInfo fcinfo, int nargs)
 	filter->values[FMS_PARAM_NOW] = TimestampTzGetDatum(GetCurrentStatementStartTimestamp());
 	filter->nulls[FMS_PARAM_NOW] = ' ';
 	take_types(filter, fcinfo, nargs);
-	take(filter, FMS_BY_ENTITY, fcinfo, ARG_ENTITY);
-	take(filter, FMS_BY_USER, fcinfo, ARG_USER);
+	take_condition(filter, FMS_BY_ENTITY, fcinfo, ARG_ENTITY);
+	take_condition(filter, FMS_BY_USER, fcinfo, ARG_USER);
 	take_special(filter, fcinfo);
-	take(filter, FMS_BY_NAME, fcinfo, ARG_NAME);
-	take(filter, FMS_BY_DURATION, fcinfo, ARG_DURATION);
-	take(filter, FMS_BY_ERROR, fcinfo, ARG_ERROR);
+	take_condition(filter, FMS_BY_NAME, fcinfo, ARG_NAME);
+	take_condition(filter, FMS_BY_DURATION, fcinfo, ARG_DURATION);
+	take_condition(filter, FMS_BY_ERROR, fcinfo, ARG_ERROR);
 	if (nargs > ARG_TRACE)
-		take(filter, FMS_BY_TRACE, fcinfo, ARG_TRACE);
+		take_condition(filter, FMS_BY_TRACE, fcinfo, ARG_TRACE);
 }
 
 /*

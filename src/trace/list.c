@@ -46,11 +46,11 @@ enum
 };
 
 /* a row of them */
-typedef struct Row
+typedef struct ListRow
 {
 	Datum		values[SUMMARY_COLUMNS + 1];
 	bool		isnull[SUMMARY_COLUMNS + 1];
-} Row;
+} ListRow;
 
 /* counts over the spans of a trace */
 typedef struct Counts
@@ -115,7 +115,7 @@ count(const FmsTree *tree)
 
 /* Set a column. */
 static void
-set(Row *row, int column, Datum value)
+set_list_column(ListRow *row, int column, Datum value)
 {
 	row->values[column] = value;
 	row->isnull[column] = false;
@@ -123,50 +123,50 @@ set(Row *row, int column, Datum value)
 
 /* Set the columns that tell of the root. */
 static void
-set_root(Row *row, const FmsTreeSpan *root)
+set_root(ListRow *row, const FmsTreeSpan *root)
 {
-	set(row, ROOT_SPAN_ID, UUIDPGetDatum(&root->span_id));
-	set(row, NAME, PointerGetDatum(root->name));
-	set(row, SPAN_TYPE, PointerGetDatum(root->span_type));
+	set_list_column(row, ROOT_SPAN_ID, UUIDPGetDatum(&root->span_id));
+	set_list_column(row, NAME, PointerGetDatum(root->name));
+	set_list_column(row, SPAN_TYPE, PointerGetDatum(root->span_type));
 	if (root->entity_id != NULL)
-		set(row, ENTITY_ID, PointerGetDatum(root->entity_id));
-	set(row, STATUS, PointerGetDatum(root->status));
-	set(row, STARTED_AT, TimestampTzGetDatum(root->started_at));
+		set_list_column(row, ENTITY_ID, PointerGetDatum(root->entity_id));
+	set_list_column(row, STATUS, PointerGetDatum(root->status));
+	set_list_column(row, STARTED_AT, TimestampTzGetDatum(root->started_at));
 	if (!root->running)
-		set(row, ENDED_AT, TimestampTzGetDatum(root->ended_at));
-	set(row, DURATION_MS, Float8GetDatum((root->until - root->from) / 1000.0));
+		set_list_column(row, ENDED_AT, TimestampTzGetDatum(root->ended_at));
+	set_list_column(row, DURATION_MS, Float8GetDatum((root->until - root->from) / 1000.0));
 }
 
 /* Set the columns that tell of all spans. */
 static void
-set_counts(Row *row, const FmsTree *tree, const Counts *counts)
+set_counts(ListRow *row, const FmsTree *tree, const Counts *counts)
 {
-	set(row, LAST_ACTIVITY, TimestampTzGetDatum(counts->last_activity));
-	set(row, SPANS, Int32GetDatum(tree->count));
-	set(row, RUNNING, Int32GetDatum(counts->running));
-	set(row, FAILED, Int32GetDatum(counts->failed));
-	set(row, CANCELLED, Int32GetDatum(counts->cancelled));
-	set(row, ODD, Int32GetDatum(counts->odd));
-	set(row, ROOTS, Int32GetDatum(tree->roots));
-	set(row, DEPTH, Int32GetDatum(tree->max_depth));
+	set_list_column(row, LAST_ACTIVITY, TimestampTzGetDatum(counts->last_activity));
+	set_list_column(row, SPANS, Int32GetDatum(tree->count));
+	set_list_column(row, RUNNING, Int32GetDatum(counts->running));
+	set_list_column(row, FAILED, Int32GetDatum(counts->failed));
+	set_list_column(row, CANCELLED, Int32GetDatum(counts->cancelled));
+	set_list_column(row, ODD, Int32GetDatum(counts->odd));
+	set_list_column(row, ROOTS, Int32GetDatum(tree->roots));
+	set_list_column(row, DEPTH, Int32GetDatum(tree->max_depth));
 	if (counts->usage.tokens)
 	{
-		set(row, PROMPT_TOKENS, Int64GetDatum(counts->usage.prompt));
-		set(row, COMPLETION_TOKENS, Int64GetDatum(counts->usage.completion));
-		set(row, TOTAL_TOKENS, Int64GetDatum(counts->usage.total));
+		set_list_column(row, PROMPT_TOKENS, Int64GetDatum(counts->usage.prompt));
+		set_list_column(row, COMPLETION_TOKENS, Int64GetDatum(counts->usage.completion));
+		set_list_column(row, TOTAL_TOKENS, Int64GetDatum(counts->usage.total));
 	}
 	if (counts->usage.cost != NULL)
-		set(row, COST, NumericGetDatum(counts->usage.cost));
+		set_list_column(row, COST, NumericGetDatum(counts->usage.cost));
 }
 
 /* Set a row from a trace that has spans; the cursor, if there is one, is the caller's. */
 static void
-set_row(Row *row, const pg_uuid_t *trace_id, const FmsTree *tree)
+set_row(ListRow *row, const pg_uuid_t *trace_id, const FmsTree *tree)
 {
 	Counts		counts = count(tree);
 
 	memset(row->isnull, true, sizeof(row->isnull));
-	set(row, TRACE_ID, UUIDPGetDatum(trace_id));
+	set_list_column(row, TRACE_ID, UUIDPGetDatum(trace_id));
 	set_root(row, &tree->spans[tree->main_root]);
 	set_counts(row, tree, &counts);
 }
@@ -178,7 +178,7 @@ fms_trace_summary(PG_FUNCTION_ARGS)
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	MemoryContext work;
 	FmsTree    *tree;
-	Row			row;
+	ListRow		row;
 
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	work = fms_trace_enter();
@@ -257,14 +257,14 @@ put_trace(FmsSearch *search, HeapTuple row, TupleDesc desc)
 	Listing    *listing = search->result;
 	const FmsPosition *at = &search->after;
 	MemoryContext old;
-	Row			values;
+	ListRow		values;
 
 	if (has_earlier_parent(at, row, desc) ||
 		memcmp(root_of(search, &at->trace_id), &at->span_id, sizeof(pg_uuid_t)) != 0)
 		return false;
 	old = MemoryContextSwitchTo(listing->per_trace);
 	set_row(&values, &at->trace_id, read_trace(search, &at->trace_id));
-	set(&values, SUMMARY_COLUMNS, fms_search_cursor(at));
+	set_list_column(&values, SUMMARY_COLUMNS, fms_search_cursor(at));
 	tuplestore_putvalues(listing->result->setResult, listing->result->setDesc, values.values,
 						 values.isnull);
 	MemoryContextSwitchTo(old);

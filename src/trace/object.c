@@ -203,7 +203,7 @@ trace_object(SPITupleTable *rows)
 
 /* Copy an object out of SPI's memory. */
 static Datum
-keep(Jsonb *object)
+copy_object(Jsonb *object)
 {
 	return SPI_datumTransfer(JsonbPGetDatum(object), false, -1);
 }
@@ -228,7 +228,7 @@ fms_get_trace(PG_FUNCTION_ARGS)
 	appendStringInfoString(&sql, " ORDER BY s.started_at, s.span_id");
 	fms_read_run(sql.data, 1, values);
 	if (SPI_processed > 0)
-		object = keep(trace_object(SPI_tuptable));
+		object = copy_object(trace_object(SPI_tuptable));
 	fms_read_end(level);
 	if (object == (Datum) 0)
 		PG_RETURN_NULL();
@@ -262,8 +262,8 @@ fms_get_span(PG_FUNCTION_ARGS)
 	{
 		JsonbParseState *state = NULL;
 
-		object = keep(JsonbValueToJsonb(fms_object_push(&state, SPI_tuptable->vals[0],
-														SPI_tuptable->tupdesc)));
+		object = copy_object(JsonbValueToJsonb(fms_object_push(&state, SPI_tuptable->vals[0],
+															   SPI_tuptable->tupdesc)));
 	}
 	fms_read_end(level);
 	if (object == (Datum) 0)

@@ -91,7 +91,7 @@ fms_query_spans(PG_FUNCTION_ARGS)
 
 /* Run a statement with a filter's parameters. */
 static void
-run(FmsFilter *filter, const char *sql)
+run_statement(FmsFilter *filter, const char *sql)
 {
 	int			rc = SPI_execute_with_args(sql, FMS_PARAMS, fms_filter_types,
 										   filter->values, filter->nulls, true, 0);
@@ -122,7 +122,7 @@ count_spans(FmsFilter *filter)
 {
 	bool		isnull;
 
-	run(filter, select_filtered(filter, "pg_catalog.count(*)")->data);
+	run_statement(filter, select_filtered(filter, "pg_catalog.count(*)")->data);
 	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 }
 
@@ -134,7 +134,7 @@ push_spans(JsonbParseState **state, FmsFilter *filter, int64 page, int64 per_pag
 
 	appendStringInfo(sql, " ORDER BY s.started_at DESC, s.span_id DESC, s.trace_id DESC "
 					 "LIMIT " INT64_FORMAT " OFFSET " INT64_FORMAT, per_page, page * per_page);
-	run(filter, sql->data);
+	run_statement(filter, sql->data);
 	fms_object_key(state, "spans");
 	pushJsonbValue(state, WJB_BEGIN_ARRAY, NULL);
 	for (uint64 i = 0; i < SPI_tuptable->numvals; i++)

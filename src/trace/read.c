@@ -132,7 +132,7 @@ new_span(FmsTree *tree)
 
 /* Take a row; called by the executor for each. */
 static bool
-receive(TupleTableSlot *slot, DestReceiver *self)
+receive_row(TupleTableSlot *slot, DestReceiver *self)
 {
 	FmsTree    *tree = ((Receiver *) self)->tree;
 	MemoryContext old = MemoryContextSwitchTo(tree->context);
@@ -161,14 +161,14 @@ receive(TupleTableSlot *slot, DestReceiver *self)
 
 /* Nothing to prepare. */
 static void
-start(DestReceiver *self, int operation, TupleDesc desc)
+start_rows(DestReceiver *self, int operation, TupleDesc desc)
 {
 	Assert(desc->natts == COLUMNS);
 }
 
 /* Nothing to finish or to free. */
 static void
-finish(DestReceiver *self)
+finish_rows(DestReceiver *self)
 {
 }
 
@@ -317,7 +317,7 @@ fms_tree_read(const pg_uuid_t *trace_id)
 {
 	FmsTree    *tree = palloc0(sizeof(FmsTree));
 	int			level;
-	Receiver	receiver = {{receive, start, finish, finish, DestNone}, tree};
+	Receiver	receiver = {{receive_row, start_rows, finish_rows, finish_rows, DestNone}, tree};
 
 	tree->context = CurrentMemoryContext;
 	tree->capacity = FIRST_CAPACITY;

@@ -255,7 +255,7 @@ set_window(FmsSearch *search, Window window)
  * transaction undoes them.
  */
 static Outcome
-gather(FmsSearch *search, int driving)
+gather_partition(FmsSearch *search, int driving)
 {
 	int			rc;
 	int			level = NewGUCNestLevel();
@@ -311,7 +311,7 @@ search_window(FmsSearch *search, Window window)
 
 	set_window(search, window);
 	if (driving != 0)
-		outcome = gather(search, driving);
+		outcome = gather_partition(search, driving);
 	if (outcome == TOO_MANY)
 		outcome = read_in_order(search, ordering(&search->filter));
 	return outcome;
@@ -322,7 +322,7 @@ search_window(FmsSearch *search, Window window)
  * column, and the bounds are in its order.
  */
 static TimestampTz
-bound(PartitionBoundInfo bounds, int i)
+bound_time(PartitionBoundInfo bounds, int i)
 {
 	if (i < 0 || (i < bounds->ndatums &&
 				  bounds->kind[i][0] == PARTITION_RANGE_DATUM_MINVALUE))
@@ -353,8 +353,8 @@ windows(int *count)
 
 		if (bounds->indexes[i] < 0 && bounds->default_index < 0)
 			continue;
-		result[*count].from = bound(bounds, i - 1);
-		result[*count].until = bound(bounds, i);
+		result[*count].from = bound_time(bounds, i - 1);
+		result[*count].until = bound_time(bounds, i);
 		++*count;
 	}
 	table_close(parent, NoLock);

@@ -84,7 +84,7 @@ typedef struct Drawing
 
 /* Append characters of one column each. */
 static void
-put(Drawing *drawing, const char *data)
+put_chars(Drawing *drawing, const char *data)
 {
 	appendStringInfoString(&drawing->line, data);
 	drawing->used += pg_mbstrlen(data);
@@ -92,7 +92,7 @@ put(Drawing *drawing, const char *data)
 
 /* Append blanks up to a column. */
 static void
-pad(Drawing *drawing, int column)
+pad_to_column(Drawing *drawing, int column)
 {
 	if (drawing->used < column)
 	{
@@ -116,8 +116,8 @@ put_text(Drawing *drawing, const char *data, int length, int column)
 static void
 put_right(Drawing *drawing, const char *data, int column)
 {
-	pad(drawing, column - (int) strlen(data));
-	put(drawing, data);
+	pad_to_column(drawing, column - (int) strlen(data));
+	put_chars(drawing, data);
 }
 
 /* Put the line into the result, without blanks at its end, and begin a new one. */
@@ -153,14 +153,14 @@ put_guides(Drawing *drawing, int depth, const char *last_piece)
 		char		deep[FMS_DISPLAY_BYTES];
 
 		snprintf(deep, sizeof(deep), "(%d) ", depth);
-		put(drawing, deep);
-		pad(drawing, DEPTH_COLUMNS);
+		put_chars(drawing, deep);
+		pad_to_column(drawing, DEPTH_COLUMNS);
 		first = depth - Max(room - DEPTH_COLUMNS / LEVEL_COLUMNS - 1, 0);
 	}
 	for (int i = Max(first, 1); i < depth; i++)
-		put(drawing, drawing->last[i] ? "   " : drawing->pieces->guide);
+		put_chars(drawing, drawing->last[i] ? "   " : drawing->pieces->guide);
 	if (depth > 0)
-		put(drawing, last_piece);
+		put_chars(drawing, last_piece);
 }
 
 /* The mark of a status. */
@@ -209,9 +209,9 @@ put_bar(Drawing *drawing, const FmsTreeSpan *span)
 
 	if (span->until == span->from)
 		piece = drawing->pieces->instant;
-	pad(drawing, drawing->width - drawing->bar_columns + first);
+	pad_to_column(drawing, drawing->width - drawing->bar_columns + first);
 	for (int i = first; i <= last; i++)
-		put(drawing, piece);
+		put_chars(drawing, piece);
 }
 
 /* Draw a line that tells more of the span above it, at its children's indentation. */
@@ -220,8 +220,8 @@ put_remark(Drawing *drawing, const FmsTreeSpan *span, const char *sign, const ch
 		   int length)
 {
 	put_guides(drawing, span->depth, drawing->last[span->depth] ? "   " : drawing->pieces->guide);
-	put(drawing, span->children > 0 ? drawing->pieces->stem : "  ");
-	put(drawing, sign);
+	put_chars(drawing, span->children > 0 ? drawing->pieces->stem : "  ");
+	put_chars(drawing, sign);
 	put_text(drawing, data, length, drawing->width);
 	end_line(drawing);
 }
@@ -240,8 +240,8 @@ put_span(Drawing *drawing, const FmsTreeSpan *span)
 	drawing->last[span->depth] = span->next == NO_SPAN;
 	put_guides(drawing, span->depth, span->next == NO_SPAN ? drawing->pieces->last_branch :
 			   drawing->pieces->branch);
-	put(drawing, mark_of(drawing->pieces, span->status));
-	put(drawing, " ");
+	put_chars(drawing, mark_of(drawing->pieces, span->status));
+	put_chars(drawing, " ");
 	put_text(drawing, VARDATA_ANY(span->name), VARSIZE_ANY_EXHDR(span->name), column);
 	fms_display_duration(buffer, span->until - span->from);
 	column += 1 + DURATION_COLUMNS;
@@ -274,8 +274,8 @@ put_head(Drawing *drawing, const pg_uuid_t *trace_id)
 	put_right(drawing, "time", column);
 	if (drawing->token_columns > 0)
 		put_right(drawing, "tokens", column + drawing->token_columns);
-	pad(drawing, drawing->width - drawing->bar_columns);
-	put(drawing, "0");
+	pad_to_column(drawing, drawing->width - drawing->bar_columns);
+	put_chars(drawing, "0");
 	fms_display_duration(whole, drawing->until - drawing->from);
 	put_right(drawing, whole, drawing->width);
 	end_line(drawing);

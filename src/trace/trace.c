@@ -41,15 +41,15 @@ enum
 };
 
 /* a row of that type, all NULL to begin with */
-typedef struct Row
+typedef struct TreeRow
 {
 	Datum		values[TREE_COLUMNS];
 	bool		isnull[TREE_COLUMNS];
-} Row;
+} TreeRow;
 
 /* Set a column. */
 static void
-set(Row *row, int column, Datum value)
+set_tree_column(TreeRow *row, int column, Datum value)
 {
 	row->values[column] = value;
 	row->isnull[column] = false;
@@ -57,10 +57,10 @@ set(Row *row, int column, Datum value)
 
 /* Set a column to a text, or leave it NULL. */
 static void
-set_text(Row *row, int column, const text *value)
+set_text(TreeRow *row, int column, const text *value)
 {
 	if (value != NULL)
-		set(row, column, PointerGetDatum(value));
+		set_tree_column(row, column, PointerGetDatum(value));
 }
 
 /* Microseconds as milliseconds. */
@@ -88,53 +88,53 @@ path(const int *numbers, int depth)
 
 /* Set the columns that tell where a span is and what it is. */
 static void
-set_identity(Row *row, const FmsTreeSpan *span, const int *numbers)
+set_identity(TreeRow *row, const FmsTreeSpan *span, const int *numbers)
 {
-	set(row, POSITION, Int32GetDatum(span->position));
-	set(row, DEPTH, Int32GetDatum(span->depth));
-	set(row, PATH, path(numbers, span->depth));
-	set(row, SPAN_ID, UUIDPGetDatum(&span->span_id));
+	set_tree_column(row, POSITION, Int32GetDatum(span->position));
+	set_tree_column(row, DEPTH, Int32GetDatum(span->depth));
+	set_tree_column(row, PATH, path(numbers, span->depth));
+	set_tree_column(row, SPAN_ID, UUIDPGetDatum(&span->span_id));
 	if (span->has_parent)
-		set(row, PARENT_SPAN_ID, UUIDPGetDatum(&span->parent_span_id));
+		set_tree_column(row, PARENT_SPAN_ID, UUIDPGetDatum(&span->parent_span_id));
 	set_text(row, NAME, span->name);
 	set_text(row, SPAN_TYPE, span->span_type);
 	set_text(row, ENTITY_ID, span->entity_id);
 	set_text(row, STATUS, span->status);
-	set(row, CHILDREN, Int32GetDatum(span->children));
-	set(row, DESCENDANTS, Int32GetDatum(span->descendants));
+	set_tree_column(row, CHILDREN, Int32GetDatum(span->children));
+	set_tree_column(row, DESCENDANTS, Int32GetDatum(span->descendants));
 }
 
 /* Set the columns of time. */
 static void
-set_times(Row *row, const FmsTree *tree, const FmsTreeSpan *span)
+set_times(TreeRow *row, const FmsTree *tree, const FmsTreeSpan *span)
 {
 	const FmsTreeSpan *root = &tree->spans[span->root];
 
-	set(row, STARTED_AT, TimestampTzGetDatum(span->started_at));
+	set_tree_column(row, STARTED_AT, TimestampTzGetDatum(span->started_at));
 	if (!span->running)
-		set(row, ENDED_AT, TimestampTzGetDatum(span->ended_at));
-	set(row, DURATION_MS, ms(span->until - span->from));
-	set(row, SELF_MS, ms(span->self_us));
+		set_tree_column(row, ENDED_AT, TimestampTzGetDatum(span->ended_at));
+	set_tree_column(row, DURATION_MS, ms(span->until - span->from));
+	set_tree_column(row, SELF_MS, ms(span->self_us));
 	if (root->until > root->from)
-		set(row, SHARE, Float8GetDatum((double) (span->until - span->from) /
-									   (double) (root->until - root->from)));
-	set(row, CRITICAL, BoolGetDatum(span->critical));
+		set_tree_column(row, SHARE, Float8GetDatum((double) (span->until - span->from) /
+												   (double) (root->until - root->from)));
+	set_tree_column(row, CRITICAL, BoolGetDatum(span->critical));
 	if (span->critical)
-		set(row, CRITICAL_MS, ms(span->critical_us));
+		set_tree_column(row, CRITICAL_MS, ms(span->critical_us));
 }
 
 /* Set the columns of tokens and cost, where there are any. */
 static void
-set_usage(Row *row, const FmsSpent *usage)
+set_usage(TreeRow *row, const FmsSpent *usage)
 {
 	if (usage->tokens)
 	{
-		set(row, PROMPT_TOKENS, Int64GetDatum(usage->prompt));
-		set(row, COMPLETION_TOKENS, Int64GetDatum(usage->completion));
-		set(row, TOTAL_TOKENS, Int64GetDatum(usage->total));
+		set_tree_column(row, PROMPT_TOKENS, Int64GetDatum(usage->prompt));
+		set_tree_column(row, COMPLETION_TOKENS, Int64GetDatum(usage->completion));
+		set_tree_column(row, TOTAL_TOKENS, Int64GetDatum(usage->total));
 	}
 	if (usage->cost != NULL)
-		set(row, COST, NumericGetDatum(usage->cost));
+		set_tree_column(row, COST, NumericGetDatum(usage->cost));
 }
 
 /* Put a span into the result; "numbers" has the sibling numbers on the way to it. */
@@ -143,7 +143,7 @@ put_span(ReturnSetInfo *result, const FmsTree *tree, int place, const int *numbe
 {
 	const FmsTreeSpan *span = &tree->spans[place];
 	char	   *note = fms_tree_note(span);
-	Row			row;
+	TreeRow		row;
 
 	memset(row.isnull, true, sizeof(row.isnull));
 	set_identity(&row, span, numbers);
@@ -151,7 +151,7 @@ put_span(ReturnSetInfo *result, const FmsTree *tree, int place, const int *numbe
 	set_usage(&row, &span->usage);
 	set_text(&row, ERROR_MESSAGE, span->error);
 	if (note != NULL)
-		set(&row, NOTE, CStringGetTextDatum(note));
+		set_tree_column(&row, NOTE, CStringGetTextDatum(note));
 	tuplestore_putvalues(result->setResult, result->setDesc, row.values, row.isnull);
 }
 

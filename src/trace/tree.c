@@ -234,7 +234,7 @@ following(const FmsTree *tree, int place)
  * span's descendants have the ones right after its own.
  */
 static void
-walk(FmsTree *tree)
+number_spans(FmsTree *tree)
 {
 	int			position = 0;
 
@@ -356,7 +356,7 @@ fms_tree_build(FmsTree *tree)
 	find_parents(tree);
 	cut_cycles(tree);
 	link_spans(tree);
-	walk(tree);
+	number_spans(tree);
 	tree->main_root = main_root(tree);
 	sum_up(tree);
 	MemoryContextSwitchTo(old);

@@ -204,7 +204,7 @@ settle_work(void *arg)
  * out is sent again.
  */
 static void
-settle(ExportWork *work)
+settle_parcel(ExportWork *work)
 {
 	ErrorData  *error;
 
@@ -263,7 +263,7 @@ accept_parcel(ExportWork *work)
 		warn(&warned_at, psprintf("the collector rejected " INT64_FORMAT " of %d spans: %s",
 								  rejected, work->parcel.count, fms_verdict_text(&answer)));
 	}
-	settle(work);
+	settle_parcel(work);
 }
 
 /*
@@ -277,7 +277,7 @@ set_aside(ExportWork *work, const char *message)
 
 	warn(&warned_at, psprintf("set a span aside in otlp_refused: %s", message));
 	work->refusal = message;
-	settle(work);
+	settle_parcel(work);
 	return ++refused_in_row > PATIENCE ? next_backoff() : 0;
 }
 
@@ -394,7 +394,7 @@ take_turn(bool *idle)
 	{
 		if (work.parcel.count > 0)
 			return export_parcel(&work);
-		settle(&work);
+		settle_parcel(&work);
 		return 0;
 	}
 	*idle = true;

@@ -83,7 +83,7 @@ lock_tables(FmsFlush *outcome)
 
 /* Begin a transaction that works as the tables' owner; false if that cannot be now. */
 static bool
-begin(FmsOwnerScope *scope, Oid *table, FmsFlush *outcome)
+begin_as_owner(FmsOwnerScope *scope, Oid *table, FmsFlush *outcome)
 {
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
@@ -94,7 +94,7 @@ begin(FmsOwnerScope *scope, Oid *table, FmsFlush *outcome)
 	return OidIsValid(*table);
 }
 
-/* End a transaction, with "entered" as begin() returned it. */
+/* End a transaction, with "entered" as begin_as_owner() returned it. */
 static void
 end(FmsOwnerScope *scope, bool entered)
 {
@@ -239,7 +239,7 @@ fms_parcel_read(FmsParcel *parcel, int limit)
 	parcel->id = palloc(sizeof(int64) * limit);
 	parcel->gone = palloc(sizeof(int64) * limit);
 	pgstat_report_activity(STATE_RUNNING, "reading spans to export");
-	entered = begin(&scope, &parcel->table, &outcome);
+	entered = begin_as_owner(&scope, &parcel->table, &outcome);
 	if (entered)
 	{
 		outcome = FMS_FLUSH_EMPTY;
@@ -293,7 +293,7 @@ fms_parcel_settle(const FmsParcel *parcel, const char *refusal)
 	bool		entered;
 
 	pgstat_report_activity(STATE_RUNNING, "noting exported spans");
-	entered = begin(&scope, &table, &outcome);
+	entered = begin_as_owner(&scope, &table, &outcome);
 	if (entered && table != parcel->table)
 		outcome = FMS_FLUSH_HOMELESS;
 	else if (entered)

@@ -204,8 +204,8 @@ header_list(const FmsPost *post)
  * memory.  The URL is copied, body, headers and transfer are not.
  */
 static bool
-prepare(const FmsPost *post, const char *body, size_t bytes, struct curl_slist *headers,
-		Transfer *transfer)
+prepare_request(const FmsPost *post, const char *body, size_t bytes, struct curl_slist *headers,
+				Transfer *transfer)
 {
 	int			rc = 0;
 
@@ -340,7 +340,8 @@ fms_post(const FmsPost *post, FmsPostAnswer *answer)
 	PG_TRY();
 	{
 		if (headers == NULL ||
-			!prepare(post, compressed != NULL ? compressed : post->body, bytes, headers, &transfer))
+			!prepare_request(post, compressed != NULL ? compressed : post->body, bytes, headers,
+							 &transfer))
 			ereport(ERROR,
 					(errcode(ERRCODE_OUT_OF_MEMORY),
 					 errmsg("could not prepare a request")));

@@ -76,7 +76,7 @@ reserve(Writer *writer, size_t bytes)
 
 /* Write bytes; of an empty text there can be no address. */
 static void
-put(Writer *writer, const char *data, Size length)
+write_bytes(Writer *writer, const char *data, Size length)
 {
 	if (length > 0)
 		memcpy(reserve(writer, length), data, length);
@@ -84,7 +84,7 @@ put(Writer *writer, const char *data, Size length)
 
 /* Pad to a multiple of 4 bytes; returns how many bytes that took. */
 static uint32
-pad(Writer *writer)
+pad_jsonb(Writer *writer)
 {
 	uint32		padding = INTALIGN(writer->used) - writer->used;
 
@@ -149,7 +149,7 @@ replace_bad(FmsOtlpText text)
  * a question mark.
  */
 static FmsOtlpText
-convert(FmsOtlpText text, bool *exact)
+convert_text(FmsOtlpText text, bool *exact)
 {
 	int			encoding = GetDatabaseEncoding();
 	Oid			function = FindDefaultConversionProc(PG_UTF8, encoding);
@@ -201,7 +201,7 @@ fms_build_clean(FmsOtlpText text, bool *exact)
 	}
 	if (encoding == PG_UTF8 || encoding == PG_SQL_ASCII)
 		return text;
-	return convert(text, exact);
+	return convert_text(text, exact);
 }
 
 /* Write a string; returns its entry. */
@@ -213,7 +213,7 @@ write_string(Writer *writer, FmsOtlpText text)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("a text is too long for jsonb")));
-	put(writer, text.data, text.length);
+	write_bytes(writer, text.data, text.length);
 	return JENTRY_ISSTRING | text.length;
 }
 
@@ -244,7 +244,7 @@ write_base64(Writer *writer, const FmsOtlpNode *node)
 static JEntry
 write_numeric(Writer *writer, Numeric numeric)
 {
-	uint32		padding = pad(writer);
+	uint32		padding = pad_jsonb(writer);
 	uint32		bytes = VARSIZE_ANY(numeric);
 
 	memcpy(reserve(writer, bytes), numeric, bytes);
@@ -324,9 +324,9 @@ write_double(Writer *writer, double number)
 static JEntry
 write_binary(Writer *writer, const FmsOtlpNode *node)
 {
-	uint32		padding = pad(writer);
+	uint32		padding = pad_jsonb(writer);
 
-	put(writer, node->value.bytes, node->length);
+	write_bytes(writer, node->value.bytes, node->length);
 	return JENTRY_ISCONTAINER | (padding + node->length);
 }
 
@@ -391,7 +391,7 @@ write_head(Writer *writer, uint32 head, uint32 entries)
 {
 	size_t		place;
 
-	(void) pad(writer);
+	(void) pad_jsonb(writer);
 	memcpy(reserve(writer, sizeof(uint32)), &head, sizeof(uint32));
 	place = writer->used;
 	(void) reserve(writer, sizeof(JEntry) * entries);
@@ -532,7 +532,7 @@ write_object(Writer *writer, FmsOtlpNode *nodes, uint32 first, uint32 end, bool 
 	entries = write_head(writer, JB_FOBJECT | count, count * 2);
 	for (uint32 i = 0; i < count; i++)
 	{
-		put(writer, pairs[i].key.data, pairs[i].key.length);
+		write_bytes(writer, pairs[i].key.data, pairs[i].key.length);
 		put_entry(writer, entries, i, JENTRY_ISSTRING | pairs[i].key.length, &total);
 	}
 	for (uint32 i = 0; i < count; i++)
@@ -553,7 +553,7 @@ write_object(Writer *writer, FmsOtlpNode *nodes, uint32 first, uint32 end, bool 
 
 /* Begin a jsonb. */
 static void
-begin(Writer *writer)
+begin_jsonb(Writer *writer)
 {
 	writer->room = FIRST_BYTES;
 	writer->data = palloc(writer->room);
@@ -563,7 +563,7 @@ begin(Writer *writer)
 
 /* The jsonb that is complete. */
 static Jsonb *
-finish(Writer *writer)
+finish_jsonb(Writer *writer)
 {
 	SET_VARSIZE(writer->data, writer->used);
 	return (Jsonb *) writer->data;
@@ -578,12 +578,12 @@ fms_build_object(FmsOtlpNode *nodes, FmsOtlpList list, bool *exact)
 {
 	Writer		writer;
 
-	begin(&writer);
+	begin_jsonb(&writer);
 	(void) write_object(&writer, nodes, list.first, list.end, true);
 	*exact = true;
 	for (uint32 i = list.first; i < list.end; i = nodes[i].next)
 		*exact = *exact && !nodes[i].inexact;
-	return finish(&writer);
+	return finish_jsonb(&writer);
 }
 
 /* Begin with no value, with room for a few. */
@@ -678,7 +678,7 @@ fms_build_jsonb(FmsBuild *build)
 {
 	Writer		writer;
 
-	begin(&writer);
+	begin_jsonb(&writer);
 	(void) write_value(&writer, build->nodes, 0);
-	return finish(&writer);
+	return finish_jsonb(&writer);
 }

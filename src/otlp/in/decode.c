@@ -89,7 +89,8 @@ fms_otlp_refuse(FmsOtlpDecoder *decoder, const char *reason)
  * Make room for one more element of an array.  Returns false at the limit.
  */
 static bool
-grow(FmsOtlpDecoder *decoder, void **array, uint32 *room, uint32 count, uint32 limit, size_t bytes)
+grow_array(FmsOtlpDecoder *decoder, void **array, uint32 *room, uint32 count, uint32 limit,
+		   size_t bytes)
 {
 	uint32		more;
 
@@ -112,8 +113,8 @@ fms_otlp_add_node(FmsOtlpDecoder *decoder)
 {
 	FmsOtlpNode *node;
 
-	if (!grow(decoder, (void **) &decoder->nodes, &decoder->node_room, decoder->node_count,
-			  FMS_OTLP_MAX_NODES, sizeof(FmsOtlpNode)))
+	if (!grow_array(decoder, (void **) &decoder->nodes, &decoder->node_room, decoder->node_count,
+					FMS_OTLP_MAX_NODES, sizeof(FmsOtlpNode)))
 	{
 		(void) fms_otlp_refuse(decoder, "more than 65536 values in its attributes");
 		return NULL;
@@ -130,8 +131,8 @@ fms_otlp_add_event(FmsOtlpDecoder *decoder, FmsOtlpSpan *span)
 {
 	FmsOtlpEvent *event;
 
-	if (!grow(decoder, (void **) &decoder->events, &decoder->event_room, span->event_count,
-			  FMS_OTLP_MAX_PARTS, sizeof(FmsOtlpEvent)))
+	if (!grow_array(decoder, (void **) &decoder->events, &decoder->event_room, span->event_count,
+					FMS_OTLP_MAX_PARTS, sizeof(FmsOtlpEvent)))
 	{
 		(void) fms_otlp_refuse(decoder, "more than 16384 events");
 		return NULL;
@@ -148,8 +149,8 @@ fms_otlp_add_link(FmsOtlpDecoder *decoder, FmsOtlpSpan *span)
 {
 	FmsOtlpLink *link;
 
-	if (!grow(decoder, (void **) &decoder->links, &decoder->link_room, span->link_count,
-			  FMS_OTLP_MAX_PARTS, sizeof(FmsOtlpLink)))
+	if (!grow_array(decoder, (void **) &decoder->links, &decoder->link_room, span->link_count,
+					FMS_OTLP_MAX_PARTS, sizeof(FmsOtlpLink)))
 	{
 		(void) fms_otlp_refuse(decoder, "more than 16384 links");
 		return NULL;
@@ -166,8 +167,8 @@ fms_otlp_add_entity(FmsOtlpDecoder *decoder, FmsOtlpResource *resource)
 {
 	FmsOtlpEntity *entity;
 
-	if (!grow(decoder, (void **) &decoder->entities, &decoder->entity_room, resource->entity_count,
-			  FMS_OTLP_MAX_PARTS, sizeof(FmsOtlpEntity)))
+	if (!grow_array(decoder, (void **) &decoder->entities, &decoder->entity_room,
+					resource->entity_count, FMS_OTLP_MAX_PARTS, sizeof(FmsOtlpEntity)))
 	{
 		(void) fms_otlp_refuse(decoder, "more than 16384 entities");
 		return NULL;
@@ -182,8 +183,8 @@ fms_otlp_add_entity(FmsOtlpDecoder *decoder, FmsOtlpResource *resource)
 bool
 fms_otlp_add_text(FmsOtlpDecoder *decoder, FmsOtlpText text)
 {
-	if (!grow(decoder, (void **) &decoder->texts, &decoder->text_room, decoder->text_count,
-			  FMS_OTLP_MAX_NODES, sizeof(FmsOtlpText)))
+	if (!grow_array(decoder, (void **) &decoder->texts, &decoder->text_room, decoder->text_count,
+					FMS_OTLP_MAX_NODES, sizeof(FmsOtlpText)))
 		return fms_otlp_refuse(decoder, "more than 65536 keys of entities");
 	decoder->texts[decoder->text_count++] = text;
 	return true;

@@ -122,7 +122,7 @@ sink_resize(void *arg, void *memory, size_t bytes)
 
 /* Have written what was taken as a group; spans that are lost were not accepted. */
 static void
-finish(Ingest *ingest)
+finish_group(Ingest *ingest)
 {
 	int64		lost = fms_record_finish(ingest->intake.group);
 
@@ -163,7 +163,7 @@ fms_otlp_ingest(const char *body, size_t length, FmsOtlpEncoding encoding, bool 
 		decoded = fms_otlp_decode_protobuf(body, length, &sink, &error, &error_at);
 	else
 		decoded = fms_otlp_decode_json(body, length, &sink, &error, &error_at);
-	finish(&ingest);
+	finish_group(&ingest);
 	MemoryContextDelete(ingest.decoding);
 	if (!decoded)
 		snprintf(result->message, sizeof(result->message), "%s at byte %zu", error, error_at);

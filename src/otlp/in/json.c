@@ -48,7 +48,7 @@ next_member(Decoder *decoder, FmsScan *scan, FmsOtlpText *key)
  * then becomes why the span is rejected.
  */
 static bool
-enter(Decoder *decoder, FmsScan *scan, char bracket, const char *reason)
+enter_bracket(Decoder *decoder, FmsScan *scan, char bracket, const char *reason)
 {
 	return fms_scan_begin(scan, bracket) || fms_otlp_refuse(decoder, reason);
 }
@@ -281,7 +281,7 @@ read_key_value(Decoder *decoder, FmsScan *scan, int depth)
 
 	if (node == NULL)
 		return false;
-	if (!enter(decoder, scan, '{', "an attribute is not an object"))
+	if (!enter_bracket(decoder, scan, '{', "an attribute is not an object"))
 		return false;
 	while (next_member(decoder, scan, &name))
 	{
@@ -312,7 +312,7 @@ read_values(Decoder *decoder, FmsScan *scan, uint32 n, FmsOtlpType type, int dep
 {
 	uint32		count = 0;
 
-	if (!enter(decoder, scan, '[', "values are not an array"))
+	if (!enter_bracket(decoder, scan, '[', "values are not an array"))
 		return false;
 	decoder->node_count = n + 1;
 	while (fms_scan_more(scan, ']'))
@@ -344,7 +344,7 @@ read_container(Decoder *decoder, FmsScan *scan, uint32 n, FmsOtlpType type, int 
 	decoder->nodes[n].length = 0;
 	if (depth >= FMS_OTLP_MAX_DEPTH)
 		return fms_otlp_refuse(decoder, "an attribute is nested deeper than 64");
-	if (!enter(decoder, scan, '{', "arrayValue or kvlistValue is not an object"))
+	if (!enter_bracket(decoder, scan, '{', "arrayValue or kvlistValue is not an object"))
 		return false;
 	while (next_member(decoder, scan, &name))
 	{
@@ -440,7 +440,7 @@ read_any_value(Decoder *decoder, FmsScan *scan, uint32 n, int depth)
 	/* protobuf has no null in an array; JSON's is no value */
 	if (fms_scan_null(scan))
 		return true;
-	if (!enter(decoder, scan, '{', "a value is not an object"))
+	if (!enter_bracket(decoder, scan, '{', "a value is not an object"))
 		return false;
 	while (next_member(decoder, scan, &name))
 	{
@@ -457,7 +457,7 @@ read_any_value(Decoder *decoder, FmsScan *scan, uint32 n, int depth)
 static bool
 read_attributes(Decoder *decoder, FmsScan *scan, FmsOtlpList *list)
 {
-	if (!enter(decoder, scan, '[', "attributes are not an array"))
+	if (!enter_bracket(decoder, scan, '[', "attributes are not an array"))
 		return false;
 	list->first = decoder->node_count;
 	while (fms_scan_more(scan, ']'))
@@ -477,7 +477,7 @@ read_event(Decoder *decoder, FmsScan *scan, FmsOtlpSpan *span)
 	FmsOtlpText name;
 	bool		good = true;
 
-	if (event == NULL || !enter(decoder, scan, '{', "an event is not an object"))
+	if (event == NULL || !enter_bracket(decoder, scan, '{', "an event is not an object"))
 		return false;
 	while (good && next_member(decoder, scan, &name))
 	{
@@ -503,7 +503,7 @@ read_link(Decoder *decoder, FmsScan *scan, FmsOtlpSpan *span)
 	FmsOtlpText name;
 	bool		good = true;
 
-	if (link == NULL || !enter(decoder, scan, '{', "a link is not an object"))
+	if (link == NULL || !enter_bracket(decoder, scan, '{', "a link is not an object"))
 		return false;
 	while (good && next_member(decoder, scan, &name))
 	{
@@ -532,7 +532,7 @@ read_status(Decoder *decoder, FmsScan *scan, FmsOtlpSpan *span)
 	FmsOtlpText name;
 	bool		good = true;
 
-	if (!enter(decoder, scan, '{', "status is not an object"))
+	if (!enter_bracket(decoder, scan, '{', "status is not an object"))
 		return false;
 	while (good && next_member(decoder, scan, &name))
 	{
@@ -554,7 +554,7 @@ static bool
 read_span_parts(Decoder *decoder, FmsScan *scan, FmsOtlpSpan *span,
 				bool (*read_part) (Decoder *, FmsScan *, FmsOtlpSpan *))
 {
-	if (!enter(decoder, scan, '[', "events or links are not an array"))
+	if (!enter_bracket(decoder, scan, '[', "events or links are not an array"))
 		return false;
 	while (fms_scan_more(scan, ']'))
 	{
@@ -641,7 +641,7 @@ read_span(Decoder *decoder, FmsScan *scan, FmsOtlpSpan *span)
 	bool		known;
 
 	memset(span, 0, sizeof(*span));
-	if (!enter(decoder, scan, '{', "it is not an object"))
+	if (!enter_bracket(decoder, scan, '{', "it is not an object"))
 		return false;
 	while (next_member(decoder, scan, &name))
 	{
@@ -662,7 +662,7 @@ read_entity_keys(Decoder *decoder, FmsScan *scan)
 	uint32		count = 0;
 	FmsOtlpText key;
 
-	if (!enter(decoder, scan, '[', "keys of an entity are not an array"))
+	if (!enter_bracket(decoder, scan, '[', "keys of an entity are not an array"))
 		return 0;
 	while (fms_scan_more(scan, ']'))
 	{
@@ -725,7 +725,7 @@ read_entities(Decoder *decoder, FmsScan *scan, FmsOtlpResource *resource)
 {
 	resource->entity_count = 0;
 	decoder->text_count = 0;
-	if (!enter(decoder, scan, '[', "entityRefs are not an array"))
+	if (!enter_bracket(decoder, scan, '[', "entityRefs are not an array"))
 		return false;
 	while (fms_scan_more(scan, ']'))
 	{
@@ -746,7 +746,7 @@ read_resource(Decoder *decoder, FmsScan *scan, FmsOtlpResource *resource)
 	FmsOtlpText name;
 	bool		good = true;
 
-	if (!enter(decoder, scan, '{', "resource is not an object"))
+	if (!enter_bracket(decoder, scan, '{', "resource is not an object"))
 		return false;
 	while (good && next_member(decoder, scan, &name))
 	{
@@ -769,7 +769,7 @@ read_scope(Decoder *decoder, FmsScan *scan, FmsOtlpScope *scope)
 	FmsOtlpText name;
 	bool		good = true;
 
-	if (!enter(decoder, scan, '{', "scope is not an object"))
+	if (!enter_bracket(decoder, scan, '{', "scope is not an object"))
 		return false;
 	while (good && next_member(decoder, scan, &name))
 	{

@@ -109,7 +109,7 @@ check_digits(FmsScan *scan)
 
 /* Pass over a character if it is the next. */
 static bool
-take(FmsScan *scan, char c)
+take_char(FmsScan *scan, char c)
 {
 	if (scan->at >= scan->end || *scan->at != c)
 		return false;
@@ -123,16 +123,16 @@ check_number(FmsScan *scan)
 {
 	const char *begin;
 
-	(void) take(scan, '-');
+	(void) take_char(scan, '-');
 	begin = scan->at;
 	if (!check_digits(scan) || (*begin == '0' && scan->at > begin + 1))
 		return false;
-	if (take(scan, '.') && !check_digits(scan))
+	if (take_char(scan, '.') && !check_digits(scan))
 		return false;
-	if (take(scan, 'e') || take(scan, 'E'))
+	if (take_char(scan, 'e') || take_char(scan, 'E'))
 	{
-		if (!take(scan, '+'))
-			(void) take(scan, '-');
+		if (!take_char(scan, '+'))
+			(void) take_char(scan, '-');
 		return check_digits(scan);
 	}
 	return true;
@@ -160,7 +160,7 @@ check_inside(FmsScan *scan, char closing, int depth)
 		return false;
 	scan->at++;
 	fms_scan_space(scan);
-	if (take(scan, closing))
+	if (take_char(scan, closing))
 		return true;
 	do
 	{
@@ -171,15 +171,15 @@ check_inside(FmsScan *scan, char closing, int depth)
 			if (!check_string(scan))
 				return false;
 			fms_scan_space(scan);
-			if (!take(scan, ':'))
+			if (!take_char(scan, ':'))
 				return false;
 			fms_scan_space(scan);
 		}
 		if (!check_value(scan, depth + 1))
 			return false;
 		fms_scan_space(scan);
-	} while (take(scan, ','));
-	return take(scan, closing);
+	} while (take_char(scan, ','));
+	return take_char(scan, closing);
 }
 
 /* Check a value.  Calls itself through check_inside, MAX_NESTING deep at most. */
@@ -243,7 +243,7 @@ skip_string(FmsScan *scan)
 			break;
 		scan->at += *scan->at == '\\' && scan->end - scan->at > 1 ? 2 : 1;
 	}
-	(void) take(scan, '"');
+	(void) take_char(scan, '"');
 }
 
 /*
@@ -293,7 +293,7 @@ bool
 fms_scan_begin(FmsScan *scan, char bracket)
 {
 	fms_scan_space(scan);
-	return take(scan, bracket);
+		return take_char(scan, bracket);
 }
 
 /*
@@ -304,9 +304,9 @@ bool
 fms_scan_more(FmsScan *scan, char bracket)
 {
 	fms_scan_space(scan);
-	if (scan->at >= scan->end || take(scan, bracket))
-		return false;
-	(void) take(scan, ',');
+		if (scan->at >= scan->end || take_char(scan, bracket))
+			return false;
+		(void) take_char(scan, ',');
 	fms_scan_space(scan);
 	return true;
 }
@@ -433,7 +433,7 @@ fms_scan_key(FmsScan *scan, FmsOtlpDecoder *decoder)
 	if (scan->at < scan->end && *scan->at == '"')
 		key = fms_scan_string(scan, decoder);
 	fms_scan_space(scan);
-	(void) take(scan, ':');
+					(void) take_char(scan, ':');
 	fms_scan_space(scan);
 	return key;
 }

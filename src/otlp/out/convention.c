@@ -65,8 +65,8 @@ static const struct
 
 /* Write an attribute that the span does not have yet. */
 static void
-add(FmsWire *wire, const FmsField *field, Jsonb *attributes, const char *name,
-	const JsonbValue *value)
+add_attribute(FmsWire *wire, const FmsField *field, Jsonb *attributes, const char *name,
+			  const JsonbValue *value)
 {
 	JsonbValue	there;
 
@@ -83,7 +83,7 @@ add_text(FmsWire *wire, const FmsField *field, Jsonb *attributes, const char *na
 
 	value.val.string.val = unconstify(char *, data);
 	value.val.string.len = length;
-	add(wire, field, attributes, name, &value);
+	add_attribute(wire, field, attributes, name, &value);
 }
 
 /* Write what a model call used. */
@@ -106,7 +106,7 @@ add_usage(FmsWire *wire, const FmsField *field, Jsonb *attributes)
 		if (tokens.count[counts[i].kind] == 0)
 			continue;
 		value.val.numeric = int64_to_numeric(tokens.count[counts[i].kind]);
-		add(wire, field, attributes, counts[i].name, &value);
+		add_attribute(wire, field, attributes, counts[i].name, &value);
 	}
 }
 

@@ -274,7 +274,7 @@ write_resource_spans(FmsWire *wire, FmsOtlpEncoder *encoder, const ScopeRow *sco
 
 /* A column of the row of a scope. */
 static Datum
-column(int row, int n, bool *isnull)
+scope_column(int row, int n, bool *isnull)
 {
 	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, n, isnull);
 }
@@ -284,7 +284,7 @@ static FmsOtlpText
 text_of(int row, int n)
 {
 	bool		isnull;
-	text	   *value = DatumGetTextPP(column(row, n, &isnull));
+	text	   *value = DatumGetTextPP(scope_column(row, n, &isnull));
 	FmsOtlpText result = {VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value)};
 
 	return result;
@@ -295,7 +295,7 @@ static JsonbContainer *
 jsonb_of(int row, int n)
 {
 	bool		isnull;
-	Datum		value = column(row, n, &isnull);
+	Datum		value = scope_column(row, n, &isnull);
 
 	return isnull ? NULL : &DatumGetJsonbP(value)->root;
 }
@@ -306,8 +306,8 @@ read_scope(int row, ScopeRow *scope)
 {
 	bool		isnull;
 
-	scope->id = *DatumGetUUIDP(column(row, 1, &isnull));
-	scope->resource_id = *DatumGetUUIDP(column(row, 2, &isnull));
+	scope->id = *DatumGetUUIDP(scope_column(row, 1, &isnull));
+	scope->resource_id = *DatumGetUUIDP(scope_column(row, 2, &isnull));
 	scope->name = text_of(row, 3);
 	scope->version = text_of(row, 4);
 	scope->attributes = jsonb_of(row, 5);

@@ -76,7 +76,7 @@ static const FmsField link_dropped = {5, "droppedAttributesCount"};
 static const FmsField link_flags = {6, "flags"};
 
 /* a span being written */
-typedef struct Row
+typedef struct SpanRow
 {
 	const Datum *values;
 	const bool *nulls;
@@ -84,7 +84,7 @@ typedef struct Row
 	JsonbContainer *otlp;		/* NULL for a span made in SQL */
 	JsonbContainer *raw;		/* member of "otlp", or NULL */
 	JsonbContainer *error;
-} Row;
+} SpanRow;
 
 /* A column of jsonb, fetched and decompressed if it has to be; or NULL. */
 static JsonbContainer *
@@ -221,7 +221,7 @@ write_link(FmsWire *wire, JsonbContainer *link)
 
 /* The events or links of a span: an array of objects. */
 static void
-write_list(FmsWire *wire, const FmsField *field, const Row *row, int column)
+write_list(FmsWire *wire, const FmsField *field, const SpanRow *row, int column)
 {
 	JsonbContainer *list = jsonb_column(row->values, row->nulls, column);
 	JsonbIterator *iterator;
@@ -251,7 +251,7 @@ write_list(FmsWire *wire, const FmsField *field, const Row *row, int column)
 
 /* Whether a column of text is a constant. */
 static bool
-column_is(const Row *row, int column, const char *constant)
+column_is(const SpanRow *row, int column, const char *constant)
 {
 	FmsOtlpText text = text_column(row->values, row->nulls, column);
 
@@ -275,7 +275,7 @@ write_string_attribute(FmsWire *wire, const char *key, const char *data, int len
  * would not.
  */
 static void
-write_column(FmsWire *wire, const Row *row, const char *key, int column)
+write_column(FmsWire *wire, const SpanRow *row, const char *key, int column)
 {
 	FmsOtlpText text;
 	Jsonb	   *json;
@@ -295,7 +295,7 @@ write_column(FmsWire *wire, const Row *row, const char *key, int column)
 
 /* A uuid as an attribute, if it does not begin like the trace's: its half would not be enough. */
 static void
-write_foreign_id(FmsWire *wire, const Row *row, const char *key, int column)
+write_foreign_id(FmsWire *wire, const SpanRow *row, const char *key, int column)
 {
 	char	   *text;
 
@@ -309,7 +309,7 @@ write_foreign_id(FmsWire *wire, const Row *row, const char *key, int column)
 
 /* Whether a column is a text that was told. */
 static bool
-column_told(const Row *row, int column, const FmsPart *told)
+column_told(const SpanRow *row, int column, const FmsPart *told)
 {
 	FmsOtlpText text = text_column(row->values, row->nulls, column);
 
@@ -322,7 +322,7 @@ column_told(const Row *row, int column, const FmsPart *told)
  * came by OTLP those that its attributes do not tell, because SQL set them.
  */
 static bool
-is_carried(const Row *row, int column, const FmsOtlpTold *told)
+is_carried(const SpanRow *row, int column, const FmsOtlpTold *told)
 {
 	if (row->nulls[column] || row->otlp == NULL)
 		return !row->nulls[column];
@@ -348,7 +348,7 @@ is_carried(const Row *row, int column, const FmsOtlpTold *told)
  * want of a span that failed.
  */
 static void
-write_own_attributes(FmsWire *wire, const Row *row)
+write_own_attributes(FmsWire *wire, const SpanRow *row)
 {
 	FmsOtlpText span_type = text_column(row->values, row->nulls, SPAN_TYPE);
 	JsonbValue	value;
@@ -365,7 +365,7 @@ write_own_attributes(FmsWire *wire, const Row *row)
 
 /* The attributes of a span, and what OTLP has no place for. */
 static void
-write_span_attributes(FmsWire *wire, const Row *row)
+write_span_attributes(FmsWire *wire, const SpanRow *row)
 {
 	static const struct
 	{
@@ -410,7 +410,7 @@ write_span_attributes(FmsWire *wire, const Row *row)
  * for "ok" says that somebody has looked and found it good.
  */
 static void
-write_status(FmsWire *wire, const Row *row)
+write_status(FmsWire *wire, const SpanRow *row)
 {
 	int64		code = fms_jfield_integer(row->otlp, "status");
 	FmsOtlpText text = {"", 0};
@@ -440,7 +440,7 @@ write_status(FmsWire *wire, const Row *row)
  * outside are a client's, all else is internal.
  */
 static void
-write_kind(FmsWire *wire, const Row *row)
+write_kind(FmsWire *wire, const SpanRow *row)
 {
 	static const char *const client_types[] = {
 		"model_generation", "embedding_generation", "vector_search", "database_query",
@@ -466,7 +466,7 @@ write_kind(FmsWire *wire, const Row *row)
  * so, the end is in "otlp".
  */
 static void
-write_times(FmsWire *wire, const Row *row)
+write_times(FmsWire *wire, const SpanRow *row)
 {
 	int64		end = fms_jfield_integer(row->otlp, "end");
 
@@ -480,7 +480,7 @@ write_times(FmsWire *wire, const Row *row)
 
 /* The OTLP id of a span, if there is one. */
 static void
-write_span_id(FmsWire *wire, const FmsField *field, const Row *row, int column)
+write_span_id(FmsWire *wire, const FmsField *field, const SpanRow *row, int column)
 {
 	if (!row->nulls[column])
 		fms_wire_id(wire, field,
@@ -490,7 +490,7 @@ write_span_id(FmsWire *wire, const FmsField *field, const Row *row, int column)
 
 /* Write a span as one of a list, its fields in the order of their numbers. */
 static void
-write_span(FmsWire *wire, const Row *row)
+write_span(FmsWire *wire, const SpanRow *row)
 {
 	FmsOtlpText name = text_column(row->values, row->nulls, NAME);
 	int			begun = fms_wire_begin_element(wire, &scope_spans_spans);
@@ -515,7 +515,7 @@ write_span(FmsWire *wire, const Row *row)
 
 /* Read the jsonb of a row. */
 static void
-open_row(Row *row, const Datum *values, const bool *nulls)
+open_row(SpanRow *row, const Datum *values, const bool *nulls)
 {
 	row->values = values;
 	row->nulls = nulls;
@@ -542,7 +542,7 @@ fms_encode_scope(const Datum *values, const bool *nulls)
 void
 fms_encode_span(FmsWire *wire, const Datum *values, const bool *nulls)
 {
-	Row			row;
+	SpanRow		row;
 
 	open_row(&row, values, nulls);
 	write_span(wire, &row);

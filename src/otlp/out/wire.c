@@ -76,7 +76,7 @@ put_varint(uint8 *out, uint64 value)
 
 /* Append bytes. */
 static void
-append(FmsWire *wire, const void *data, Size length)
+append_bytes(FmsWire *wire, const void *data, Size length)
 {
 	need(wire, length);
 	appendBinaryStringInfo(&wire->out, data, length);
@@ -88,7 +88,7 @@ append_varint(FmsWire *wire, uint64 value)
 {
 	uint8		bytes[LONGEST_VARINT];
 
-	append(wire, bytes, put_varint(bytes, value));
+	append_bytes(wire, bytes, put_varint(bytes, value));
 }
 
 /* Append the number of a field and its wire type. */
@@ -102,7 +102,7 @@ append_tag(FmsWire *wire, const FmsField *field, int type)
 static void
 append_json(FmsWire *wire, const char *constant)
 {
-	append(wire, constant, strlen(constant));
+	append_bytes(wire, constant, strlen(constant));
 }
 
 /* Append the comma between members or elements; what stands before tells if there is one. */
@@ -236,14 +236,14 @@ append_escaped(FmsWire *wire, const char *data, int length)
 
 		if (c >= ' ' && c != '"' && c != '\\')
 			continue;
-		append(wire, data + done, i - done);
+		append_bytes(wire, data + done, i - done);
 		if (c < ' ')
 			append_json(wire, psprintf("\\u%04x", c));
 		else
 			append_json(wire, c == '"' ? "\\\"" : "\\\\");
 		done = i + 1;
 	}
-	append(wire, data + done, length - done);
+	append_bytes(wire, data + done, length - done);
 	append_json(wire, "\"");
 }
 
@@ -291,7 +291,7 @@ fms_wire_string(FmsWire *wire, const FmsField *field, const char *data, int leng
 		data = as_utf8(data, &length);
 	append_tag(wire, field, DELIMITED);
 	append_varint(wire, length);
-	append(wire, data, length);
+	append_bytes(wire, data, length);
 }
 
 /*
@@ -329,7 +329,7 @@ fms_wire_bytes(FmsWire *wire, const FmsField *field, const char *data, int lengt
 	{
 		append_tag(wire, field, DELIMITED);
 		append_varint(wire, length);
-		append(wire, data, length);
+		append_bytes(wire, data, length);
 		return;
 	}
 	append_name(wire, field);
@@ -469,5 +469,5 @@ fms_wire_append(FmsWire *wire, const FmsWire *part)
 {
 	if (wire->json && part->out.len > 0)
 		append_comma(wire);
-	append(wire, part->out.data, part->out.len);
+	append_bytes(wire, part->out.data, part->out.len);
 }

@@ -94,7 +94,7 @@ static const char *const pinned[][2] = {
 
 /* Log why nothing is served, unless that is known. */
 static void
-complain(const char *reason)
+log_reason(const char *reason)
 {
 	if (strcmp(problem, reason) != 0 && reason[0] != '\0')
 		ereport(LOG,
@@ -274,7 +274,7 @@ serve_as_set(void)
 	if (reason == NULL && http_process == 0 &&
 		(forked_at == 0 || TimestampDifferenceExceeds(forked_at, GetCurrentTimestamp(), PAUSE_MS)))
 		reason = start_http();
-	complain(reason == NULL ? "" : reason);
+	log_reason(reason == NULL ? "" : reason);
 }
 
 /*

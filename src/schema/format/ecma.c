@@ -75,7 +75,7 @@ typedef struct Translator
 
 /* Note what is wrong; false, for callers to return. */
 static bool
-fail(Translator *t, const char *error)
+fail_pattern(Translator *t, const char *error)
 {
 	t->error = error;
 	return false;
@@ -90,7 +90,7 @@ peek(const Translator *t)
 
 /* Take the next byte if it is this one. */
 static inline bool
-take(Translator *t, char c)
+take_byte(Translator *t, char c)
 {
 	if (t->at >= t->end || *t->at != c)
 		return false;
@@ -151,7 +151,7 @@ count_groups(Translator *t)
 
 			t->groups++;
 			if (t->named == MAX_NAMES)
-				return fail(t, "too many named groups");
+				return fail_pattern(t, "too many named groups");
 			if (t->names == NULL)
 				t->names = palloc(MAX_NAMES * sizeof(GroupName));
 			t->names[t->named].text = p + 3;
@@ -173,13 +173,13 @@ take_name(Translator *t, int *bearers, int *number)
 	const char *close = memchr(t->at, '>', t->end - t->at);
 
 	if (close == NULL || close == name || IS_DIGIT(*name))
-		return fail(t, "invalid group name");
+		return fail_pattern(t, "invalid group name");
 	for (const char *p = name; p < close; p++)
 	{
 		unsigned char c = *p;
 
 		if (c < 0x80 && !IS_DIGIT(c) && !IS_ALPHA(c) && c != '_' && c != '$')
-			return fail(t, "invalid group name");
+			return fail_pattern(t, "invalid group name");
 	}
 	t->at = close + 1;
 	if (!count_groups(t))
@@ -202,30 +202,30 @@ open_group(Translator *t)
 	int			bearers;
 	int			number;
 
-	if (!take(t, '?'))
+	if (!take_byte(t, '?'))
 		emit(t, "(");
-	else if (take(t, ':'))
+	else if (take_byte(t, ':'))
 		emit(t, "(?:");
-	else if (take(t, '='))
+	else if (take_byte(t, '='))
 		emit(t, "(?=");
-	else if (take(t, '!'))
+	else if (take_byte(t, '!'))
 		emit(t, "(?!");
-	else if (!take(t, '<'))
-		return fail(t, "invalid group");
-	else if ((once = take(t, '=')))
+	else if (!take_byte(t, '<'))
+		return fail_pattern(t, "invalid group");
+	else if ((once = take_byte(t, '=')))
 		emit(t, "(?<=");
-	else if ((once = take(t, '!')))
+	else if ((once = take_byte(t, '!')))
 		emit(t, "(?<!");
 	else
 	{
 		if (!take_name(t, &bearers, &number))
 			return false;
 		if (bearers > 1)
-			return fail(t, "duplicate group name");
+			return fail_pattern(t, "duplicate group name");
 		emit(t, "(");
 	}
 	if (t->depth == MAX_DEPTH)
-		return fail(t, "groups are nested too deeply");
+		return fail_pattern(t, "groups are nested too deeply");
 	t->once[t->depth++] = once;
 	t->atom = false;
 	return true;
@@ -236,7 +236,7 @@ static bool
 close_group(Translator *t)
 {
 	if (t->depth == 0)
-		return fail(t, "unmatched closing parenthesis");
+		return fail_pattern(t, "unmatched closing parenthesis");
 	t->atom = !t->once[--t->depth];
 	emit(t, ")");
 	return true;
@@ -263,9 +263,9 @@ static bool
 emit_quantifier(Translator *t, const char *quantifier)
 {
 	if (!t->atom)
-		return fail(t, "nothing to repeat");
+		return fail_pattern(t, "nothing to repeat");
 	emit(t, quantifier);
-	if (take(t, '?'))
+	if (take_byte(t, '?'))
 		emit(t, "?");
 	t->atom = false;
 	return true;
@@ -284,8 +284,8 @@ take_brace(Translator *t)
 	char		text[64];
 
 	if (!take_number(t, &low) ||
-		(take(t, ',') ? peek(t) != '}' && !take_number(t, &high) : (high = low, false)) ||
-		!take(t, '}'))
+		(take_byte(t, ',') ? peek(t) != '}' && !take_number(t, &high) : (high = low, false)) ||
+		!take_byte(t, '}'))
 	{
 		t->at = after;
 		emit(t, "\\{");
@@ -293,9 +293,9 @@ take_brace(Translator *t)
 		return true;
 	}
 	if (high >= 0 && high < low)
-		return fail(t, "numbers out of order in quantifier");
+		return fail_pattern(t, "numbers out of order in quantifier");
 	if (t->out != NULL && Max(low, high) > MAX_REPEAT)
-		return fail(t, "number too big in quantifier");
+		return fail_pattern(t, "number too big in quantifier");
 	if (high < 0)
 		snprintf(text, sizeof(text), "{" INT64_FORMAT ",}", low);
 	else
@@ -335,20 +335,20 @@ take_unicode(Translator *t, int32 *c)
 	int32		low;
 	int32		digit;
 
-	if (take(t, '{'))
+	if (take_byte(t, '{'))
 	{
 		if (peek(t) == '}')
-			return fail(t, "invalid Unicode escape");
-		for (*c = 0; !take(t, '}'); *c = *c * 16 + digit)
+			return fail_pattern(t, "invalid Unicode escape");
+		for (*c = 0; !take_byte(t, '}'); *c = *c * 16 + digit)
 			if (!take_hex(t, 1, &digit) || *c > 0x10ffff / 16)
-				return fail(t, "invalid Unicode escape");
+				return fail_pattern(t, "invalid Unicode escape");
 		return true;
 	}
 	if (!take_hex(t, 4, c))
-		return fail(t, "invalid Unicode escape");
+		return fail_pattern(t, "invalid Unicode escape");
 	after = t->at;
 	/* two halves make a character only if both are written as escapes */
-	if (*c >= 0xd800 && *c <= 0xdbff && take(t, '\\') && take(t, 'u') &&
+	if (*c >= 0xd800 && *c <= 0xdbff && take_byte(t, '\\') && take_byte(t, 'u') &&
 		take_hex(t, 4, &low) && low >= 0xdc00 && low <= 0xdfff)
 		*c = 0x10000 + ((*c - 0xd800) << 10) + (low - 0xdc00);
 	else
@@ -366,7 +366,7 @@ take_character_escape(Translator *t, int32 *c)
 	int			next = peek(t);
 
 	if (next < 0)
-		return fail(t, "\\ at the end of the pattern");
+		return fail_pattern(t, "\\ at the end of the pattern");
 	t->at++;
 	control = strchr(controls, next);
 	if (next != 0 && control != NULL)
@@ -375,20 +375,20 @@ take_character_escape(Translator *t, int32 *c)
 	{
 		next = peek(t);
 		if (next < 0 || !IS_ALPHA(next))
-			return fail(t, "invalid control escape");
+			return fail_pattern(t, "invalid control escape");
 		*c = next & 0x1f;
 		t->at++;
 	}
 	else if (next == '0' && !IS_DIGIT(peek(t)))
 		*c = 0;
 	else if (next == 'x')
-		return take_hex(t, 2, c) || fail(t, "invalid hexadecimal escape");
+		return take_hex(t, 2, c) || fail_pattern(t, "invalid hexadecimal escape");
 	else if (next == 'u')
 		return take_unicode(t, c);
 	else if (IS_PUNCTUATION(next))
 		*c = next;
 	else
-		return fail(t, "invalid escape");
+		return fail_pattern(t, "invalid escape");
 	return true;
 }
 
@@ -399,9 +399,9 @@ take_property(Translator *t, bool negated)
 	const char *name = t->at + 1;
 	const char *close;
 
-	if (!take(t, '{') || (close = memchr(name, '}', t->end - name)) == NULL ||
+	if (!take_byte(t, '{') || (close = memchr(name, '}', t->end - name)) == NULL ||
 		!fms_ecma_property(name, close - name, negated, t->out))
-		return fail(t, "invalid property name");
+		return fail_pattern(t, "invalid property name");
 	t->at = close + 1;
 	return true;
 }
@@ -482,16 +482,16 @@ take_escape(Translator *t)
 		(void) take_number(t, &number);
 		if (!count_groups(t))
 			return false;
-		return number <= t->groups ? emit_reference(t, number) : fail(t, NO_SUCH_GROUP);
+		return number <= t->groups ? emit_reference(t, number) : fail_pattern(t, NO_SUCH_GROUP);
 	}
 	if (next == 'k')
 	{
 		t->at++;
-		if (!take(t, '<'))
-			return fail(t, "invalid reference to a named group");
+		if (!take_byte(t, '<'))
+			return fail_pattern(t, "invalid reference to a named group");
 		if (!take_name(t, &bearers, &named))
 			return false;
-		return bearers == 1 ? emit_reference(t, named) : fail(t, NO_SUCH_GROUP);
+		return bearers == 1 ? emit_reference(t, named) : fail_pattern(t, NO_SUCH_GROUP);
 	}
 	t->atom = true;
 	if (!take_set_escape(t, false, &is_set))
@@ -513,12 +513,12 @@ static bool
 take_class_atom(Translator *t, bool *is_set, int32 *c)
 {
 	*is_set = false;
-	if (!take(t, '\\'))
+	if (!take_byte(t, '\\'))
 	{
 		*c = fms_utf8_next(&t->at, t->end);
-		return *c >= 0 || fail(t, "invalid byte sequence");
+		return *c >= 0 || fail_pattern(t, "invalid byte sequence");
 	}
-	if (take(t, 'b'))
+	if (take_byte(t, 'b'))
 	{
 		*c = '\b';
 		return true;
@@ -553,7 +553,7 @@ emit_range(Translator *t, int32 low, int32 high)
 static bool
 take_class_members(Translator *t)
 {
-	while (!take(t, ']'))
+	while (!take_byte(t, ']'))
 	{
 		bool		low_set;
 		bool		high_set;
@@ -562,7 +562,7 @@ take_class_members(Translator *t)
 
 		CHECK_FOR_INTERRUPTS();
 		if (t->at >= t->end)
-			return fail(t, "unterminated character class");
+			return fail_pattern(t, "unterminated character class");
 		if (!take_class_atom(t, &low_set, &low))
 			return false;
 		/* a hyphen before the bracket is a member like others */
@@ -578,7 +578,7 @@ take_class_members(Translator *t)
 		if (!low_set && !high_set)
 		{
 			if (low > high)
-				return fail(t, "range out of order in character class");
+				return fail_pattern(t, "range out of order in character class");
 			emit_range(t, low, high);
 			continue;
 		}
@@ -596,7 +596,7 @@ take_class_members(Translator *t)
 static bool
 take_class(Translator *t)
 {
-	bool		negated = take(t, '^');
+	bool		negated = take_byte(t, '^');
 	int			before = t->out == NULL ? 0 : t->out->len;
 	int			empty;
 
@@ -661,7 +661,7 @@ take_term(Translator *t)
 	}
 	literal = fms_utf8_next(&t->at, t->end);
 	if (literal < 0)
-		return fail(t, "invalid byte sequence");
+		return fail_pattern(t, "invalid byte sequence");
 	emit_character(t, literal);
 	t->atom = true;
 	return true;

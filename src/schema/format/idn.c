@@ -74,7 +74,7 @@ is_bidirectional(const HostName *name)
 
 /* Append a label in its decoded form, and count its encoded one. */
 static bool
-append(HostName *name, const char *label, size_t bytes, size_t encoded)
+append_decoded(HostName *name, const char *label, size_t bytes, size_t encoded)
 {
 	name->encoded += encoded + (name->bytes > 0 ? 1 : 0);
 	if (encoded > MAX_LABEL || name->encoded > MAX_NAME ||
@@ -97,7 +97,7 @@ append_encoded(HostName *name, const char *label)
 
 	good = idn2_register_u8(NULL, (const uint8_t *) label, &again, 0) == IDN2_OK &&
 		idn2_to_unicode_8z8z(label, &decoded, 0) == IDN2_OK &&
-		append(name, decoded, strlen(decoded), strlen(label));
+		append_decoded(name, decoded, strlen(decoded), strlen(label));
 	idn2_free(again);
 	idn2_free(decoded);
 	name->international = true;
@@ -113,7 +113,7 @@ append_unicode(HostName *name, const char *label, bool compose)
 
 	good = idn2_register_u8((const uint8_t *) label, NULL, &encoded,
 							compose ? IDN2_NFC_INPUT : 0) == IDN2_OK &&
-		append(name, label, strlen(label), strlen((char *) encoded));
+		append_decoded(name, label, strlen(label), strlen((char *) encoded));
 	idn2_free(encoded);
 	name->international = true;
 	return good;
@@ -146,7 +146,7 @@ append_label(HostName *name, const char *from, size_t bytes, bool compose)
 		return false;
 	if (strncmp(label, "xn--", 4) == 0)
 		return append_encoded(name, label);
-	return append(name, label, bytes, bytes);
+	return append_decoded(name, label, bytes, bytes);
 }
 
 /* Whether a code point stands between labels. */

@@ -80,7 +80,7 @@ static pcre2_match_data *quick_data = NULL;
 
 /* PCRE2's allocator: no ERROR may cross it. */
 static void *
-allocate(size_t size, void *context)
+pcre_allocate(size_t size, void *context)
 {
 	if (!AllocSizeIsValid(size))
 		return NULL;
@@ -128,7 +128,7 @@ message_of(int code)
 
 /* Compile a translated pattern; NULL: *error is PCRE2's message. */
 static pcre2_code *
-compile(FmsPattern *pattern, uint32 options, const char **error)
+compile_pattern(FmsPattern *pattern, uint32 options, const char **error)
 {
 	int			code;
 	PCRE2_SIZE	at;
@@ -228,10 +228,10 @@ fms_pattern_compile(const char *source, size_t bytes, const char **error)
 	pattern->translated = translated.data;
 	pattern->translated_bytes = translated.len;
 	pattern->shown = pnstrdup(source, pg_mbcliplen(source, Min(bytes, SHOWN * 2), SHOWN));
-	memory = pcre2_general_context_create(allocate, release, CurrentMemoryContext);
+	memory = pcre2_general_context_create(pcre_allocate, release, CurrentMemoryContext);
 	if (memory == NULL || (pattern->compiling = pcre2_compile_context_create(memory)) == NULL)
 		out_of_memory();
-	pattern->quick = compile(pattern, 0, error);
+	pattern->quick = compile_pattern(pattern, 0, error);
 	if (pattern->quick == NULL)
 		return NULL;
 	inspect(pattern);
@@ -254,7 +254,7 @@ fms_pattern_size(const FmsPattern *pattern)
 static void
 prepare_quick(void)
 {
-	pcre2_general_context *memory = pcre2_general_context_create(allocate, release,
+	pcre2_general_context *memory = pcre2_general_context_create(pcre_allocate, release,
 																 TopMemoryContext);
 
 	if (memory == NULL)
@@ -298,7 +298,7 @@ match_quickly(FmsPattern *pattern, const char *subject, size_t bytes)
 
 /* Called by PCRE2 between items: count, and see whether somebody wants us to stop. */
 static int
-step(pcre2_callout_block *block, void *arg)
+count_step(pcre2_callout_block *block, void *arg)
 {
 	uint32	   *left = arg;
 
@@ -306,13 +306,13 @@ step(pcre2_callout_block *block, void *arg)
 	return (*left)-- == 0 ? PCRE2_ERROR_MATCHLIMIT : 0;
 }
 
-/* Compile the program that calls step(). */
+/* Compile the program that calls count_step(). */
 static void
 prepare_stepping(FmsPattern *pattern)
 {
 	const char *error;
 
-	pattern->stepping = compile(pattern, PCRE2_AUTO_CALLOUT, &error);
+	pattern->stepping = compile_pattern(pattern, PCRE2_AUTO_CALLOUT, &error);
 	/* the callouts take room, and the pattern may have had just enough */
 	if (pattern->stepping == NULL)
 		ereport(ERROR,
@@ -340,7 +340,7 @@ match_stepping(FmsPattern *pattern, const char *subject, size_t bytes)
 	MemoryContext own = AllocSetContextCreate(CurrentMemoryContext, "flowmaestro pattern match",
 											  ALLOCSET_DEFAULT_SIZES);
 	MemoryContextCallback *callback = MemoryContextAlloc(own, sizeof(MemoryContextCallback));
-	pcre2_general_context *memory = pcre2_general_context_create(allocate, release, own);
+	pcre2_general_context *memory = pcre2_general_context_create(pcre_allocate, release, own);
 	pcre2_match_context *context;
 	pcre2_match_data *data;
 	pcre2_jit_stack *stack;
@@ -356,8 +356,8 @@ match_stepping(FmsPattern *pattern, const char *subject, size_t bytes)
 	callback->arg = stack;
 	MemoryContextRegisterResetCallback(own, callback);
 	(void) pcre2_set_heap_limit(context, STEPPING_HEAP_KB);
-	(void) pcre2_set_match_limit(context, PG_UINT32_MAX);	/* step() counts */
-	(void) pcre2_set_callout(context, step, &left);
+	(void) pcre2_set_match_limit(context, PG_UINT32_MAX);	/* count_step() counts */
+	(void) pcre2_set_callout(context, count_step, &left);
 	pcre2_jit_stack_assign(context, NULL, stack);
 	result = pcre2_match(pattern->stepping, (PCRE2_SPTR) subject, bytes, 0,
 						 PCRE2_NO_UTF_CHECK, data, context);
@@ -367,7 +367,7 @@ match_stepping(FmsPattern *pattern, const char *subject, size_t bytes)
 
 /* Raise the error for a search that came to no result. */
 static void
-report(const FmsPattern *pattern, int result)
+raise_failure(const FmsPattern *pattern, int result)
 {
 	ereport(ERROR,
 			(errcode(result == PCRE2_ERROR_NOMEMORY ? ERRCODE_OUT_OF_MEMORY :
@@ -398,6 +398,6 @@ fms_pattern_search(const FmsPattern *pattern, const char *subject, size_t bytes)
 		result = match_stepping(own, utf8, bytes);
 	}
 	if (result < PCRE2_ERROR_NOMATCH)
-		report(pattern, result);
+		raise_failure(pattern, result);
 	return result >= 0;
 }

@@ -30,7 +30,7 @@ take_two(const char **at, const char *end, int low, int high, int *value)
 
 /* Take this very byte. */
 static inline bool
-take(const char **at, const char *end, char c)
+take_one(const char **at, const char *end, char c)
 {
 	if (*at >= end || **at != c)
 		return false;
@@ -58,8 +58,8 @@ take_date(const char **at, const char *end)
 	int			day;
 
 	return take_two(at, end, 0, 99, &century) && take_two(at, end, 0, 99, &year) &&
-		take(at, end, '-') && take_two(at, end, 1, 12, &month) &&
-		take(at, end, '-') && take_two(at, end, 1, month_days(century * 100 + year, month), &day);
+		take_one(at, end, '-') && take_two(at, end, 1, 12, &month) &&
+		take_one(at, end, '-') && take_two(at, end, 1, month_days(century * 100 + year, month), &day);
 }
 
 /* Take time-offset, in minutes east of UTC. */
@@ -71,11 +71,11 @@ take_offset(const char **at, const char *end, int *offset)
 	int			minute;
 
 	*offset = 0;
-	if (take(at, end, 'Z') || take(at, end, 'z'))
+	if (take_one(at, end, 'Z') || take_one(at, end, 'z'))
 		return true;
-	sign = take(at, end, '-') ? -1 : 1;
-	if ((sign > 0 && !take(at, end, '+')) ||
-		!take_two(at, end, 0, 23, &hour) || !take(at, end, ':') ||
+	sign = take_one(at, end, '-') ? -1 : 1;
+	if ((sign > 0 && !take_one(at, end, '+')) ||
+		!take_two(at, end, 0, 23, &hour) || !take_one(at, end, ':') ||
 		!take_two(at, end, 0, 59, &minute))
 		return false;
 	*offset = sign * (hour * 60 + minute);
@@ -91,11 +91,11 @@ take_time(const char **at, const char *end)
 	int			second;
 	int			offset;
 
-	if (!take_two(at, end, 0, 23, &hour) || !take(at, end, ':') ||
-		!take_two(at, end, 0, 59, &minute) || !take(at, end, ':') ||
+	if (!take_two(at, end, 0, 23, &hour) || !take_one(at, end, ':') ||
+		!take_two(at, end, 0, 59, &minute) || !take_one(at, end, ':') ||
 		!take_two(at, end, 0, 60, &second))
 		return false;
-	if (take(at, end, '.'))
+	if (take_one(at, end, '.'))
 	{
 		if (*at >= end || !fms_is_digit(**at))
 			return false;
@@ -112,7 +112,7 @@ take_time(const char **at, const char *end)
 bool
 fms_format_date_time(const char *at, const char *end)
 {
-	return take_date(&at, end) && (take(&at, end, 'T') || take(&at, end, 't')) &&
+	return take_date(&at, end) && (take_one(&at, end, 'T') || take_one(&at, end, 't')) &&
 		take_time(&at, end) && at == end;
 }
 
@@ -160,7 +160,7 @@ fms_format_duration(const char *at, const char *end)
 {
 	const char *after;
 
-	if (!take(&at, end, 'P'))
+	if (!take_one(&at, end, 'P'))
 		return false;
 	after = at;
 	if (take_units(&after, end, "W"))
@@ -169,5 +169,5 @@ fms_format_duration(const char *at, const char *end)
 		return false;
 	if (at == end)
 		return end[-1] != 'P';
-	return take(&at, end, 'T') && take_units(&at, end, "HMS") && at == end;
+	return take_one(&at, end, 'T') && take_units(&at, end, "HMS") && at == end;
 }

@@ -106,7 +106,7 @@ is_binary(const char *name)
 
 /* Append one property under the name that PCRE2 has for it. */
 static void
-append(StringInfo out, bool negated, const char *prefix, const char *name)
+append_property(StringInfo out, bool negated, const char *prefix, const char *name)
 {
 	if (out != NULL)
 		appendStringInfo(out, "\\%c{%s%s}", negated ? 'P' : 'p', prefix, name);
@@ -123,16 +123,16 @@ translate_pair(const char *name, const char *value, bool negated, StringInfo out
 		category = find_category(value);
 		if (category == NULL)
 			return false;
-		append(out, negated, "", category);
+		append_property(out, negated, "", category);
 		return true;
 	}
 	/* every script's name begins with a capital */
 	if (*value < 'A' || *value > 'Z')
 		return false;
 	if (strcmp(name, "Script") == 0 || strcmp(name, "sc") == 0)
-		append(out, negated, "sc:", value);
+		append_property(out, negated, "sc:", value);
 	else if (strcmp(name, "Script_Extensions") == 0 || strcmp(name, "scx") == 0)
-		append(out, negated, "scx:", value);
+		append_property(out, negated, "scx:", value);
 	else
 		return false;
 	return true;
@@ -169,11 +169,11 @@ fms_ecma_property(const char *text, size_t bytes, bool negated, StringInfo out)
 	}
 	category = find_category(name);
 	if (category != NULL)
-		append(out, negated, "", category);
+		append_property(out, negated, "", category);
 	else if (strcmp(name, "Assigned") == 0)
-		append(out, !negated, "", "Cn");
+		append_property(out, !negated, "", "Cn");
 	else if (is_binary(name))
-		append(out, negated, "", name);
+		append_property(out, negated, "", name);
 	else
 		return false;
 	return true;

@@ -24,15 +24,15 @@
 #define LENGTH_DELIMITED 2		/* protobuf's wire type */
 
 /* an answer's body as it is put together */
-typedef struct Text
+typedef struct AnswerText
 {
 	size_t		used;
 	char		data[ESCAPED_BYTES + 128];
-} Text;
+} AnswerText;
 
 /* Add bytes.  There is always room: a message has its limit, and nothing else varies. */
 static void
-add(Text *text, const char *data, size_t bytes)
+add_bytes(AnswerText *text, const char *data, size_t bytes)
 {
 	memcpy(text->data + text->used, data, bytes);
 	text->used += bytes;
@@ -40,14 +40,14 @@ add(Text *text, const char *data, size_t bytes)
 
 /* Add a C string. */
 static void
-add_string(Text *text, const char *string)
+add_string(AnswerText *text, const char *string)
 {
-	add(text, string, strlen(string));
+	add_bytes(text, string, strlen(string));
 }
 
 /* Add a string of JSON.  It is UTF-8 already; only what JSON reserves is escaped. */
 static void
-add_json(Text *text, const char *string)
+add_json(AnswerText *text, const char *string)
 {
 	add_string(text, "\"");
 	for (const char *c = string; *c != '\0'; c++)
@@ -67,20 +67,20 @@ add_json(Text *text, const char *string)
 
 /* Add a variable-length integer of protobuf. */
 static void
-add_varint(Text *text, uint64_t value)
+add_varint(AnswerText *text, uint64_t value)
 {
 	for (; value >= 0x80; value >>= 7)
-		add(text, (char[]) {(char) (value | 0x80)}, 1);
-	add(text, (char[]) {(char) value}, 1);
+		add_bytes(text, (char[]) {(char) (value | 0x80)}, 1);
+	add_bytes(text, (char[]) {(char) value}, 1);
 }
 
 /* Add a field of protobuf that holds bytes. */
 static void
-add_field(Text *text, int number, const char *data, size_t bytes)
+add_field(AnswerText *text, int number, const char *data, size_t bytes)
 {
 	add_varint(text, number << 3 | LENGTH_DELIMITED);
 	add_varint(text, bytes);
-	add(text, data, bytes);
+	add_bytes(text, data, bytes);
 }
 
 /*
@@ -88,7 +88,7 @@ add_field(Text *text, int number, const char *data, size_t bytes)
  * rejected (1, where there are any) and a message (2), which is field 1.
  */
 static void
-add_response(Text *text, const FmsRequest *request)
+add_response(AnswerText *text, const FmsRequest *request)
 {
 	bool		empty = request->rejected == 0 && request->message[0] == '\0';
 
@@ -111,7 +111,7 @@ add_response(Text *text, const FmsRequest *request)
 	}
 	else if (!empty)
 	{
-		Text		partial = {0};
+		AnswerText	partial = {0};
 
 		if (request->rejected > 0)
 		{
@@ -125,7 +125,7 @@ add_response(Text *text, const FmsRequest *request)
 
 /* A google.rpc.Status with its message, field 2; the code tells nothing that HTTP's does not. */
 static void
-add_status(Text *text, const FmsRequest *request)
+add_status(AnswerText *text, const FmsRequest *request)
 {
 	if (request->json)
 	{
@@ -139,7 +139,7 @@ add_status(Text *text, const FmsRequest *request)
 
 /* What a look at the health is told, always in JSON. */
 static void
-add_health(Text *text, const FmsRequest *request)
+add_health(AnswerText *text, const FmsRequest *request)
 {
 	if (request->status == MHD_HTTP_OK)
 	{
@@ -181,7 +181,7 @@ add_headers(struct MHD_Response *response, const FmsRequest *request)
 enum MHD_Result
 fms_answer_queue(struct MHD_Connection *mhd, const FmsRequest *request)
 {
-	Text		text;
+	AnswerText text;
 	struct MHD_Response *response;
 	enum MHD_Result queued;
 

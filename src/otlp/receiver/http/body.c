@@ -77,7 +77,7 @@ fms_body_inflate(FmsBody *body)
 
 /* Make room for more, up to one byte above the limit, so that it shows. */
 static FmsBodyState
-grow(FmsBody *body)
+grow_body(FmsBody *body)
 {
 	size_t		size = body->size == 0 ? FIRST_BYTES : body->size * 2;
 	char	   *data;
@@ -105,7 +105,7 @@ add_plain(FmsBody *body, const char *data, size_t bytes)
 {
 	while (body->size - body->used < bytes)
 	{
-		FmsBodyState state = grow(body);
+		FmsBodyState state = grow_body(body);
 
 		if (state != FMS_BODY_GOOD)
 			return state;
@@ -184,7 +184,7 @@ fms_body_work(FmsBody *body)
 	if (!fms_body_has_work(body))
 		return state;
 	if (body->used == body->size)
-		state = grow(body);
+		state = grow_body(body);
 	if (state != FMS_BODY_GOOD)
 		return state;
 	if (body->inflater->ended && inflateReset(&body->inflater->stream) != Z_OK)

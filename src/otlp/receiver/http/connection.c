@@ -163,7 +163,7 @@ make_place(void)
 
 /* A client has connected.  Without memory it is sent away. */
 static void
-start(struct MHD_Connection *mhd, void **state)
+open_connection(struct MHD_Connection *mhd, void **state)
 {
 	FmsConnection *connection = calloc(1, sizeof(*connection));
 	const union MHD_ConnectionInfo *info;
@@ -198,7 +198,7 @@ fms_connection_notify(void *arg, struct MHD_Connection *mhd, void **state,
 	FmsConnection *connection = *state;
 
 	if (code == MHD_CONNECTION_NOTIFY_STARTED)
-		start(mhd, state);
+		open_connection(mhd, state);
 	else if (connection != NULL)
 	{
 		discount(connection);

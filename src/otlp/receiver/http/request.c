@@ -60,7 +60,7 @@ fms_request_set_config(const FmsHttpConfig *new_config)
 
 /* Refuse a request; its body is not kept.  The first refusal counts. */
 static void
-refuse(FmsRequest *request, unsigned int status, const char *message)
+refuse_request(FmsRequest *request, unsigned int status, const char *message)
 {
 	if (request->status != 0)
 		return;
@@ -78,14 +78,14 @@ refuse_body(FmsRequest *request, FmsBodyState state)
 		case FMS_BODY_GOOD:
 			break;
 		case FMS_BODY_TOO_LARGE:
-			refuse(request, MHD_HTTP_CONTENT_TOO_LARGE, "the body is too large");
+			refuse_request(request, MHD_HTTP_CONTENT_TOO_LARGE, "the body is too large");
 			break;
 		case FMS_BODY_NO_ROOM:
 		case FMS_BODY_NO_MEMORY:
-			refuse(request, MHD_HTTP_SERVICE_UNAVAILABLE, NO_MEMORY);
+			refuse_request(request, MHD_HTTP_SERVICE_UNAVAILABLE, NO_MEMORY);
 			break;
 		case FMS_BODY_DAMAGED:
-			refuse(request, MHD_HTTP_BAD_REQUEST, "the body is not what gzip makes");
+			refuse_request(request, MHD_HTTP_BAD_REQUEST, "the body is not what gzip makes");
 			break;
 	}
 }
@@ -209,10 +209,10 @@ route(FmsRequest *request, const char *url, const char *method)
 			return;
 		request->allow = targets[i].methods;
 		request->target = FMS_TARGET_NONE;
-		refuse(request, MHD_HTTP_METHOD_NOT_ALLOWED, "this method is not allowed here");
+		refuse_request(request, MHD_HTTP_METHOD_NOT_ALLOWED, "this method is not allowed here");
 		return;
 	}
-	refuse(request, MHD_HTTP_NOT_FOUND, "nothing is here; traces are taken at /v1/traces");
+	refuse_request(request, MHD_HTTP_NOT_FOUND, "nothing is here; traces are taken at /v1/traces");
 }
 
 /*
@@ -261,13 +261,13 @@ read_types(FmsRequest *request, struct MHD_Connection *mhd)
 	if (request->status != 0)
 		return;
 	if (type == NULL || (request->json && !is_word(type, JSON)))
-		refuse(request, MHD_HTTP_UNSUPPORTED_MEDIA_TYPE,
-			   "the content type must be " PROTOBUF " or " JSON);
+		refuse_request(request, MHD_HTTP_UNSUPPORTED_MEDIA_TYPE,
+					   "the content type must be " PROTOBUF " or " JSON);
 	else if (encoding == NULL || encoding[0] == '\0' || strcasecmp(encoding, "identity") == 0)
 		return;
 	else if (strcasecmp(encoding, "gzip") != 0)
-		refuse(request, MHD_HTTP_UNSUPPORTED_MEDIA_TYPE,
-			   "the content encoding must be gzip or identity");
+		refuse_request(request, MHD_HTTP_UNSUPPORTED_MEDIA_TYPE,
+					   "the content encoding must be gzip or identity");
 	else if (request->target == FMS_TARGET_TRACES)
 		begin_inflating(request);
 }
@@ -283,13 +283,13 @@ refuse_length(FmsRequest *request, struct MHD_Connection *mhd)
 	unsigned long long bytes = length == NULL ? 0 : strtoull(length, NULL, 10);
 
 	if (bytes > config->max_body)
-		refuse(request, MHD_HTTP_CONTENT_TOO_LARGE, "the body is too large");
+		refuse_request(request, MHD_HTTP_CONTENT_TOO_LARGE, "the body is too large");
 	return bytes > DRAIN_BODIES * config->max_body;
 }
 
 /* The header is complete. */
 static enum MHD_Result
-begin(struct MHD_Connection *mhd, const char *url, const char *method, void **state)
+begin_request(struct MHD_Connection *mhd, const char *url, const char *method, void **state)
 {
 	FmsConnection *connection =
 		*(void **) MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
@@ -306,10 +306,10 @@ begin(struct MHD_Connection *mhd, const char *url, const char *method, void **st
 	/* the order decides what a request with several faults is told */
 	at_once = !is_framed(mhd);
 	if (at_once)
-		refuse(request, MHD_HTTP_BAD_REQUEST, "the length of the body is not clear");
+		refuse_request(request, MHD_HTTP_BAD_REQUEST, "the length of the body is not clear");
 	route(request, url, method);
 	if (request->target != FMS_TARGET_HEALTH && !is_authorized(mhd))
-		refuse(request, MHD_HTTP_UNAUTHORIZED, "a bearer token is needed");
+		refuse_request(request, MHD_HTTP_UNAUTHORIZED, "a bearer token is needed");
 	if (request->target != FMS_TARGET_HEALTH)
 		read_types(request, mhd);
 	at_once = refuse_length(request, mhd) || at_once;
@@ -336,7 +336,7 @@ work_on(FmsRequest *request)
 {
 	/* the library notices a closed connection only when it is no longer suspended */
 	if (request->connection->closing)
-		refuse(request, MHD_HTTP_REQUEST_TIMEOUT, "the request takes too long");
+		refuse_request(request, MHD_HTTP_REQUEST_TIMEOUT, "the request takes too long");
 	work_on_body(request);
 	return fms_body_has_work(&request->body);
 }
@@ -370,7 +370,7 @@ fms_request_work(void)
  * call with more chunks that it has read after the connection was suspended.
  */
 static enum MHD_Result
-receive(FmsRequest *request, struct MHD_Connection *mhd, const char *data, size_t bytes)
+receive_part(FmsRequest *request, struct MHD_Connection *mhd, const char *data, size_t bytes)
 {
 	request->received += bytes;
 	/* in chunks it can go on for ever */
@@ -424,13 +424,13 @@ fms_request_handle(void *arg, struct MHD_Connection *mhd, const char *url, const
 	FmsRequest *request = *state;
 
 	if (request == NULL)
-		return begin(mhd, url, method, state);
+		return begin_request(mhd, url, method, state);
 	if (*bytes > 0)
 	{
 		size_t		received = *bytes;
 
 		*bytes = 0;
-		return receive(request, mhd, data, received);
+		return receive_part(request, mhd, data, received);
 	}
 	if (request->status == 0)
 		hand_over(request, mhd);
@@ -460,7 +460,7 @@ fms_request_completed(void *arg, struct MHD_Connection *mhd, void **state,
 
 /* Have the handler called for the answer, which is known now. */
 static void
-resume(FmsRequest *request)
+resume_request(FmsRequest *request)
 {
 	fms_connection_enter(request->connection, FMS_PHASE_ANSWERING);
 	MHD_resume_connection(request->connection->mhd);
@@ -482,7 +482,7 @@ fms_request_reply(FmsRequest *request, const FmsReply *reply, const char *messag
 	request->rejected = reply->rejected;
 	request->status = statuses[reply->outcome];
 	snprintf(request->message, sizeof(request->message), "%s", message);
-	resume(request);
+	resume_request(request);
 }
 
 /* The receiver has not replied in time. */
@@ -490,6 +490,6 @@ void
 fms_request_expire(FmsRequest *request)
 {
 	fms_channel_abandon(request);
-	refuse(request, MHD_HTTP_SERVICE_UNAVAILABLE, "recording takes too long");
-	resume(request);
+	refuse_request(request, MHD_HTTP_SERVICE_UNAVAILABLE, "recording takes too long");
+	resume_request(request);
 }
