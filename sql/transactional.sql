@@ -294,5 +294,10 @@ SELECT count(*) FROM flowmaestro.active_spans WHERE name = 'refused';
 SELECT dropped - :dropped AS dropped FROM flowmaestro.stats;
 ALTER TABLE flowmaestro.execution_spans RENAME COLUMN links_x TO links;
 
+--
+-- A request of OTLP that has no spans
+--
+SELECT * FROM flowmaestro.ingest_otlp_json('{"resourceSpans": []}');
+
 DROP VIEW spans;
 DROP EXTENSION flowmaestro_spans;

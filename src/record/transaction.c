@@ -479,12 +479,13 @@ fms_transaction_begin(void)
 static void
 apply_group(FmsGroup *group)
 {
-	MemoryContext old = MemoryContextSwitchTo(group->context);
+	MemoryContext old;
 	uint64		changed;
 	ListCell   *cell;
 
 	if (group->events == 0)
 		return;
+	old = MemoryContextSwitchTo(group->context);
 	fms_fold_finish(&group->fold);
 	if (apply(&group->fold, &changed))
 	{
