@@ -138,7 +138,8 @@ subtest 'settings of the session' => sub {
 	$node->safe_psql('postgres', "CREATE TABLESPACE elsewhere LOCATION '$directory'");
 	$node->safe_psql('postgres', 'CREATE ACCESS METHOD other TYPE TABLE HANDLER heap_tableam_handler; GRANT CREATE ON TABLESPACE elsewhere TO PUBLIC');
 	# in its own transaction, from which the writer is shut out
-	my $settings = "SET default_tablespace = 'elsewhere'; SET default_table_access_method = 'other'; SET default_toast_compression = 'lz4';";
+	my $compression = $node->safe_psql('postgres', "SELECT enumvals[array_upper(enumvals, 1)] FROM pg_settings WHERE name = 'default_toast_compression'");
+	my $settings = "SET default_tablespace = 'elsewhere'; SET default_table_access_method = 'other'; SET default_toast_compression = '$compression';";
 	$node->safe_psql('postgres', "$settings SELECT flowmaestro.make_partition(now() - interval '30 days')");
 	is( $node->safe_psql('postgres', q(
 SELECT c.reltablespace, a.amname, (SELECT count(*) FROM pg_index AS i JOIN pg_class AS x ON x.oid = i.indexrelid WHERE i.indrelid = c.oid AND x.reltablespace <> 0),
