@@ -383,17 +383,6 @@ fms_buffer_refused(void)
 	fms_buffer_dropped(refusal);
 }
 
-/* Append an event, waiting for room; false if it was dropped, which is counted. */
-bool
-fms_buffer_append(const FmsEvent *event)
-{
-	bool		appended = fms_buffer_try_append(event, true);
-
-	if (!appended)
-		fms_buffer_refused();
-	return appended;
-}
-
 /*
  * Append an encoded event, if there is room, without waiting or an error, and
  * have it written at once: for the end of a transaction.  The caller has

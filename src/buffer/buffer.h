@@ -22,7 +22,6 @@ extern void fms_buffer_relation_changed(Oid relation);
 extern PGDLLEXPORT Oid fms_buffer_table(void);
 extern PGDLLEXPORT FmsSlot *fms_buffer_slot(void);
 extern bool fms_buffer_attach(void);
-extern bool fms_buffer_append(const FmsEvent *event);
 extern bool fms_buffer_try_append(const FmsEvent *event, bool wait);
 extern void fms_buffer_append_encoded(const char *body, size_t bytes);
 extern void fms_buffer_settle(void);

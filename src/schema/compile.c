@@ -118,8 +118,8 @@ index_places(FmsCompiler *compiler)
 }
 
 /* The node at a place, NULL if nothing was compiled there. */
-FmsNode *
-fms_compile_find(FmsCompiler *compiler, const void *place)
+static FmsNode *
+find_node(FmsCompiler *compiler, const void *place)
 {
 	PlaceEntry *entry = compiler->places == NULL ? NULL : places_lookup(compiler->places, place);
 
@@ -307,7 +307,7 @@ compile_object(FmsCompiler *compiler, FmsNode *node)
 FmsNode *
 fms_compile_node(FmsCompiler *compiler, FmsValue schema, const void *place, uint32 resource)
 {
-	FmsNode    *node = fms_compile_find(compiler, place);
+	FmsNode    *node = find_node(compiler, place);
 
 	if (node != NULL)
 		return node;
@@ -379,7 +379,7 @@ follow_pointer(FmsCompiler *compiler, uint32 resource, const char *pointer)
 		CHECK_FOR_INTERRUPTS();
 		if (!follow_step(&value, &place, token, length))
 			return NULL;
-		node = fms_compile_find(compiler, place);
+		node = find_node(compiler, place);
 		if (node != NULL)
 			resource = node->resource;
 	}
@@ -540,7 +540,7 @@ make_dynamic_table(FmsCompiler *compiler)
 
 			if (column < program->ndynamic)
 				program->dynamic[anchor->resource * program->ndynamic + column] =
-					fms_compile_find(compiler, anchor->place);
+					find_node(compiler, anchor->place);
 		}
 	}
 }

@@ -106,7 +106,6 @@ typedef struct FmsBuilder
 /* compile.c */
 extern FmsNode *fms_compile_node(FmsCompiler *compiler, FmsValue schema, const void *place,
 								 uint32 resource);
-extern FmsNode *fms_compile_find(FmsCompiler *compiler, const void *place);
 extern void fms_compile_error(FmsCompiler *compiler, const FmsNode *node, const char *keyword,
 							  const char *format,...) pg_attribute_printf(4, 5);
 

@@ -92,20 +92,6 @@ fms_identity_is_nil(const pg_uuid_t *id)
 }
 
 /*
- * The lowest and the highest trace id that a span id of the usual form can
- * belong to: a range scan of a (trace_id, span_id) key finds the span without
- * knowing its trace.
- */
-void
-fms_identity_trace_range(const pg_uuid_t *span_id, pg_uuid_t *low, pg_uuid_t *high)
-{
-	memcpy(low->data, span_id->data, SPAN_PREFIX);
-	memset(low->data + SPAN_PREFIX, 0, UUID_LEN - SPAN_PREFIX);
-	memcpy(high->data, span_id->data, SPAN_PREFIX);
-	memset(high->data + SPAN_PREFIX, 0xff, UUID_LEN - SPAN_PREFIX);
-}
-
-/*
  * The time in a UUIDv7 trace id, or in a span id that begins like one.
  * Returns false for any other uuid.
  */

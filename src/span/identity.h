@@ -28,8 +28,6 @@ extern void fms_identity_new_trace(pg_uuid_t *trace_id, TimestampTz now);
 extern void fms_identity_new_span(pg_uuid_t *span_id, const pg_uuid_t *trace_id);
 extern uint64 fms_identity_random(void);
 extern bool fms_identity_is_nil(const pg_uuid_t *id);
-extern void fms_identity_trace_range(const pg_uuid_t *span_id, pg_uuid_t *low,
-									 pg_uuid_t *high);
 extern bool fms_identity_trace_time(const pg_uuid_t *trace_id, TimestampTz *made_at);
 
 #endif							/* FMS_SPAN_IDENTITY_H */

@@ -206,13 +206,14 @@ tool_argument(FunctionCallInfo fcinfo, bool by_name, Tool *tool)
 		find_tool(PG_GETARG_TEXT_PP(0), tool);
 }
 
-/* Adds to an error which schema of which tool it is about. */
+/* which schema of which tool */
 typedef struct SchemaOf
 {
 	const char *name;
 	const char *what;
 } SchemaOf;
 
+/* Add to an error which schema of which tool it is about. */
 static void
 schema_context(void *arg)
 {

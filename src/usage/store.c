@@ -258,23 +258,18 @@ fms_store_lock_traces(const FmsSpanKey *keys, int count)
 }
 
 /*
- * Lock all traces until the end of the transaction: nobody counts meanwhile.
+ * lock_token_usage() returns void
+ *
+ * Locks all traces until the end of the transaction: nobody counts meanwhile.
  * For work on the whole ledger, such as making it again.
  */
-void
-fms_store_lock_all(void)
+Datum
+fms_lock_token_usage(PG_FUNCTION_ARGS)
 {
 	Oid			table = ledger_table();
 
 	for (int n = 0; n < LOCKS; n++)
 		take_lock(table, n);
-}
-
-/* lock_token_usage() returns void: fms_store_lock_all for functions in SQL. */
-Datum
-fms_lock_token_usage(PG_FUNCTION_ARGS)
-{
-	fms_store_lock_all();
 	PG_RETURN_VOID();
 }
 

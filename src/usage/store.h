@@ -22,7 +22,6 @@ typedef struct FmsStoreScope
 extern void fms_store_enter(FmsStoreScope *scope);
 extern void fms_store_leave(FmsStoreScope *scope);
 extern void fms_store_lock_traces(const FmsSpanKey *keys, int count);
-extern void fms_store_lock_all(void);
 extern FmsEntry *fms_store_entries(const FmsSpanKey *keys, int count, int *found);
 extern FmsEntry *fms_store_trace_entries(const FmsSpanKey *keys, int count, int *found);
 extern FmsEntry *fms_store_waiting(const FmsSpanKey *keys, int count, int *found);
