@@ -263,10 +263,15 @@ test/unit/ring_test: test/unit/ring_test.c src/buffer/ring.c src/buffer/guard.c 
 		$(PG_CPPFLAGS) -I$(includedir_server) $(filter %.c,$^) -o $@ -L$(pkglibdir) -lpgcommon -lpgport -lpthread
 
 # first the choice of a PostgreSQL to build against, on machines of many kinds
-unit: test/unit/ring_test
+unit: test/unit/ring_test lint
 	test/unit/packages_test.sh
 	test/unit/ring_test
-	perl test/unit/report_arguments.pl
+
+# what the code keeps to, as far as a script can tell
+lint:
+	perl test/lint/rooms.pl
+	perl test/lint/functions.pl
+	perl test/lint/report_arguments.pl
 
 # libFuzzer's targets, each for FUZZ_SECONDS: the same parts of the ring, lines of
 # the log, requests of OTLP, and any schema against any instance, in a backend
@@ -326,5 +331,5 @@ test/bench/otlp_bench: test/bench/otlp_bench.c src/otlp/in/decode.c src/otlp/in/
 bench:
 	@test/bench/bench.sh
 
-.PHONY: install-otlp uninstall-otlp demo test unit fuzz bench conformance conformancecheck \
+.PHONY: install-otlp uninstall-otlp demo test unit lint fuzz bench conformance conformancecheck \
 	test-clients clientscheck

@@ -1,0 +1,79 @@
+# What every C file of src/ keeps to: a function has a comment before it and at
+# most 60 lines, a file at most 1,000; the server's version is asked for in
+# compat.h only; what other files see begins with fms_, and another file uses it.
+
+use strict;
+use warnings FATAL => 'all';
+
+use constant { MOST_LINES => 60, LONGEST_FILE => 1000 };
+
+# but for the one that is made
+my @files = grep { !/metaschema\.h$/ } sort glob 'src/*.[ch] src/*/*.[ch] src/*/*/*.[ch] src/*/*/*/*.[ch]';
+my %text;
+my $number = 0;
+my $good = 1;
+
+# One line of TAP, for each fault, or one for none.
+sub none
+{
+	my ($what, @faults) = @_;
+
+	print 'not ok ', ++$number, " - $what: $_\n" foreach @faults;
+	print 'ok ', ++$number, " - $what\n" unless @faults;
+	$good &&= !@faults;
+	return;
+}
+
+# Names that the server looks for, not another file of ours.
+sub for_server
+{
+	my ($name) = @_;
+	my $sql = join '', map { my $file = $_; open my $in, '<', $file or die "$file: $!"; local $/; <$in> } glob 'src/*.sql src/*/*.sql src/*/*/*.sql';
+
+	return $name eq '_PG_init' || $sql =~ /'\Q$name\E'/;
+}
+
+foreach my $file (@files)
+{
+	open my $in, '<', $file or die "$file: $!";
+	$text{$file} = do { local $/; <$in> };
+	close $in;
+}
+
+my (@headless, @long_functions, @unprefixed, @unused);
+my $functions = 0;
+foreach my $file (grep { /\.c$/ } @files)
+{
+	my @lines = split /\n/, $text{$file};
+
+	for (my $i = 2; $i < @lines; $i++)
+	{
+		next unless $lines[$i] eq '{';
+		# the name stands at the beginning of a line before, its type above it
+		my $head = $i - 1;
+		$head-- while $head > 0 && $lines[$head] !~ /^\w+\s*\(/ && $lines[$head] =~ /^[\t ]/;
+		next unless $lines[$head] =~ /^(\w+)\s*\(/;
+		my $name = $1;
+		my $type = $lines[ $head - 1 ];
+		my $end = $i;
+
+		$end++ until $lines[$end] eq '}';
+		$functions++;
+		# a declaration with the comment may stand before it
+		push @headless, "$file: $name"
+			unless $lines[ $head - 2 ] =~ /\*\/$/ || $text{$file} =~ /\*\/\n\Q$type\E\n\Q$name\E\([^;]*;/;
+		push @long_functions, "$file: $name (" . ($end - $i - 1) . ' lines)' if $end - $i - 1 > MOST_LINES;
+		next if $type =~ /^static\b/ || $type =~ /\binline\b/;
+		push @unprefixed, "$file: $name" unless $name =~ /^fms_/ || $name eq '_PG_init';
+		push @unused, "$file: $name"
+			unless grep({ $_ ne $file && !/\.h$/ && $text{$_} =~ /\b\Q$name\E\b/ } @files) || for_server($name) || join('', @text{@files}) =~ /"\Q$name\E"/;
+	}
+}
+none("each of $functions functions has a comment before it", @headless);
+none('no function is longer than ' . MOST_LINES . ' lines', @long_functions);
+none('what other files see begins with fms_', @unprefixed);
+none('what other files can see, another file uses', @unused);
+none('no file is longer than ' . LONGEST_FILE . ' lines', grep { ($text{$_} =~ tr/\n//) > LONGEST_FILE } @files);
+none("the server's version is asked for in compat.h only", grep { $_ ne 'src/compat.h' && $text{$_} =~ /\bPG_VERSION_NUM\b/ } @files);
+print "1..$number\n";
+exit !$good;
