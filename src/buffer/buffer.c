@@ -10,12 +10,15 @@
  */
 #include "postgres.h"
 
+#include <limits.h>
+
 #include "access/xlog.h"
 #include "catalog/namespace.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
 #include "storage/shmem.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -27,6 +30,9 @@
 #include "buffer/seen.h"
 #include "buffer/tracked.h"
 
+#define MIN_BUFFER_KB 1024
+#define MAX_BUFFER_KB (1024 * 1024)
+#define MAX_ACTIVE_SPANS (4 * 1024 * 1024)
 #define TRANCHE "flowmaestro_spans"
 #define WARN_EVERY_MS 60000
 #define URGENT_PART 4			/* of the ring: if more is used, the writer must hurry */
@@ -50,6 +56,37 @@ static const char unmapped[] = "the span buffer can't be mapped";
 static const char no_space[] = "no space for the span buffer on disk";
 
 PG_FUNCTION_INFO_V1(fms_flush);
+
+/*
+ * Define the settings of the room; when the library is loaded.  What sizes shared
+ * memory is there only if that is at the server's start.
+ */
+void
+fms_buffer_define_settings(bool preloading)
+{
+	if (preloading)
+	{
+		DefineCustomIntVariable("flowmaestro.buffer_size",
+								"Size of the span buffer of each database.",
+								"It is a file under the data directory, mapped into memory.",
+								&fms_buffer_size, 64 * 1024, MIN_BUFFER_KB, MAX_BUFFER_KB,
+								PGC_POSTMASTER, GUC_UNIT_KB, NULL, NULL, NULL);
+		DefineCustomIntVariable("flowmaestro.max_active_spans",
+								"Running spans that shared memory has a place for.",
+								"More can run; those beyond are found in the table.",
+								&fms_max_active_spans, 32768, 16, MAX_ACTIVE_SPANS,
+								PGC_POSTMASTER, 0, NULL, NULL, NULL);
+	}
+	DefineCustomIntVariable("flowmaestro.full_wait",
+							"Time that a call waits for room in a full buffer before its record is dropped.",
+							NULL,
+							&fms_full_wait, 1000, 0, INT_MAX, PGC_USERSET, GUC_UNIT_MS,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("flowmaestro.batch_size",
+							"Records in the buffer that wake the writer.",
+							"The writer takes all there are.",
+							&fms_batch_size, 10, 1, INT_MAX, PGC_SIGHUP, 0, NULL, NULL, NULL);
+}
 
 /* Ask for shared memory and locks; from the hook, at the server's start. */
 void

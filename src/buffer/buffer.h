@@ -16,6 +16,7 @@ extern int	fms_buffer_size;	/* GUC, kilobytes */
 extern int	fms_batch_size;		/* GUC, records */
 extern int	fms_full_wait;		/* GUC, milliseconds */
 
+extern void fms_buffer_define_settings(bool preloading);
 extern void fms_buffer_shmem_request(void);
 extern void fms_buffer_shmem_startup(void);
 extern void fms_buffer_relation_changed(Oid relation);

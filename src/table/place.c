@@ -25,6 +25,7 @@
 #include "miscadmin.h"
 #include "partitioning/partbounds.h"
 #include "partitioning/partdesc.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/partcache.h"
 #include "utils/rel.h"
@@ -38,6 +39,29 @@
 
 int			fms_partition_interval = FMS_INTERVAL_DAY;
 int			fms_late_partitions = 31;
+
+static const struct config_enum_entry intervals[] = {
+	{"hour", FMS_INTERVAL_HOUR, false},
+	{"day", FMS_INTERVAL_DAY, false},
+	{"week", FMS_INTERVAL_WEEK, false},
+	{"month", FMS_INTERVAL_MONTH, false},
+	{NULL, 0, false}
+};
+
+/* Define the settings of partitions; when the library is loaded. */
+void
+fms_place_define_settings(void)
+{
+	DefineCustomEnumVariable("flowmaestro.partition_interval",
+							 "Time that a new partition of execution_spans covers.",
+							 NULL,
+							 &fms_partition_interval, FMS_INTERVAL_DAY, intervals,
+							 PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("flowmaestro.late_partitions",
+							"Past intervals that have a partition each.",
+							"Older spans share one for each gap, later ones the default partition.",
+							&fms_late_partitions, 31, 0, 366, PGC_SUSET, 0, NULL, NULL, NULL);
+}
 
 /* The multiple of an interval at or before a time, counted from "origin". */
 static TimestampTz

@@ -63,6 +63,7 @@ extern int	fms_late_partitions;	/* GUC, intervals */
 extern FmsStretch fms_place_stretch(TimestampTz at, FmsInterval interval);
 extern bool fms_place_is_later(Oid partition);
 extern List *fms_place_between(Relation parent, TimestampTz from, TimestampTz until);
+extern void fms_place_define_settings(void);
 extern FmsPlace fms_place_of(TimestampTz at);
 extern FmsPlace fms_place_interval(TimestampTz at);
 extern FmsPlace fms_place_imported(TimestampTz at, FmsInterval unit);

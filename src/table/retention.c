@@ -17,6 +17,8 @@
  */
 #include "postgres.h"
 
+#include <limits.h>
+
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/partition.h"
@@ -27,6 +29,7 @@
 #include "partitioning/partdesc.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/resowner.h"
@@ -54,6 +57,17 @@ typedef struct Old
 	Oid			partition;
 	FmsStretch	stretch;
 } Old;
+
+/* Define the setting; when the library is loaded. */
+void
+fms_retention_define_settings(void)
+{
+	DefineCustomIntVariable("flowmaestro.retention",
+							"Age at which whole partitions of execution_spans are dropped.",
+							"Zero keeps them for ever.  A partition with a running span stays.",
+							&fms_retention, 0, 0, INT_MAX, PGC_SUSET, GUC_UNIT_MIN,
+							NULL, NULL, NULL);
+}
 
 /* The bound that is number i, or what lies beyond all. */
 static TimestampTz

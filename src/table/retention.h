@@ -13,6 +13,7 @@
 
 extern int	fms_retention;		/* GUC, minutes; 0: off */
 
+extern void fms_retention_define_settings(void);
 extern List *fms_retention_apply(int most, bool *more);
 extern bool fms_retention_forget_ids(void);
 

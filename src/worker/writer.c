@@ -95,6 +95,17 @@ static const char *const pinned[][2] = {
 	{"flowmaestro.enabled", "on"},
 };
 
+/* Define the writer's setting; when the library is loaded. */
+void
+fms_writer_define_settings(void)
+{
+	DefineCustomIntVariable("flowmaestro.flush_interval",
+							"Time after which the writer writes whatever is in the buffer.",
+							NULL,
+							&fms_flush_interval, 5000, 10, 3600 * 1000, PGC_SIGHUP, GUC_UNIT_MS,
+							NULL, NULL, NULL);
+}
+
 /*
  * Pin the settings of a worker that is connected to a database; one that this
  * server does not have is left alone.
