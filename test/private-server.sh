@@ -103,6 +103,28 @@ close_workspace() {
 	WORKSPACE=
 }
 
+# Puts the server of the headers' version into the copy of PostgreSQL, if the
+# machine has an older one, which stays as it is: what is built with newer headers
+# may need functions that an older server lacks.
+match_headers() {
+	local tree=$1 server headers package packages=$WORKSPACE/packages
+	server=$(dpkg-query -W -f '${Version}' "postgresql-$PGVERSION" 2>/dev/null) || return 0
+	headers=$(dpkg-query -W -f '${Version}' "postgresql-server-dev-$PGVERSION" 2>/dev/null) || return 0
+	[[ $server != "$headers" ]] || return 0
+	progress "Fetching PostgreSQL $headers for the private server; that of the machine is $server"
+	mkdir "$packages"
+	# the sandbox's user could not write there
+	if ! (cd "$packages" && apt-get -q -o APT::Sandbox::User=root download \
+		"postgresql-$PGVERSION=$headers" "postgresql-client-$PGVERSION=$headers") >"$WORKSPACE/log/fetch.log" 2>&1; then
+		tail -n 40 "$WORKSPACE/log/fetch.log" >&2
+		die "PostgreSQL $headers cannot be fetched"
+	fi
+	for package in "$packages"/*.deb; do
+		dpkg-deb -x "$package" "$tree"
+	done
+	rm -r "$packages"
+}
+
 # Installs packages, makes the directory, and copies PostgreSQL and the source
 # into it.  Sets BINDIR and PGVERSION, and the environment of libpq.
 open_workspace() {
@@ -129,6 +151,7 @@ open_workspace() {
 	done
 	mkdir -p "$tree/usr/include" "$WORKSPACE/src" "$WORKSPACE/sock" "$WORKSPACE/log" "$WORKSPACE/tmp"
 	cp -a /usr/include/postgresql "$tree/usr/include/"
+	match_headers "$tree"
 	tar -C "$SOURCE_ROOT" --exclude=./.git --exclude=./tmp_check --exclude=./results --exclude=./output_iso \
 		--exclude=node_modules -cf - . |
 		tar -C "$WORKSPACE/src" -xf -
