@@ -129,9 +129,9 @@ SELECT * FROM tree('b9');
 -- what runs: until now
 CALL span('ba', '8a', NULL, 'root', 0, NULL, 'agent_run');
 CALL span('ba', '8b', '8a', 'child', 10, 20);
-SELECT name, ended_at, status, round(duration_ms) = round(extract(epoch FROM statement_timestamp() - started_at) * 1000) AS until_now, critical, note FROM flowmaestro.get_trace_tree(id('ba'));
+SELECT name, ended_at, status, duration_ms::numeric = extract(epoch FROM statement_timestamp() - started_at) * 1000 AS until_now, critical, note FROM flowmaestro.get_trace_tree(id('ba'));
 SELECT status, ended_at, running, last_activity FROM flowmaestro.trace_summary(id('ba'));
-SELECT round(sum(ms)) = round(extract(epoch FROM statement_timestamp() - '2022-01-01 00:00:00+00') * 1000) AS until_now FROM flowmaestro.critical_path(id('ba'));
+SELECT round(sum(ms)::numeric, 3) = extract(epoch FROM statement_timestamp() - '2022-01-01 00:00:00+00') * 1000 AS until_now FROM flowmaestro.critical_path(id('ba'));
 -- a child that runs below a parent that ended
 CALL span('bb', '9a', NULL, 'root', 0, 10);
 CALL span('bb', '9b', '9a', 'still there', 5, NULL);
