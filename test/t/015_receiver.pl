@@ -546,6 +546,45 @@ subtest 'token' => sub {
 		'an address is a number');
 };
 
+# A client that has sent a part of a body, of which the receiver has read all.
+sub start_body
+{
+	my ($whole, $bytes) = @_;
+	my $socket = connection();
+
+	send_all($socket, request('POST', '/v1/traces',
+			{ 'Content-Type' => $json, 'Content-Length' => length $whole }, substr $whole, 0, $bytes));
+	is_healthy() for 1 .. 20;
+	return $socket;
+}
+
+# A body grows by doubling, from 16 kB on.
+subtest 'memory for all bodies together' => sub {
+	my $whole = json_spans('room', 1);
+
+	ok(set(otlp_receiver_max_body => '1MB', otlp_receiver_memory => '1MB'), 'all bodies together have 1 MB');
+	$whole .= ' ' x (600_000 - length $whole);
+	my @halves = map { start_body($whole, 200_000) } 1 .. 2;
+	for my $small ([ 'plain', json_spans('room', 1) ],
+		[ 'gzip', gzipped(json_spans('room', 1)), 'Content-Encoding' => 'gzip' ])
+	{
+		my ($encoding, $body, @header) = @$small;
+		my $largest = start_body($whole, 400_000);
+
+		is(status(post($json, $body, @header)), '200', "a small body is taken when there is no memory left, $encoding");
+		send_all($largest, substr $whole, 400_000);
+		is(status(answer($largest)), '503', "the largest one that is being read gives way, $encoding");
+	}
+	is(status(post($json, $whole)), '503', 'a body that is the largest itself is refused');
+	send_all($halves[0], substr $whole, 200_000);
+	is(status(answer($halves[0])), '503', 'so is one that becomes it');
+	is(status(post($json, $whole)), '503', 'and each beside one that holds a quarter');
+	close $halves[1];
+	is_healthy() for 1 .. 20;
+	is(status(post($json, $whole)), '200', 'the same is taken when the others are gone');
+	is(count_of('room'), 3, 'the spans of those that were taken are in the table');
+	ok(set(otlp_receiver_memory => '256MB'), 'the default limit');
+};
 
 # Test that a process takes less memory than so many kB.
 sub is_below
