@@ -4,7 +4,7 @@
 #
 #   TESTS="t/003_crash.pl ..."   run only these TAP files
 #   STAGES="regress ..."         run only these of unit, regress, isolation,
-#                                conformance, clients, full-disk, tap
+#                                conformance, clients, full-disk, tap, limits
 #   SUITE=dir                    test suite of JSON Schema; the default is the one
 #                                beside the source, else Debian's copy
 #   KEEP=1                       keep the directory with logs, sources and data
@@ -20,7 +20,7 @@ set -euo pipefail
 # shellcheck source=test/full-disk.sh
 . "$SOURCE_ROOT/test/full-disk.sh"
 
-ALL_STAGES="unit regress isolation conformance clients full-disk tap"
+ALL_STAGES="unit regress isolation conformance clients full-disk tap limits"
 TABLE=() # a line for each stage
 PASSED=0 FAILED=0 SKIPPED=0
 
@@ -110,6 +110,27 @@ tap_stages() {
 	done
 }
 
+# Stops the server; if it does not stop, that counts as a failed test.
+end_server() {
+	progress "Stopping the server"
+	if ! stop_server; then
+		TABLE+=("stopping the server: failed")
+		FAILED=$((FAILED + 1))
+	fi
+}
+
+# Builds once more, with tiny internal limits (src/limit.h), in place of what is
+# installed, and runs what compares outputs: they stay the same.
+limits_stages() {
+	progress "Building the extension with tiny limits"
+	COPT="$COPT -DFMS_TINY_LIMITS" build_extension
+	rm -rf "$WORKSPACE/data"
+	start_server <test/regress.conf
+	stage "limits regress" installcheck ISOLATION= TAP_TESTS=
+	stage "limits isolation" installcheck REGRESS= TAP_TESTS=
+	end_server
+}
+
 if [[ -z ${SUITE:-} && -d $SOURCE_ROOT/../shared/json-schema-test-suite ]]; then
 	SUITE=$SOURCE_ROOT/../shared/json-schema-test-suite
 fi
@@ -151,16 +172,15 @@ else
 	if wanted clients; then
 		stage "clients" clientscheck
 	fi
-	progress "Stopping the server"
-	if ! stop_server; then
-		TABLE+=("stopping the server: failed")
-		FAILED=$((FAILED + 1))
-	fi
+	end_server
 	if wanted full-disk; then
 		count_stage "full disk" full_disk_stage
 	fi
 	if wanted tap; then
 		tap_stages test/t/*.pl
+	fi
+	if wanted limits; then
+		limits_stages
 	fi
 fi
 

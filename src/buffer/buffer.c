@@ -24,6 +24,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "limit.h"
 #include "buffer/attach.h"
 #include "buffer/buffer.h"
 #include "buffer/guard.h"
@@ -38,7 +39,7 @@
 #define URGENT_PART 4			/* of the ring: if more is used, the writer must hurry */
 #define LAUNCHER_MS 5000		/* flush() waits without a launcher; a new one comes after 1 s */
 #define NO_SPACE_MS 1000		/* from a full disk to the next try */
-#define SCRATCH_KEEP (64 * 1024)	/* a larger scratch is not kept */
+#define SCRATCH_KEEP FMS_LIMIT(64 * 1024, 64)	/* a larger scratch is not kept */
 #define STANDSTILL_MS 1000		/* without a move: no call waits longer, unless it wants to */
 #define FAVOUR_MS 20			/* that calls which waited have freed room for themselves */
 

@@ -27,10 +27,11 @@
 #include "storage/shmem.h"
 
 #include "compat.h"
+#include "limit.h"
 #include "buffer/buffer.h"
 #include "buffer/seen.h"
 
-#define BLOCKS 65536			/* 4 MB: 1 of 100 wrong at two million ids */
+#define BLOCKS FMS_LIMIT(65536, 1)	/* 4 MB: 1 of 100 wrong at two million ids */
 #define WORDS 16				/* of a block, which is a cache line */
 #define BITS 5					/* of an id, 9 bits of the hash each */
 

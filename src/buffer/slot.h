@@ -21,11 +21,12 @@
 #include "storage/latch.h"
 #include "storage/lwlock.h"
 
+#include "limit.h"
 #include "buffer/file.h"
 
-#define FMS_MAX_DATABASES 256	/* that can record: an LWLock and a slot each */
+#define FMS_MAX_DATABASES FMS_LIMIT(256, 2)	/* that can record: an LWLock and a slot each */
 #define FMS_MAX_SERVICES 4
-#define FMS_PARTITIONS_WANTED 16	/* that sessions can ask for at the same time */
+#define FMS_PARTITIONS_WANTED FMS_LIMIT(16, 1)	/* that sessions can ask for at the same time */
 #define FMS_ERROR_BYTES 256		/* of a message kept, with its end; longer ones are cut */
 
 /* what is left in pause_ms by a process that died, or was told to go */

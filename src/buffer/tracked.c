@@ -33,6 +33,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "limit.h"
 #include "buffer/buffer.h"
 #include "buffer/slot.h"
 #include "buffer/tracked.h"
@@ -40,7 +41,7 @@
 #define NAME_BYTES 63			/* of a name or entity id that are kept */
 #define TYPE_BYTES 31			/* of a span type */
 #define TEXT_BYTES (NAME_BYTES + TYPE_BYTES + NAME_BYTES)
-#define SWEEP 64				/* entries that an eviction looks at */
+#define SWEEP FMS_LIMIT(64, 2)	/* entries that an eviction looks at */
 #define NONE (-1)
 
 /*

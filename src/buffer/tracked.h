@@ -15,9 +15,10 @@
 
 #include "storage/lwlock.h"
 
+#include "limit.h"
 #include "span/event.h"
 
-#define FMS_TRACKED_PARTITIONS 16	/* each with an LWLock of its own */
+#define FMS_TRACKED_PARTITIONS FMS_LIMIT(16, 2)	/* each with an LWLock of its own */
 
 typedef enum FmsClaim
 {

@@ -51,12 +51,13 @@
 #include "utils/ps_status.h"
 
 #include "compat.h"
+#include "limit.h"
 #include "context/context.h"
 #include "log/emit.h"
 #include "log/line.h"
 #include "log/log.h"
 
-#define BASE_BYTES (16 * 1024)		/* of the memory that most lines fit in */
+#define BASE_BYTES FMS_LIMIT(16 * 1024, 64)	/* of the memory that most lines fit in */
 #define MAX_LINE (64 * 1024 * 1024) /* longest line; the collector copies it */
 #define UUID_TEXT 37
 #define NUMBER_TEXT 48

@@ -23,6 +23,7 @@
 #include "utils/memutils.h"
 
 #include "compat.h"
+#include "limit.h"
 #include "buffer/buffer.h"
 #include "record/claim.h"
 #include "record/transaction.h"
@@ -30,9 +31,9 @@
 #include "table/reject.h"
 #include "usage/ledger.h"
 
-#define FIRST_ROOM 64			/* of changes, to begin with */
-#define GROUP_EVENTS 1000		/* that are written in one subtransaction */
-#define GROUP_BYTES (8 * 1024 * 1024)
+#define FIRST_ROOM FMS_LIMIT(64, 1)	/* of changes, to begin with */
+#define GROUP_EVENTS FMS_LIMIT(1000, 2)	/* that are written in one subtransaction */
+#define GROUP_BYTES FMS_LIMIT(8 * 1024 * 1024, 1024)
 
 /*
  * What has to be done in memory when the transaction ends.  There is one for a

@@ -27,14 +27,15 @@
 #include "port/pg_bitutils.h"
 
 #include "compat.h"
+#include "limit.h"
 #include "schema/evaluate.h"
 
-#define SMALL_CONTAINER 256		/* bits on the stack */
-#define SMALL_ARRAY 16			/* compared pair by pair */
-#define SMALL_CHOICE 8			/* searched from the front */
-#define LEVELS_UNCHECKED 8		/* of recursion, some kilobytes of stack each */
-#define SMALL_BUCKET 16			/* names of one length */
-#define MAX_DEFERRED 12			/* members of one object */
+#define SMALL_CONTAINER FMS_LIMIT(256, 1)	/* bits on the stack */
+#define SMALL_ARRAY FMS_LIMIT(16, 2)	/* compared pair by pair */
+#define SMALL_CHOICE FMS_LIMIT(8, 1)	/* searched from the front */
+#define LEVELS_UNCHECKED FMS_LIMIT(8, 1)	/* of recursion, some kilobytes of stack each */
+#define SMALL_BUCKET FMS_LIMIT(16, 1)	/* names of one length */
+#define MAX_DEFERRED FMS_LIMIT(12, 1)	/* members of one object */
 #define WORD_BITS 64
 #define WORDS(count) (((count) + WORD_BITS - 1) / WORD_BITS)
 #define MAX_CHAR_BYTES 4

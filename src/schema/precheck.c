@@ -19,11 +19,12 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
+#include "limit.h"
 #include "schema/compiler.h"
 
-#define MAX_FACTS 16			/* of each sort, of a branch */
-#define MAX_VISITS 64			/* nodes, for a branch */
-#define MAX_BRANCHES 4096
+#define MAX_FACTS FMS_LIMIT(16, 1)	/* of each sort, of a branch */
+#define MAX_VISITS FMS_LIMIT(64, 2)	/* nodes, for a branch */
+#define MAX_BRANCHES FMS_LIMIT(4096, 3)
 
 /* What a branch demands of an object. */
 typedef struct Facts

@@ -14,6 +14,7 @@
 #ifndef FMS_SCHEMA_PROGRAM_H
 #define FMS_SCHEMA_PROGRAM_H
 
+#include "limit.h"
 #include "schema/format/format.h"
 #include "schema/format/pattern.h"
 #include "schema/schema.h"
@@ -180,7 +181,7 @@ struct FmsPrecheck
 	const FmsChoices **allowed; /* for each branch; NULL: any value of the tag */
 };
 
-#define FMS_PRECHECK_KEYS 64
+#define FMS_PRECHECK_KEYS FMS_LIMIT(64, 2)
 
 /*
  * A (sub)schema.  A value whose kind is not in "kinds" fails, one whose kind is

@@ -18,9 +18,10 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "limit.h"
 #include "span/identity.h"
 
-#define RANDOM_BLOCK 4096
+#define RANDOM_BLOCK FMS_LIMIT(4096, 16)
 #define UNIX_EPOCH_US ((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY)
 #define SPAN_PREFIX 8			/* bytes of a span id that are its trace's */
 

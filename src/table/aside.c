@@ -23,14 +23,15 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "limit.h"
 #include "buffer/buffer.h"
 #include "table/aside.h"
 #include "table/owner.h"
 #include "table/pace.h"
 #include "table/reject.h"
 
-#define READ_ROWS 10000			/* at once */
-#define READ_BYTES (16 * 1024 * 1024)
+#define READ_ROWS FMS_LIMIT(10000, 2)	/* at once */
+#define READ_BYTES FMS_LIMIT(16 * 1024 * 1024, 1024)
 #define LOG_EVERY_MS 60000
 
 #define ROW_COLUMNS \

@@ -47,6 +47,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "limit.h"
 #include "buffer/buffer.h"
 #include "buffer/seen.h"
 #include "span/identity.h"
@@ -58,7 +59,7 @@
 #define BEFORE_TRACE_US USECS_PER_DAY
 #define AFTER_TRACE_US (2 * USECS_PER_DAY)
 
-#define FORGOTTEN_ROWS 100000	/* in a transaction */
+#define FORGOTTEN_ROWS FMS_LIMIT(100000, 2)	/* in a transaction */
 #define KEYS 3					/* of the index, in the order of an entry's fields */
 
 /* an entry of the directory, as in its index */

@@ -22,11 +22,12 @@
 #include "postgres.h"
 
 #include "compat.h"
+#include "limit.h"
 #include "table/pace.h"
 
 #define SLOW_US 250000			/* after this a batch is halved */
 #define QUICK_US 100000			/* before this it is doubled */
-#define LEAST_SLOW 100			/* records: a slow batch is not made smaller */
+#define LEAST_SLOW FMS_LIMIT(100, 1)	/* records: a slow batch is not made smaller */
 #define TRIES 3					/* of the same batch, or of one record, without its halves */
 
 /* the batch that is under way or was the last one */

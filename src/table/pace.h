@@ -8,7 +8,9 @@
 #ifndef FMS_TABLE_PACE_H
 #define FMS_TABLE_PACE_H
 
-#define FMS_BATCH_RECORDS 20000
+#include "limit.h"
+
+#define FMS_BATCH_RECORDS FMS_LIMIT(20000, 10)
 
 /* what can be done with a record that fails for want of resources */
 typedef enum FmsResort

@@ -36,6 +36,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "limit.h"
 #include "buffer/buffer.h"
 #include "buffer/tracked.h"
 #include "table/directory.h"
@@ -43,8 +44,8 @@
 #include "table/partition.h"
 
 #define DROPS_OF_CALL 32		/* of apply_retention() */
-#define DROPS_OF_TRANSACTION 8	/* of drop_partitions() */
-#define DELETED_ROWS 10000		/* of the default partition in a transaction */
+#define DROPS_OF_TRANSACTION FMS_LIMIT(8, 1)	/* of drop_partitions() */
+#define DELETED_ROWS FMS_LIMIT(10000, 2)	/* of the default partition in a transaction */
 
 int			fms_retention = 0;
 

@@ -37,6 +37,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "limit.h"
 #include "buffer/buffer.h"
 #include "span/names.h"
 #include "table/directory.h"
@@ -48,7 +49,7 @@
 #include "table/written.h"
 
 #define COLUMNS 18
-#define PLANS 32				/* partitions whose statements are kept */
+#define PLANS FMS_LIMIT(32, 1)	/* partitions whose statements are kept */
 
 /* keep the column's value unless the row is a stub */
 #define FILL(column) \

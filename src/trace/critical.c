@@ -23,9 +23,10 @@
 #include "utils/memutils.h"
 
 #include "compat.h"
+#include "limit.h"
 #include "trace/critical.h"
 
-#define FIRST_CAPACITY 64
+#define FIRST_CAPACITY FMS_LIMIT(64, 1)
 
 /* a child, cut to the part of its parent that counts */
 typedef struct Candidate

@@ -24,6 +24,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "limit.h"
 #include "buffer/buffer.h"
 #include "span/identity.h"
 #include "table/lookup.h"
@@ -32,7 +33,7 @@
 #include "trace/search.h"
 #include "trace/trace.h"
 
-#define EXPECTED_TRACES 256
+#define EXPECTED_TRACES FMS_LIMIT(256, 1)
 
 PG_FUNCTION_INFO_V1(fms_trace_summary);
 PG_FUNCTION_INFO_V1(fms_list_traces);

@@ -30,6 +30,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "limit.h"
 #include "span/identity.h"
 #include "span/names.h"
 #include "span/payload.h"
@@ -38,10 +39,10 @@
 #include "trace/tree.h"
 #include "usage/tokens.h"
 
-#define FIRST_CAPACITY 64
+#define FIRST_CAPACITY FMS_LIMIT(64, 1)
 #define MOST_SPANS 5000000		/* of a tree; each takes about 600 bytes */
 
-#define MOST_STRETCHES 50		/* of times that a statement names */
+#define MOST_STRETCHES FMS_LIMIT(50, 1)	/* of times that a statement names */
 #define TIME_BYTES 64			/* of a timestamp as text */
 
 /* columns of read_trace */

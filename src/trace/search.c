@@ -39,12 +39,13 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "limit.h"
 #include "trace/read.h"
 #include "trace/search.h"
 
-#define GATHER_LIMIT 1000		/* rows of a partition that are sorted at most */
-#define BATCH 256				/* rows fetched at once where some may not match */
-#define MOST_BRANCHES 8			/* types that are read side by side */
+#define GATHER_LIMIT FMS_LIMIT(1000, 3)	/* rows of a partition that are sorted at most */
+#define BATCH FMS_LIMIT(256, 2)	/* rows fetched at once where some may not match */
+#define MOST_BRANCHES FMS_LIMIT(8, 1)	/* types that are read side by side */
 #define MOST_ROWS 10000			/* of a page */
 #define CURSOR_VERSION '1'
 #define CURSOR_BYTES (8 + 2 * UUID_LEN) /* time, span, trace */

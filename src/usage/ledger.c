@@ -55,14 +55,15 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "limit.h"
 #include "buffer/buffer.h"
 #include "table/owner.h"
 #include "usage/prices.h"
 #include "usage/store.h"
 
-#define EXPECTED_SPANS 256		/* of a batch, to begin with */
-#define FIRST_ROOM 64			/* of spans that a transaction wrote, to begin with */
-#define POST_SPANS 10000			/* of a transaction, whose rows are in memory at a time */
+#define EXPECTED_SPANS FMS_LIMIT(256, 1)	/* of a batch, to begin with */
+#define FIRST_ROOM FMS_LIMIT(64, 1)	/* of spans that a transaction wrote, to begin with */
+#define POST_SPANS FMS_LIMIT(10000, 2)	/* of a transaction, whose rows are in memory at a time */
 #define NEAR (2 * USECS_PER_DAY)	/* of a batch: where parents are looked for first */
 
 static const char default_currency[] = "USD";	/* of a cost that was given */

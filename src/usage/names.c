@@ -23,12 +23,13 @@
  */
 #include "postgres.h"
 
+#include "limit.h"
 #include "span/names.h"
 #include "usage/names.h"
 
-#define LAYOUTS 32				/* objects that are remembered, a power of two */
-#define LAYOUT_KEYS 64			/* an object with more keys is not remembered, */
-#define LAYOUT_BYTES 1536		/* nor one whose keys are longer than this */
+#define LAYOUTS FMS_LIMIT(32, 1)	/* objects that are remembered, a power of two */
+#define LAYOUT_KEYS FMS_LIMIT(64, 2)	/* an object with more keys is not remembered, */
+#define LAYOUT_BYTES FMS_LIMIT(1536, 16)	/* nor one whose keys are longer than this */
 
 /* the keys of an object that was seen, and what they mean */
 typedef struct Layout

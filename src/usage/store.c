@@ -40,11 +40,12 @@
 #include "utils/memutils.h"
 
 #include "compat.h"
+#include "limit.h"
 #include "buffer/buffer.h"
 #include "table/owner.h"
 #include "usage/store.h"
 
-#define LOCKS 64				/* that all traces share */
+#define LOCKS FMS_LIMIT(64, 1)	/* that all traces share */
 #define LOCK_TRIES 40			/* of a writer, LOCK_PAUSE_US apart */
 #define LOCK_PAUSE_US 5000
 

@@ -35,6 +35,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "limit.h"
 #include "buffer/buffer.h"
 #include "buffer/guard.h"
 #include "buffer/tracked.h"
@@ -46,8 +47,8 @@
 #include "worker/flush.h"
 
 #define BATCH_PART 4			/* of the ring: two batches leave half to the callers */
-#define BATCH_BYTES (16 * 1024 * 1024)	/* of a ring that is larger than four times that */
-#define EXPECTED_SPANS 1024		/* of a batch, to begin with */
+#define BATCH_BYTES FMS_LIMIT(16 * 1024 * 1024, 4096)	/* of a ring that is larger than four times that */
+#define EXPECTED_SPANS FMS_LIMIT(1024, 1)	/* of a batch, to begin with */
 #define KEPT_LIVES "1000"		/* rows of writer_progress, and for how long */
 #define KEPT_FOR "90 days"
 

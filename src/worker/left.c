@@ -29,6 +29,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "limit.h"
 #include "buffer/buffer.h"
 #include "buffer/tracked.h"
 #include "table/fold.h"
@@ -37,7 +38,7 @@
 #include "worker/flush.h"
 #include "worker/left.h"
 
-#define PART_SPANS 10000		/* that are taken in one transaction */
+#define PART_SPANS FMS_LIMIT(10000, 2)	/* that are taken in one transaction */
 #define LOOK_MS (60 * 60 * 1000)	/* between two looks without being told */
 
 static ProcessUtility_hook_type previous_hook = NULL;

@@ -35,6 +35,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "limit.h"
 #include "buffer/buffer.h"
 #include "table/directory.h"
 #include "table/owner.h"
@@ -54,7 +55,7 @@
 #define CANCELLED_MS 20			/* after a cancel, which is no failure */
 #define IDLE_EXIT_MS (5 * 60 * 1000)
 #define MAINTENANCE_MS (60 * 60 * 1000)
-#define DROPS_OF_TRANSACTION 8	/* partitions that retention drops at once */
+#define DROPS_OF_TRANSACTION FMS_LIMIT(8, 1)	/* partitions that retention drops at once */
 #define HOMELESS_MS 1000		/* before the extension is looked for again */
 #define MAINTENANCE_RETRY_MS (60 * 1000)
 #define RETRY_BLOCKED_MS 5000

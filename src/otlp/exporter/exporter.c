@@ -40,6 +40,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "limit.h"
 #include "buffer/buffer.h"
 #include "otlp/exporter/exporter.h"
 #include "otlp/exporter/headers.h"
@@ -50,7 +51,7 @@
 #include "worker/writer.h"
 
 #define HTTP_LIBRARY "$libdir/flowmaestro_spans_otlp"
-#define PARCEL_SPANS 512
+#define PARCEL_SPANS FMS_LIMIT(512, 2)
 #define PATIENCE 8				/* spans refused in a row before it gets slow */
 #define FIRST_BACKOFF_MS 1000
 #define LAST_BACKOFF_MS 60000

@@ -35,13 +35,14 @@
 #include "utils/uuid.h"
 
 #include "compat.h"
+#include "limit.h"
 #include "buffer/buffer.h"
 #include "otlp/exporter/parcel.h"
 #include "otlp/out/encode.h"
 #include "table/owner.h"
 
-#define PARCEL_BYTES (4 * 1024 * 1024)	/* of a message, before it is compressed */
-#define FETCH_ROWS 16			/* rows can be large: so many are in memory at a time */
+#define PARCEL_BYTES FMS_LIMIT(4 * 1024 * 1024, 1024)	/* of a message, before it is compressed */
+#define FETCH_ROWS FMS_LIMIT(16, 1)	/* rows can be large: so many are in memory at a time */
 
 static const char *const read_keys =
 	"SELECT o.id, o.trace_id, o.span_id, o.started_at "

@@ -92,6 +92,7 @@
 #include "utils/uuid.h"
 
 #include "compat.h"
+#include "limit.h"
 #include "buffer/buffer.h"
 #include "otlp/in/build.h"
 #include "otlp/in/intake.h"
@@ -103,7 +104,7 @@
 
 #define NS_PER_US 1000
 #define MAX_MEMBER (32 * 1024)	/* bytes of a text in the otlp column */
-#define SENT_PLACES 512			/* resources and scopes that are known to be sent */
+#define SENT_PLACES FMS_LIMIT(512, 1)	/* resources and scopes that are known to be sent */
 #define RESEND_US (60 * USECS_PER_SEC)
 #define TIME_BYTES 64			/* of a timestamp as text */
 #define UUID_TEXT 36

@@ -21,10 +21,11 @@
 #include "utils/uuid.h"
 
 #include "compat.h"
+#include "limit.h"
 #include "otlp/out/encode.h"
 #include "trace/read.h"
 
-#define ROWS_AT_A_TIME 100
+#define ROWS_AT_A_TIME FMS_LIMIT(100, 1)
 
 PG_FUNCTION_INFO_V1(fms_export_otlp);
 PG_FUNCTION_INFO_V1(fms_export_otlp_protobuf);

@@ -39,18 +39,19 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
+#include "limit.h"
 #include "schema/format/ecma.h"
 #include "schema/format/pattern.h"
 #include "schema/format/utf8.h"
 
-#define WORK 20000000.0			/* bytes looked at by a quick match, at most */
+#define WORK FMS_LIMIT(20000000.0, 1000.0)	/* bytes looked at by a quick match, at most */
 #define MIN_STEPS 100			/* a quick match worth trying has as many */
 #define MAX_STEPS 100000000		/* of a match that can be interrupted; about half a second */
 #define QUICK_HEAP_KB 1024		/* memory of a match */
 #define STEPPING_HEAP_KB (64 * 1024)
 #define JIT_STACK_START (32 * 1024)
 #define JIT_STACK_MAX (64 * 1024 * 1024)
-#define JIT_AFTER 8				/* searches */
+#define JIT_AFTER FMS_LIMIT(8, 1)	/* searches */
 #define SHOWN 200				/* bytes of a pattern in a message */
 
 #define OPTIONS (PCRE2_UTF | PCRE2_DOLLAR_ENDONLY | PCRE2_MATCH_UNSET_BACKREF | \
