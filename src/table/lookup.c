@@ -43,6 +43,7 @@
 
 #define MOST_LOOKS 128			/* at partitions, of a look that does not wait */
 #define MOST_TRACES 64			/* with the same first bytes, of such a look */
+#define WRITER_LOOKS 100000		/* of both beyond these, for a batch of the writer */
 #define KEYS 2					/* of a partition: trace_id, span_id */
 
 typedef struct Search Search;
@@ -79,6 +80,31 @@ struct Search
 	int			count;
 	int			room;
 };
+
+/* looks beyond the usual that are left for the writer's batch */
+static int	spare_looks = 0;
+
+/*
+ * The writer begins a batch: its looks, which do not wait either, may take longer
+ * than a call's, but not those of a whole batch together.
+ */
+void
+fms_lookup_begin_batch(void)
+{
+	spare_looks = WRITER_LOOKS;
+}
+
+/* Whether a look that does not wait has to stop after so many looks. */
+static bool
+is_enough(const Search *search, int looks, int most)
+{
+	if (search->wait || looks <= most)
+		return false;
+	if (spare_looks == 0)
+		return true;
+	spare_looks--;
+	return false;
+}
 
 /* Whether a text of a row is a given short one. */
 static bool
@@ -207,7 +233,7 @@ visit_place(Search *search, Relation parent, const FmsSpot *place)
 		const FmsPartition *partition = lfirst(cell);
 
 		set_stretch(search, partition, place);
-		if (!search->wait && list_length(search->visited) >= MOST_LOOKS)
+		if (is_enough(search, list_length(search->visited) + 1, MOST_LOOKS))
 		{
 			search->gave_up = true;
 			over = true;
@@ -345,7 +371,7 @@ visit_span(Search *search, FmsPeek *peek, int64 trace_prefix)
 	for (more = next_trace(peek, false, &low, &high, &trace_id); more;
 		 more = next_trace(peek, true, &trace_id, &high, &trace_id))
 	{
-		if (!search->wait && ++traces > MOST_TRACES)
+		if (is_enough(search, ++traces, MOST_TRACES))
 		{
 			search->gave_up = true;
 			return true;

@@ -21,6 +21,7 @@ typedef struct FmsExtent
 	TimestampTz until;
 } FmsExtent;
 
+extern void fms_lookup_begin_batch(void);
 extern FmsLook fms_lookup_span(const pg_uuid_t *span_id, bool wait, FmsSpanRef *ref);
 extern FmsLook fms_lookup_stub(const pg_uuid_t *span_id, bool wait, Oid *partition);
 extern FmsLook fms_lookup_running(const pg_uuid_t *trace_id, bool wait, pg_uuid_t **spans,

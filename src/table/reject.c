@@ -410,8 +410,10 @@ begin_patience(int ms, const char *first_timeout)
 {
 	patience_ms = ms;
 	looked_for_locks = false;
-	if (!fms_table_waits)
-		set_lock_timeout(first_timeout);
+	if (fms_table_waits)
+		return;
+	set_lock_timeout(first_timeout);
+	fms_lookup_begin_batch();
 }
 
 /* The batch is applied. */

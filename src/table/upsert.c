@@ -573,7 +573,7 @@ check_busy(FmsRow **rows, int count)
 			ereport(ERROR,
 					(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 					 errmsg("a span cannot be looked up"),
-					 errdetail("A partition of execution_spans that it may lie in is locked by another session, or has lost its primary key.")));
+					 errdetail("A partition of execution_spans that it may lie in is locked by another session, or has lost its primary key, or there are too many traces whose ids begin like its own.")));
 	}
 }
 
