@@ -43,7 +43,7 @@
 
 #define MOST_LOOKS 128			/* at partitions, of a look that does not wait */
 #define MOST_TRACES 64			/* with the same first bytes, of such a look */
-#define WRITER_LOOKS 100000		/* of both beyond these, for a batch of the writer */
+#define WRITER_LOOKS 10000		/* of both beyond these, for a batch of the writer */
 #define KEYS 2					/* of a partition: trace_id, span_id */
 
 typedef struct Search Search;
