@@ -24,6 +24,7 @@ OBJS = \
 	src/log/emit.o \
 	src/log/log.o \
 	src/span/identity.o \
+	src/span/jsonb.o \
 	src/span/event.o \
 	src/span/names.o \
 	src/span/redact.o \

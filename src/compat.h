@@ -21,6 +21,7 @@
 #include "storage/proc.h"
 #include "utils/acl.h"
 #include "utils/guc.h"
+#include "utils/jsonb.h"
 #include "utils/rel.h"
 #include "utils/relcache.h"
 #include "utils/wait_event.h"
@@ -164,6 +165,28 @@ fms_json_lexer(const char *json, size_t length)
 #else
 	return makeJsonLexContextCstringLen(unconstify(char *, json), (int) length,
 										GetDatabaseEncoding(), true);
+#endif
+}
+
+/* A jsonb under construction; all zero at the beginning. */
+#if PG_VERSION_NUM >= 190000
+typedef JsonbInState FmsJsonbState;
+#else
+typedef struct FmsJsonbState
+{
+	JsonbValue *result;			/* the whole, once it is complete */
+	JsonbParseState *parseState;
+} FmsJsonbState;
+#endif
+
+/* Add a token to it, or a value that is not copied. */
+static inline void
+fms_jsonb_push(FmsJsonbState *state, JsonbIteratorToken token, JsonbValue *value)
+{
+#if PG_VERSION_NUM >= 190000
+	pushJsonbValue(state, token, value);
+#else
+	state->result = pushJsonbValue(&state->parseState, token, value);
 #endif
 }
 

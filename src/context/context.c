@@ -31,6 +31,7 @@
 #include "context/context.h"
 #include "context/parse.h"
 #include "context/w3c.h"
+#include "span/jsonb.h"
 
 #define SPAN_PREFIX 8			/* bytes of a span id that are its trace's */
 #define MAX_ENTERED 1000		/* spans that are entered; beyond, the outermost are forgotten */
@@ -214,20 +215,12 @@ fms_context_current(void)
 
 /* Push a key and an id, if there is one that the encoding allows. */
 static void
-push_id(JsonbParseState **state, const char *key, const char *id)
+push_id(FmsJsonbState *state, const char *key, const char *id)
 {
-	JsonbValue	value;
-
 	/* options of a connection come as bytes that nobody has looked at */
 	if (id == NULL || !pg_verifymbstr(id, strlen(id), true))
 		return;
-	value.type = jbvString;
-	value.val.string.val = unconstify(char *, key);
-	value.val.string.len = strlen(key);
-	pushJsonbValue(state, WJB_KEY, &value);
-	value.val.string.val = unconstify(char *, id);
-	value.val.string.len = strlen(id);
-	pushJsonbValue(state, WJB_VALUE, &value);
+	fms_jsonb_string(state, key, id);
 	attributes_empty = false;
 }
 
@@ -235,15 +228,15 @@ push_id(JsonbParseState **state, const char *key, const char *id)
 static void
 make_attributes(void)
 {
-	JsonbParseState *state = NULL;
+	FmsJsonbState state = {0};
 	Jsonb	   *made;
 
 	attributes_empty = true;
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	fms_jsonb_push(&state, WJB_BEGIN_OBJECT, NULL);
 	push_id(&state, "userId", settled.user_id);
 	push_id(&state, "requestId", settled.request_id);
 	push_id(&state, "sessionId", settled.session_id);
-	made = JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	made = fms_jsonb_end(&state, WJB_END_OBJECT);
 	Assert(VARSIZE(made) <= sizeof(attributes));
 	memcpy(&attributes, made, VARSIZE(made));
 	pfree(made);

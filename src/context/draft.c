@@ -17,7 +17,6 @@
 
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
-#include "utils/numeric.h"
 #include "utils/timestamp.h"
 
 #include "compat.h"
@@ -25,49 +24,9 @@
 #include "context/parse.h"
 #include "context/w3c.h"
 #include "span/identity.h"
+#include "span/jsonb.h"
 
 #define OTEL_SPAN 8				/* bytes of a span id that OpenTelemetry knows */
-
-/* Set *value to a string, not copied. */
-static void
-set_string(JsonbValue *value, const char *text)
-{
-	value->type = jbvString;
-	value->val.string.val = unconstify(char *, text);
-	value->val.string.len = strlen(text);
-}
-
-/* Set *value to an object, not copied. */
-void
-fms_draft_set_object(JsonbValue *value, Jsonb *object)
-{
-	value->type = jbvBinary;
-	value->val.binary.data = &object->root;
-	value->val.binary.len = VARSIZE(object) - VARHDRSZ;
-}
-
-/* Push a key and a value. */
-void
-fms_draft_push(JsonbParseState **state, const char *key, JsonbValue *value)
-{
-	JsonbValue	name;
-
-	set_string(&name, key);
-	pushJsonbValue(state, WJB_KEY, &name);
-	pushJsonbValue(state, WJB_VALUE, value);
-}
-
-/* Push a key and a text, if there is one. */
-void
-fms_draft_push_text(JsonbParseState **state, const char *key, const char *text)
-{
-	JsonbValue	value;
-
-	if (text == NULL)
-		return;
-	set_string(&value, text);
-	fms_draft_push(state, key, &value);
-}
 
 /* The text of a uuid. */
 char *
@@ -80,33 +39,23 @@ fms_draft_uuid_text(const pg_uuid_t *id)
 Jsonb *
 fms_draft_empty(void)
 {
-	JsonbParseState *state = NULL;
+	FmsJsonbState state = {0};
 
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
-}
-
-/* One object with the members of two, where those of the second win. */
-Jsonb *
-fms_draft_merge(Jsonb *first, Jsonb *second)
-{
-	if (first == NULL || second == NULL)
-		return first == NULL ? second : first;
-	return DatumGetJsonbP(DirectFunctionCall2(jsonb_concat, JsonbPGetDatum(first),
-											  JsonbPGetDatum(second)));
+	fms_jsonb_push(&state, WJB_BEGIN_OBJECT, NULL);
+	return fms_jsonb_end(&state, WJB_END_OBJECT);
 }
 
 /* An object with one text more, if there is one. */
 Jsonb *
 fms_draft_with_text(Jsonb *object, const char *key, const char *text)
 {
-	JsonbParseState *state = NULL;
+	FmsJsonbState state = {0};
 
 	if (text == NULL)
 		return object;
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	fms_draft_push_text(&state, key, text);
-	return fms_draft_merge(object, JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
+	fms_jsonb_push(&state, WJB_BEGIN_OBJECT, NULL);
+	fms_jsonb_string(&state, key, text);
+	return fms_jsonb_merge(object, fms_jsonb_end(&state, WJB_END_OBJECT));
 }
 
 /* The member of an object that is an object; NULL if there is none. */
@@ -307,34 +256,27 @@ fms_draft_from_current(FmsContextDraft *draft)
 Jsonb *
 fms_draft_to_jsonb(const FmsContextDraft *draft)
 {
-	JsonbParseState *state = NULL;
-	JsonbValue	value;
+	FmsJsonbState state = {0};
 
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	set_string(&value, "tracingContext");
-	pushJsonbValue(&state, WJB_KEY, &value);
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	fms_jsonb_push(&state, WJB_BEGIN_OBJECT, NULL);
+	fms_jsonb_key(&state, "tracingContext");
+	fms_jsonb_push(&state, WJB_BEGIN_OBJECT, NULL);
 	if (draft->has_trace)
-		fms_draft_push_text(&state, "traceId", fms_draft_uuid_text(&draft->trace_id));
+		fms_jsonb_string(&state, "traceId", fms_draft_uuid_text(&draft->trace_id));
 	if (draft->has_span)
-		fms_draft_push_text(&state, "spanId", fms_draft_uuid_text(&draft->span_id));
+		fms_jsonb_string(&state, "spanId", fms_draft_uuid_text(&draft->span_id));
 	if (draft->has_parent)
-		fms_draft_push_text(&state, "parentSpanId", fms_draft_uuid_text(&draft->parent_span_id));
-	fms_draft_push_text(&state, "userId", draft->user_id);
-	fms_draft_push_text(&state, "requestId", draft->request_id);
-	fms_draft_push_text(&state, "sessionId", draft->session_id);
+		fms_jsonb_string(&state, "parentSpanId", fms_draft_uuid_text(&draft->parent_span_id));
+	fms_jsonb_string(&state, "userId", draft->user_id);
+	fms_jsonb_string(&state, "requestId", draft->request_id);
+	fms_jsonb_string(&state, "sessionId", draft->session_id);
 	if (draft->has_trace && draft->trace_flags != FMS_FLAG_SAMPLED)
-	{
-		value.type = jbvNumeric;
-		value.val.numeric = int64_to_numeric(draft->trace_flags);
-		fms_draft_push(&state, "traceFlags", &value);
-	}
-	fms_draft_push_text(&state, "traceState", draft->tracestate);
-	fms_draft_push_text(&state, "baggage", draft->baggage);
-	pushJsonbValue(&state, WJB_END_OBJECT, NULL);
-	fms_draft_set_object(&value, draft->map == NULL ? fms_draft_empty() : draft->map);
-	fms_draft_push(&state, "contextMap", &value);
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+		fms_jsonb_integer(&state, "traceFlags", draft->trace_flags);
+	fms_jsonb_string(&state, "traceState", draft->tracestate);
+	fms_jsonb_string(&state, "baggage", draft->baggage);
+	fms_jsonb_push(&state, WJB_END_OBJECT, NULL);
+	fms_jsonb_nested(&state, "contextMap", draft->map == NULL ? fms_draft_empty() : draft->map);
+	return fms_jsonb_end(&state, WJB_END_OBJECT);
 }
 
 /*

@@ -20,6 +20,7 @@
 #include "context/draft.h"
 #include "context/parse.h"
 #include "context/w3c.h"
+#include "span/jsonb.h"
 
 #define OTEL_SPAN 8				/* bytes of a span id that OpenTelemetry knows */
 
@@ -269,21 +270,21 @@ Datum
 fms_response_headers(PG_FUNCTION_ARGS)
 {
 	const FmsContext *context = fms_context_current();
-	JsonbParseState *state = NULL;
+	FmsJsonbState state = {0};
 	FmsTraceparent parent;
 	char		formatted[FMS_TRACEPARENT_BYTES + 1];
 
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	fms_jsonb_push(&state, WJB_BEGIN_OBJECT, NULL);
 	if (context->has_trace)
-		fms_draft_push_text(&state, "X-Trace-ID", fms_draft_uuid_text(&context->trace_id));
-	fms_draft_push_text(&state, "X-Request-ID", context->request_id);
+		fms_jsonb_string(&state, "X-Trace-ID", fms_draft_uuid_text(&context->trace_id));
+	fms_jsonb_string(&state, "X-Request-ID", context->request_id);
 	if (context->has_span)
 	{
 		memcpy(parent.trace_id, context->trace_id.data, UUID_LEN);
 		memcpy(parent.span_id, context->span_id.data + UUID_LEN - OTEL_SPAN, OTEL_SPAN);
 		parent.flags = context->trace_flags;
 		fms_w3c_format(&parent, formatted);
-		fms_draft_push_text(&state, "traceparent", formatted);
+		fms_jsonb_string(&state, "traceparent", formatted);
 	}
-	PG_RETURN_JSONB_P(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
+	PG_RETURN_JSONB_P(fms_jsonb_end(&state, WJB_END_OBJECT));
 }

@@ -20,6 +20,7 @@
 
 #include "compat.h"
 #include "context/draft.h"
+#include "span/jsonb.h"
 
 PG_FUNCTION_INFO_V1(fms_request_context_get);
 PG_FUNCTION_INFO_V1(fms_request_context_set);
@@ -32,15 +33,11 @@ PG_FUNCTION_INFO_V1(fms_request_context_clear);
 static void
 set_map(Jsonb *map, bool local)
 {
-	JsonbParseState *state = NULL;
-	JsonbValue	value;
+	FmsJsonbState state = {0};
 
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	fms_draft_set_object(&value, map);
-	fms_draft_push(&state, "contextMap", &value);
-	fms_draft_set(fms_draft_merge(fms_draft_setting(),
-					  JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL))),
-				local);
+	fms_jsonb_push(&state, WJB_BEGIN_OBJECT, NULL);
+	fms_jsonb_nested(&state, "contextMap", map);
+	fms_draft_set(fms_jsonb_merge(fms_draft_setting(), fms_jsonb_end(&state, WJB_END_OBJECT)), local);
 }
 
 /* The value of a key of the map; NULL if there is none. */
@@ -74,29 +71,19 @@ fms_request_context_has(PG_FUNCTION_ARGS)
 Datum
 fms_request_context_set(PG_FUNCTION_ARGS)
 {
-	JsonbParseState *state = NULL;
-	JsonbValue	value;
+	FmsJsonbState state = {0};
+	JsonbValue	value = {.type = jbvNull};
 	Jsonb	   *map = fms_draft_current_map();
-	Jsonb	   *given;
 
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("key must not be null")));
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	if (PG_ARGISNULL(1))
-	{
-		value.type = jbvNull;
-		fms_draft_push(&state, text_to_cstring(PG_GETARG_TEXT_PP(0)), &value);
-	}
-	else
-	{
-		given = PG_GETARG_JSONB_P(1);
-		if (!JB_ROOT_IS_SCALAR(given) || !JsonbExtractScalar(&given->root, &value))
-			fms_draft_set_object(&value, given);
-		fms_draft_push(&state, text_to_cstring(PG_GETARG_TEXT_PP(0)), &value);
-	}
-	set_map(fms_draft_merge(map, JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL))),
+	fms_jsonb_push(&state, WJB_BEGIN_OBJECT, NULL);
+	if (!PG_ARGISNULL(1))
+		fms_jsonb_set(&value, PG_GETARG_JSONB_P(1));
+	fms_jsonb_pair(&state, text_to_cstring(PG_GETARG_TEXT_PP(0)), &value);
+	set_map(fms_jsonb_merge(map, fms_jsonb_end(&state, WJB_END_OBJECT)),
 			PG_ARGISNULL(2) || PG_GETARG_BOOL(2));
 	PG_RETURN_VOID();
 }

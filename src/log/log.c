@@ -16,6 +16,7 @@
 #include "compat.h"
 #include "log/emit.h"
 #include "log/log.h"
+#include "span/jsonb.h"
 #include "span/redact.h"
 
 static const struct config_enum_entry formats[] = {
@@ -79,7 +80,7 @@ parse_level(const char *name)
 static char *
 members_of(Jsonb *fields, bool own)
 {
-	JsonbParseState *state = NULL;
+	FmsJsonbState state = {0};
 	JsonbIterator *iterator = JsonbIteratorInit(&fields->root);
 	JsonbIteratorToken token;
 	JsonbValue	item;
@@ -88,15 +89,15 @@ members_of(Jsonb *fields, bool own)
 	char	   *json;
 
 	(void) JsonbIteratorNext(&iterator, &item, false);
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	fms_jsonb_push(&state, WJB_BEGIN_OBJECT, NULL);
 	while ((token = JsonbIteratorNext(&iterator, &item, true)) != WJB_END_OBJECT)
 	{
 		if (token == WJB_KEY)
 			skip = fms_log_is_own_member(item.val.string.val, item.val.string.len) != own;
 		if (!skip)
-			pushJsonbValue(&state, token, &item);
+			fms_jsonb_push(&state, token, &item);
 	}
-	kept = JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	kept = fms_jsonb_end(&state, WJB_END_OBJECT);
 	json = JsonbToCString(NULL, &kept->root, VARSIZE(kept));
 	json[strlen(json) - 1] = '\0';
 	return json + 1;

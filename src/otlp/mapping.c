@@ -29,6 +29,7 @@
 #include "otlp/mapping.h"
 #include "otlp/soft_json.h"
 #include "span/identity.h"
+#include "span/jsonb.h"
 #include "span/names.h"
 #include "span/payload.h"
 
@@ -519,29 +520,16 @@ map_status(const Findings *found, int code)
 	return code == FMS_OTLP_ERROR ? FMS_STATUS_FAILED : FMS_STATUS_COMPLETED;
 }
 
-/* Push a member of an error. */
-static void
-push_member(JsonbParseState **state, const char *name, JsonbValue *value)
-{
-	JsonbValue	key;
-
-	key.type = jbvString;
-	key.val.string.val = unconstify(char *, name);
-	key.val.string.len = strlen(name);
-	pushJsonbValue(state, WJB_KEY, &key);
-	pushJsonbValue(state, WJB_VALUE, value);
-}
-
 /* Push a member of an error that was found in the span or its exception, if it is. */
 static bool
-push_found(JsonbParseState **state, const char *name, Findings *span, Findings *exception,
+push_found(FmsJsonbState *state, const char *name, Findings *span, Findings *exception,
 		   int field)
 {
 	Findings   *from = has(span, field) ? span : exception;
 
 	if (!has(from, field) || from->value[field].type == jbvBinary)
 		return false;
-	push_member(state, name, &from->value[field]);
+	fms_jsonb_pair(state, name, &from->value[field]);
 	return true;
 }
 
@@ -553,20 +541,17 @@ push_found(JsonbParseState **state, const char *name, Findings *span, Findings *
 static Jsonb *
 map_error(const FmsOtlpSource *source, Findings *found)
 {
-	JsonbParseState *state = NULL;
+	FmsJsonbState state = {0};
 	Findings	exception;
-	JsonbValue	value = {.type = jbvString};
 	bool		told = false;
 
 	if (has(found, OWN_ERROR))
 		return fms_payload_error_from_jsonb(as_jsonb(&found->value[OWN_ERROR], true));
 	scan_all(&exception, source->exception);
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	fms_jsonb_push(&state, WJB_BEGIN_OBJECT, NULL);
 	if (source->message.data != NULL && source->message.length > 0)
 	{
-		value.val.string.val = unconstify(char *, source->message.data);
-		value.val.string.len = source->message.length;
-		push_member(&state, "message", &value);
+		fms_jsonb_bytes(&state, "message", source->message.data, source->message.length);
 		told = true;
 	}
 	else
@@ -576,8 +561,7 @@ map_error(const FmsOtlpSource *source, Findings *found)
 	told |= push_found(&state, "code", found, &exception, ERROR_CODE);
 	if (!told && has(found, OWN_STATUS))
 		return NULL;
-	return fms_payload_error_from_jsonb(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT,
-																		 NULL)));
+	return fms_payload_error_from_jsonb(fms_jsonb_end(&state, WJB_END_OBJECT));
 }
 
 /* An id of ours; false if there is none, or none that a span can have. */

@@ -23,6 +23,7 @@
 
 #include "compat.h"
 #include "otlp/soft_json.h"
+#include "span/jsonb.h"
 #include "span/payload.h"
 
 #define DEEPEST 100
@@ -32,8 +33,9 @@
 
 typedef struct Building
 {
-	JsonbParseState *state;
-	JsonbValue *root;			/* when it is complete */
+	FmsJsonbState state;
+	int			depth;			/* containers that are open */
+	bool		keyed;			/* a key waits for its value */
 	bool		refused;
 } Building;
 
@@ -68,12 +70,17 @@ is_harmless(const char *data, int length)
 	return true;
 }
 
-/* Add a value or a token of structure; without a container it is the root. */
+/* Add a key, a value or a token of structure. */
 static void
 push(Building *building, JsonbIteratorToken token, JsonbValue *value)
 {
 	CHECK_FOR_INTERRUPTS();
-	building->root = pushJsonbValue(&building->state, token, value);
+	if (token == WJB_BEGIN_OBJECT || token == WJB_BEGIN_ARRAY)
+		building->depth++;
+	else if (token == WJB_END_OBJECT || token == WJB_END_ARRAY)
+		building->depth--;
+	building->keyed = token == WJB_KEY;
+	fms_jsonb_push(&building->state, token, value);
 }
 
 /* An object begins. */
@@ -114,9 +121,7 @@ soft_field_start(void *state, char *name, bool isnull)
 {
 	JsonbValue	key;
 
-	key.type = jbvString;
-	key.val.string.val = name;
-	key.val.string.len = strlen(name);
+	fms_jsonb_set_string(&key, name, strlen(name));
 	push(state, WJB_KEY, &key);
 	return FMS_JSON_GO_ON;
 }
@@ -142,9 +147,7 @@ soft_scalar(void *state, char *token, JsonTokenType type)
 	switch (type)
 	{
 		case JSON_TOKEN_STRING:
-			value.type = jbvString;
-			value.val.string.val = token;
-			value.val.string.len = strlen(token);
+			fms_jsonb_set_string(&value, token, strlen(token));
 			break;
 		case JSON_TOKEN_NUMBER:
 			if (!number_fits(token))
@@ -166,12 +169,12 @@ soft_scalar(void *state, char *token, JsonTokenType type)
 		default:
 			break;
 	}
-	if (building->state != NULL)
-		push(building, building->state->contVal.type == jbvArray ? WJB_ELEM : WJB_VALUE, &value);
+	if (building->depth > 0)
+		push(building, building->keyed ? WJB_VALUE : WJB_ELEM, &value);
 	else
 	{
-		building->root = palloc(sizeof(JsonbValue));
-		*building->root = value;
+		building->state.result = palloc(sizeof(JsonbValue));
+		*building->state.result = value;
 	}
 	return FMS_JSON_GO_ON;
 }
@@ -205,5 +208,5 @@ fms_soft_json(const char *data, int length, bool scalars)
 		return NULL;
 	if (pg_parse_json(fms_json_lexer(data, length), &actions) != JSON_SUCCESS || building.refused)
 		return NULL;
-	return JsonbValueToJsonb(building.root);
+	return JsonbValueToJsonb(building.state.result);
 }

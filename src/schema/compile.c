@@ -23,6 +23,7 @@
 #include "schema/compiler.h"
 #include "schema/registry.h"
 #include "schema/uri.h"
+#include "span/jsonb.h"
 
 #define MAX_NODES 2000000		/* subschemas, over all documents of a program */
 #define MAX_ERRORS 1000			/* that a check gathers */
@@ -728,21 +729,6 @@ fms_compile(Jsonb *schema, const FmsSchemaOptions *options)
 	return compiler.program;
 }
 
-/* Push a key and a string. */
-static void
-push_text(JsonbParseState **state, const char *key, const char *text)
-{
-	JsonbValue	value;
-
-	value.type = jbvString;
-	value.val.string.val = unconstify(char *, key);
-	value.val.string.len = strlen(key);
-	pushJsonbValue(state, WJB_KEY, &value);
-	value.val.string.val = unconstify(char *, text);
-	value.val.string.len = strlen(text);
-	pushJsonbValue(state, WJB_VALUE, &value);
-}
-
 /*
  * Everything that is wrong with a schema: an array of {location, keyword,
  * error}, empty if it is right; MAX_ERRORS of them at most.  In the current
@@ -751,7 +737,7 @@ push_text(JsonbParseState **state, const char *key, const char *text)
 Jsonb *
 fms_compile_check(Jsonb *schema, const FmsSchemaOptions *options)
 {
-	JsonbParseState *state = NULL;
+	FmsJsonbState state = {0};
 	FmsCompiler compiler;
 	MemoryContext old;
 	ListCell   *cell;
@@ -762,18 +748,18 @@ fms_compile_check(Jsonb *schema, const FmsSchemaOptions *options)
 	old = MemoryContextSwitchTo(compiler.scratch);
 	compile_all(&compiler, schema);
 	MemoryContextSwitchTo(old);
-	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
+	fms_jsonb_push(&state, WJB_BEGIN_ARRAY, NULL);
 	foreach(cell, compiler.errors)
 	{
 		FmsCompileError *error = lfirst(cell);
 
-		pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-		push_text(&state, "location", error->location);
-		push_text(&state, "keyword", error->keyword);
-		push_text(&state, "error", error->message);
-		pushJsonbValue(&state, WJB_END_OBJECT, NULL);
+		fms_jsonb_push(&state, WJB_BEGIN_OBJECT, NULL);
+		fms_jsonb_string(&state, "location", error->location);
+		fms_jsonb_string(&state, "keyword", error->keyword);
+		fms_jsonb_string(&state, "error", error->message);
+		fms_jsonb_push(&state, WJB_END_OBJECT, NULL);
 	}
-	result = JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, NULL));
+	result = fms_jsonb_end(&state, WJB_END_ARRAY);
 	MemoryContextDelete(compiler.program->context);
 	return result;
 }

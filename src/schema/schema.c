@@ -20,6 +20,7 @@
 
 #include "compat.h"
 #include "schema/cache.h"
+#include "span/jsonb.h"
 
 #define MAX_DETAILS 20			/* errors that an exception tells */
 #define MAX_VALIDATION_ERRORS 1000
@@ -159,36 +160,21 @@ fms_jsonschema_registry_is_valid(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(is_valid(program_of(fcinfo, true), PG_GETARG_DATUM(INSTANCE_ARGUMENT)));
 }
 
-/* Push a key and a string into an object under construction. */
-static void
-push_text(JsonbParseState **state, const char *key, const char *data, int length)
-{
-	JsonbValue	value;
-
-	value.type = jbvString;
-	value.val.string.val = unconstify(char *, key);
-	value.val.string.len = strlen(key);
-	pushJsonbValue(state, WJB_KEY, &value);
-	value.val.string.val = unconstify(char *, data);
-	value.val.string.len = length;
-	pushJsonbValue(state, WJB_VALUE, &value);
-}
-
 /* Push a key and a path as JSON pointer. */
 static void
-push_path(JsonbParseState **state, const char *key, const FmsStep *path)
+push_path(FmsJsonbState *state, const char *key, const FmsStep *path)
 {
 	StringInfoData pointer;
 
 	initStringInfo(&pointer);
 	fms_schema_pointer(&pointer, path);
-	push_text(state, key, pointer.data, pointer.len);
+	fms_jsonb_bytes(state, key, pointer.data, pointer.len);
 }
 
 /* What gathers errors into a jsonb. */
 typedef struct Output
 {
-	JsonbParseState *state;
+	FmsJsonbState state;
 	MemoryContext context;
 } Output;
 
@@ -198,37 +184,25 @@ add_to_output(const FmsSchemaError *error, void *argument)
 {
 	Output	   *output = argument;
 	MemoryContext old = MemoryContextSwitchTo(output->context);
-	JsonbParseState **state = &output->state;
+	FmsJsonbState *state = &output->state;
 
-	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
+	fms_jsonb_push(state, WJB_BEGIN_OBJECT, NULL);
 	push_path(state, "instanceLocation", error->instance_path);
 	push_path(state, "keywordLocation", error->keyword_path);
-	push_text(state, "absoluteKeywordLocation", pstrdup(error->absolute_location),
-			  strlen(error->absolute_location));
-	push_text(state, "keyword", error->keyword, strlen(error->keyword));
-	push_text(state, "error", pstrdup(error->message), strlen(error->message));
-	pushJsonbValue(state, WJB_END_OBJECT, NULL);
+	fms_jsonb_string(state, "absoluteKeywordLocation", pstrdup(error->absolute_location));
+	fms_jsonb_string(state, "keyword", error->keyword);
+	fms_jsonb_string(state, "error", pstrdup(error->message));
+	fms_jsonb_push(state, WJB_END_OBJECT, NULL);
 	MemoryContextSwitchTo(old);
 }
 
 /* The head of {"valid": ..., "errors": ...}. */
 static void
-begin_output(JsonbParseState **state, bool valid)
+begin_output(FmsJsonbState *state, bool valid)
 {
-	JsonbValue	value;
-
-	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
-	value.type = jbvString;
-	value.val.string.val = "valid";
-	value.val.string.len = strlen("valid");
-	pushJsonbValue(state, WJB_KEY, &value);
-	value.type = jbvBool;
-	value.val.boolean = valid;
-	pushJsonbValue(state, WJB_VALUE, &value);
-	value.type = jbvString;
-	value.val.string.val = "errors";
-	value.val.string.len = strlen("errors");
-	pushJsonbValue(state, WJB_KEY, &value);
+	fms_jsonb_push(state, WJB_BEGIN_OBJECT, NULL);
+	fms_jsonb_bool(state, "valid", valid);
+	fms_jsonb_key(state, "errors");
 }
 
 /*
@@ -241,17 +215,17 @@ validate(FunctionCallInfo fcinfo, bool registry)
 	const FmsProgram *program = program_of(fcinfo, registry);
 	Jsonb	   *instance = PG_GETARG_JSONB_P(INSTANCE_ARGUMENT);
 	int			limit = PG_GETARG_INT32(LIMIT_ARGUMENT);
-	Output		output = {NULL, CurrentMemoryContext};
+	Output		output = {.context = CurrentMemoryContext};
 
 	if (limit < 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("max_errors must be at least 1")));
 	begin_output(&output.state, fms_schema_is_valid(program, instance));
-	pushJsonbValue(&output.state, WJB_BEGIN_ARRAY, NULL);
+	fms_jsonb_push(&output.state, WJB_BEGIN_ARRAY, NULL);
 	(void) fms_schema_report(program, instance, limit, add_to_output, &output);
-	pushJsonbValue(&output.state, WJB_END_ARRAY, NULL);
-	return JsonbValueToJsonb(pushJsonbValue(&output.state, WJB_END_OBJECT, NULL));
+	fms_jsonb_push(&output.state, WJB_END_ARRAY, NULL);
+	return fms_jsonb_end(&output.state, WJB_END_OBJECT);
 }
 
 PG_FUNCTION_INFO_V1(fms_jsonschema_validate);
@@ -327,7 +301,7 @@ static Jsonb *
 check(FunctionCallInfo fcinfo, bool registry)
 {
 	FmsSchemaOptions options = {0};
-	JsonbParseState *state = NULL;
+	FmsJsonbState state = {0};
 	Jsonb	   *errors;
 	JsonbValue	value;
 
@@ -335,11 +309,9 @@ check(FunctionCallInfo fcinfo, bool registry)
 	options.registry = registry;
 	errors = fms_compile_check(PG_GETARG_JSONB_P(SCHEMA_ARGUMENT), &options);
 	begin_output(&state, JB_ROOT_COUNT(errors) == 0);
-	value.type = jbvBinary;
-	value.val.binary.data = &errors->root;
-	value.val.binary.len = VARSIZE(errors) - VARHDRSZ;
-	pushJsonbValue(&state, WJB_VALUE, &value);
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	fms_jsonb_set(&value, errors);
+	fms_jsonb_push(&state, WJB_VALUE, &value);
+	return fms_jsonb_end(&state, WJB_END_OBJECT);
 }
 
 PG_FUNCTION_INFO_V1(fms_jsonschema_check);

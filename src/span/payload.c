@@ -16,12 +16,11 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
 #include "utils/json.h"
-#include "utils/numeric.h"
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "span/jsonb.h"
 #include "span/payload.h"
 #include "span/redact.h"
 
@@ -49,47 +48,6 @@ fms_payload_text(FmsPart *part, text *value, bool *truncated)
 		part->length = pg_mbcliplen(part->data, part->length, FMS_MAX_TEXT);
 		*truncated = true;
 	}
-}
-
-/* Set *value to a string, not copied. */
-static void
-set_string(JsonbValue *value, const char *data, int length)
-{
-	value->type = jbvString;
-	value->val.string.val = unconstify(char *, data);
-	value->val.string.len = length;
-}
-
-/* Push a key and its value into an object under construction. */
-static void
-push_pair(JsonbParseState **state, const char *key, JsonbValue *value)
-{
-	JsonbValue	name;
-
-	set_string(&name, key, strlen(key));
-	pushJsonbValue(state, WJB_KEY, &name);
-	pushJsonbValue(state, WJB_VALUE, value);
-}
-
-/* Push a key and a string into an object under construction. */
-static void
-push_string(JsonbParseState **state, const char *key, const char *data, int length)
-{
-	JsonbValue	value;
-
-	set_string(&value, data, length);
-	push_pair(state, key, &value);
-}
-
-/* Push the mark of a truncated payload of "bytes" bytes. */
-static void
-push_mark(JsonbParseState **state, Size bytes)
-{
-	JsonbValue	value;
-
-	value.type = jbvNumeric;
-	value.val.numeric = int64_to_numeric((int64) bytes);
-	push_pair(state, TRUNCATED_KEY, &value);
 }
 
 /* Bytes that a value takes inside a jsonb, near enough. */
@@ -123,14 +81,14 @@ abridge(JsonbValue *value)
 		keep = pg_mbcliplen(data, value->val.string.len, PREVIEW_BYTES);
 	}
 	data = psprintf("%.*s[truncated: %zu bytes]", keep, data, bytes);
-	set_string(value, data, strlen(data));
+	fms_jsonb_set_string(value, data, strlen(data));
 }
 
 /* A small object that stands for an object above the limit. */
 static Jsonb *
 truncate_object(Jsonb *object, Size budget)
 {
-	JsonbParseState *state = NULL;
+	FmsJsonbState state = {0};
 	JsonbIterator *iterator = JsonbIteratorInit(&object->root);
 	JsonbIteratorToken token;
 	JsonbValue	key;
@@ -138,7 +96,7 @@ truncate_object(Jsonb *object, Size budget)
 	Size		used = 0;
 
 	(void) JsonbIteratorNext(&iterator, &key, false);
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	fms_jsonb_push(&state, WJB_BEGIN_OBJECT, NULL);
 	while ((token = JsonbIteratorNext(&iterator, &key, true)) == WJB_KEY)
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -150,27 +108,27 @@ truncate_object(Jsonb *object, Size budget)
 		used += key.val.string.len + value_bytes(&value);
 		if (used > budget)
 			break;
-		pushJsonbValue(&state, WJB_KEY, &key);
-		pushJsonbValue(&state, WJB_VALUE, &value);
+		fms_jsonb_push(&state, WJB_KEY, &key);
+		fms_jsonb_push(&state, WJB_VALUE, &value);
 	}
-	push_mark(&state, VARSIZE(object));
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	fms_jsonb_integer(&state, TRUNCATED_KEY, VARSIZE(object));
+	return fms_jsonb_end(&state, WJB_END_OBJECT);
 }
 
 /* A small object that stands for an array or a scalar above the limit. */
 static Jsonb *
 truncate_other(Jsonb *other)
 {
-	JsonbParseState *state = NULL;
+	FmsJsonbState state = {0};
 	JsonbValue	scalar;
 
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	push_mark(&state, VARSIZE(other));
+	fms_jsonb_push(&state, WJB_BEGIN_OBJECT, NULL);
+	fms_jsonb_integer(&state, TRUNCATED_KEY, VARSIZE(other));
 	if (JB_ROOT_IS_SCALAR(other) && JsonbExtractScalar(&other->root, &scalar) &&
 		scalar.type == jbvString)
-		push_string(&state, PREVIEW_KEY, scalar.val.string.val,
-					pg_mbcliplen(scalar.val.string.val, scalar.val.string.len, PREVIEW_BYTES));
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+		fms_jsonb_bytes(&state, PREVIEW_KEY, scalar.val.string.val,
+						pg_mbcliplen(scalar.val.string.val, scalar.val.string.len, PREVIEW_BYTES));
+	return fms_jsonb_end(&state, WJB_END_OBJECT);
 }
 
 /*
@@ -234,18 +192,18 @@ fms_payload_redact(FmsEvent *event)
 static Jsonb *
 make_error(const char *message, int length, const JsonbValue *type)
 {
-	JsonbParseState *state = NULL;
+	FmsJsonbState state = {0};
 	JsonbValue	kind;
 
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	fms_jsonb_push(&state, WJB_BEGIN_OBJECT, NULL);
 	if (message != NULL)
-		push_string(&state, "message", message, length);
+		fms_jsonb_bytes(&state, "message", message, length);
 	if (type != NULL)
 	{
 		kind = *type;
-		push_pair(&state, "type", &kind);
+		fms_jsonb_pair(&state, "type", &kind);
 	}
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	return fms_jsonb_end(&state, WJB_END_OBJECT);
 }
 
 /* The error object of a message and a type; NULL is an error without message. */
@@ -255,7 +213,7 @@ fms_payload_error_from_text(text *message, const char *type_name)
 	JsonbValue	type;
 	Size		limit = (Size) fms_max_payload * 1024;
 
-	set_string(&type, type_name, strlen(type_name));
+	fms_jsonb_set_string(&type, type_name, strlen(type_name));
 	if (message == NULL)
 		return make_error("Unknown error", 13, &type);
 	/* a jsonb string has a limit of its own, far above any useful message */
@@ -280,7 +238,7 @@ fms_payload_error_from_jsonb(Jsonb *error)
 	bool		has_message;
 	char	   *text_form;
 
-	set_string(&type, "Error", 5);
+	fms_jsonb_set_string(&type, "Error", 5);
 	if (error == NULL)
 		return make_error("Unknown error", 13, &type);
 	if (JB_ROOT_IS_OBJECT(error))
@@ -296,9 +254,7 @@ fms_payload_error_from_jsonb(Jsonb *error)
 		}
 		if (has_message && found == NULL)
 			return error;
-		return DatumGetJsonbP(DirectFunctionCall2(jsonb_concat,
-												  JsonbPGetDatum(make_error(has_message ? NULL : "Unknown error", 13, found)),
-												  JsonbPGetDatum(error)));
+		return fms_jsonb_merge(make_error(has_message ? NULL : "Unknown error", 13, found), error);
 	}
 	if (JB_ROOT_IS_SCALAR(error) && JsonbExtractScalar(&error->root, &scalar))
 	{
@@ -315,22 +271,16 @@ fms_payload_error_from_jsonb(Jsonb *error)
 Jsonb *
 fms_payload_event(const FmsEvent *event)
 {
-	JsonbParseState *state = NULL;
-	JsonbValue	attributes;
+	FmsJsonbState state = {0};
 	char		time[TIME_BYTES];
 	int			utc = 0;
 
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	push_string(&state, "name", event->part[FMS_PART_NAME].data,
-				event->part[FMS_PART_NAME].length);
+	fms_jsonb_push(&state, WJB_BEGIN_OBJECT, NULL);
+	fms_jsonb_bytes(&state, "name", event->part[FMS_PART_NAME].data,
+					event->part[FMS_PART_NAME].length);
 	JsonEncodeDateTime(time, TimestampTzGetDatum(event->at), TIMESTAMPTZOID, &utc);
-	push_string(&state, "time", time, strlen(time));
+	fms_jsonb_string(&state, "time", time);
 	if (event->part[FMS_PART_ATTRIBUTES].data != NULL)
-	{
-		attributes.type = jbvBinary;
-		attributes.val.binary.data = &((Jsonb *) event->part[FMS_PART_ATTRIBUTES].data)->root;
-		attributes.val.binary.len = event->part[FMS_PART_ATTRIBUTES].length - VARHDRSZ;
-		push_pair(&state, "attributes", &attributes);
-	}
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+		fms_jsonb_nested(&state, "attributes", (Jsonb *) event->part[FMS_PART_ATTRIBUTES].data);
+	return fms_jsonb_end(&state, WJB_END_OBJECT);
 }

@@ -23,10 +23,12 @@
 #include "parser/scansup.h"
 
 #include "compat.h"
+#include "span/jsonb.h"
 #include "span/redact.h"
 
 #define MAX_NAME 64				/* longest normalised name, in bytes */
 #define MAX_DEPTH 200
+#define REDACTED "[REDACTED]"
 
 /* normalised names in the order of strcmp */
 typedef struct NameList
@@ -37,7 +39,6 @@ typedef struct NameList
 
 int			fms_redact_spans = 0;
 
-static char redacted_text[] = "[REDACTED]";
 static char *keys_setting;
 static char *spans_setting;
 static const NameList *names;
@@ -236,8 +237,7 @@ Jsonb *
 fms_redact_jsonb(Jsonb *value)
 {
 	JsonbIterator *iterator;
-	JsonbParseState *state = NULL;
-	JsonbValue *result = NULL;
+	FmsJsonbState state = {0};
 	JsonbIteratorToken token;
 	JsonbValue	item;
 	JsonbValue	redacted;
@@ -246,9 +246,7 @@ fms_redact_jsonb(Jsonb *value)
 
 	if (names->count == 0 || !holds_listed(value))
 		return value;
-	redacted.type = jbvString;
-	redacted.val.string.val = redacted_text;
-	redacted.val.string.len = strlen(redacted_text);
+	fms_jsonb_set_string(&redacted, REDACTED, strlen(REDACTED));
 	iterator = JsonbIteratorInit(&value->root);
 	/* what is to be hidden comes in one piece, as a binary value if it is no scalar */
 	while ((token = JsonbIteratorNext(&iterator, &item, secret || depth >= MAX_DEPTH)) != WJB_DONE)
@@ -261,9 +259,9 @@ fms_redact_jsonb(Jsonb *value)
 		else if (secret || item.type == jbvBinary)
 			item = redacted;
 		secret = token == WJB_KEY && is_listed(&item);
-		result = pushJsonbValue(&state, token, token < WJB_BEGIN_ARRAY ? &item : NULL);
+		fms_jsonb_push(&state, token, token < WJB_BEGIN_ARRAY ? &item : NULL);
 	}
-	return JsonbValueToJsonb(result);
+	return JsonbValueToJsonb(state.result);
 }
 
 /* redact(value jsonb) returns jsonb */

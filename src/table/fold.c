@@ -22,9 +22,9 @@
 #include "postgres.h"
 
 #include "miscadmin.h"
-#include "utils/fmgrprotos.h"
 
 #include "compat.h"
+#include "span/jsonb.h"
 #include "span/payload.h"
 #include "table/fold.h"
 
@@ -70,16 +70,6 @@ row_of(FmsFold *fold, const FmsEvent *event)
 	}
 	fold->rows[fold->count++] = row;
 	return row;
-}
-
-/* Two jsonb objects or arrays as one; either can be NULL. */
-Jsonb *
-fms_fold_concat(Jsonb *first, Jsonb *second)
-{
-	if (first == NULL || second == NULL)
-		return first == NULL ? second : first;
-	return DatumGetJsonbP(DirectFunctionCall2(jsonb_concat, JsonbPGetDatum(first),
-											  JsonbPGetDatum(second)));
 }
 
 /* The jsonb of a part, or NULL. */
@@ -240,23 +230,6 @@ fms_fold_add(FmsFold *fold, const FmsEvent *event)
 	}
 }
 
-/* Push the members of an object, or the elements of an array. */
-static void
-push_contents(JsonbParseState **state, Jsonb *container)
-{
-	JsonbIterator *iterator = JsonbIteratorInit(&container->root);
-	JsonbIteratorToken token;
-	JsonbValue	value;
-
-	(void) JsonbIteratorNext(&iterator, &value, true);
-	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
-	{
-		CHECK_FOR_INTERRUPTS();
-		if (token == WJB_KEY || token == WJB_VALUE || token == WJB_ELEM)
-			pushJsonbValue(state, token, &value);
-	}
-}
-
 /*
  * The attributes of some origins merged in their order, later keys win, as
  * pairwise || would have it.  An object under construction takes keys again and
@@ -265,7 +238,7 @@ push_contents(JsonbParseState **state, Jsonb *container)
 static Jsonb *
 merge_pieces(List *pieces, int origins)
 {
-	JsonbParseState *state = NULL;
+	FmsJsonbState state = {0};
 	Jsonb	   *only = NULL;
 	int			count = 0;
 	ListCell   *cell;
@@ -278,42 +251,40 @@ merge_pieces(List *pieces, int origins)
 			continue;
 		if (count == 1)
 		{
-			pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-			push_contents(&state, only);
+			fms_jsonb_push(&state, WJB_BEGIN_OBJECT, NULL);
+			fms_jsonb_contents(&state, only);
 		}
 		if (count++ > 0)
-			push_contents(&state, piece->attributes);
+			fms_jsonb_contents(&state, piece->attributes);
 		only = piece->attributes;
 	}
 	if (count < 2)
 		return only;
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	return fms_jsonb_end(&state, WJB_END_OBJECT);
 }
 
 /* The elements of some arrays and the events that came one by one, as an array; NULL if none. */
 static Jsonb *
 merge_events(List *arrays, List *events)
 {
-	JsonbParseState *state = NULL;
+	FmsJsonbState state = {0};
 	ListCell   *cell;
 
 	if (events == NIL && list_length(arrays) < 2)
 		return arrays == NIL ? NULL : linitial(arrays);
-	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
+	fms_jsonb_push(&state, WJB_BEGIN_ARRAY, NULL);
 	foreach(cell, arrays)
-		push_contents(&state, lfirst(cell));
+		fms_jsonb_contents(&state, lfirst(cell));
 	foreach(cell, events)
 	{
 		Jsonb	   *event = fms_payload_event(lfirst(cell));
 		JsonbValue	value;
 
 		CHECK_FOR_INTERRUPTS();
-		value.type = jbvBinary;
-		value.val.binary.data = &event->root;
-		value.val.binary.len = VARSIZE(event) - VARHDRSZ;
-		pushJsonbValue(&state, WJB_ELEM, &value);
+		fms_jsonb_set(&value, event);
+		fms_jsonb_push(&state, WJB_ELEM, &value);
 	}
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, NULL));
+	return fms_jsonb_end(&state, WJB_END_ARRAY);
 }
 
 /*

@@ -85,6 +85,5 @@ extern void fms_fold_begin(FmsFold *fold, int room);
 extern void fms_fold_add(FmsFold *fold, const FmsEvent *event);
 extern void fms_fold_finish(FmsFold *fold);
 extern void fms_fold_merge(FmsRow *row);
-extern Jsonb *fms_fold_concat(Jsonb *first, Jsonb *second);
 
 #endif							/* FMS_TABLE_FOLD_H */

@@ -39,6 +39,7 @@
 #include "compat.h"
 #include "limit.h"
 #include "buffer/buffer.h"
+#include "span/jsonb.h"
 #include "span/names.h"
 #include "table/directory.h"
 #include "table/lookup.h"
@@ -497,8 +498,8 @@ fold_stub(FmsRow *row, MemoryContext context, FmsApplied *applied)
 	if (row->end_has_attributes && status != FMS_STATUS_STARTED)
 		row->attributes = row->unended_attributes;
 	row->end_has_attributes = false;
-	row->attributes = fms_fold_concat(attributes, row->attributes);
-	row->events = fms_fold_concat(events, row->events);
+	row->attributes = fms_jsonb_merge(attributes, row->attributes);
+	row->events = fms_jsonb_merge(events, row->events);
 	MemoryContextSwitchTo(old);
 }
 

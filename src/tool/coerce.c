@@ -23,6 +23,7 @@
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
 
+#include "span/jsonb.h"
 #include "tool/tool.h"
 
 #define MAX_NUMBER 400			/* characters of a string that is taken for a number */
@@ -196,20 +197,8 @@ find_changes(const FmsToolIssues *issues, ArgumentChanges *changes)
 	changes->count = kept;
 }
 
-/* Push a key. */
-static void
-push_key(JsonbParseState **state, const char *key, uint32 length)
-{
-	JsonbValue	value;
-
-	value.type = jbvString;
-	value.val.string.val = unconstify(char *, key);
-	value.val.string.len = length;
-	pushJsonbValue(state, WJB_KEY, &value);
-}
-
-static JsonbValue *rebuild(JsonbParseState **state, FmsValue container, const ArgumentChange *first,
-						   const ArgumentChange *after, int depth);
+static void rebuild(FmsJsonbState *state, FmsValue container, const ArgumentChange *first,
+					const ArgumentChange *after, int depth);
 
 /*
  * Push a member or element with the changes from *first on that are for it or
@@ -217,7 +206,7 @@ static JsonbValue *rebuild(JsonbParseState **state, FmsValue container, const Ar
  * itself comes first, and there is none inside then.
  */
 static void
-push_changed(JsonbParseState **state, const FmsToolStep *step, FmsValue value,
+push_changed(FmsJsonbState *state, const FmsToolStep *step, FmsValue value,
 			 const ArgumentChange **first, const ArgumentChange *after, int depth)
 {
 	JsonbIteratorToken token = step->key != NULL ? WJB_VALUE : WJB_ELEM;
@@ -234,19 +223,22 @@ push_changed(JsonbParseState **state, const FmsToolStep *step, FmsValue value,
 	if (replaced && own->value == NULL)
 		return;
 	if (step->key != NULL)
-		push_key(state, step->key, step->length);
+	{
+		fms_jsonb_set_string(&pushed, step->key, step->length);
+		fms_jsonb_push(state, WJB_KEY, &pushed);
+	}
 	if (changed && !replaced)
 	{
-		(void) rebuild(state, value, own, *first, depth + 1);
+		rebuild(state, value, own, *first, depth + 1);
 		return;
 	}
 	fms_value_to_jsonb(replaced ? fms_value_of(own->value) : value, &pushed);
-	pushJsonbValue(state, token, &pushed);
+	fms_jsonb_push(state, token, &pushed);
 }
 
 /* Push a container with the changes inside of it; all of them are deeper than "depth". */
-static JsonbValue *
-rebuild(JsonbParseState **state, FmsValue container, const ArgumentChange *first,
+static void
+rebuild(FmsJsonbState *state, FmsValue container, const ArgumentChange *first,
 		const ArgumentChange *after, int depth)
 {
 	bool		object = container.kind == FMS_KIND_OBJECT;
@@ -255,7 +247,7 @@ rebuild(JsonbParseState **state, FmsValue container, const ArgumentChange *first
 	FmsCursor	values;
 
 	check_stack_depth();
-	pushJsonbValue(state, object ? WJB_BEGIN_OBJECT : WJB_BEGIN_ARRAY, NULL);
+	fms_jsonb_push(state, object ? WJB_BEGIN_OBJECT : WJB_BEGIN_ARRAY, NULL);
 	if (object)
 		keys = fms_members(container, &values);
 	else
@@ -274,19 +266,19 @@ rebuild(JsonbParseState **state, FmsValue container, const ArgumentChange *first
 		}
 		push_changed(state, &step, fms_next(&values), &first, after, depth);
 	}
-	return pushJsonbValue(state, object ? WJB_END_OBJECT : WJB_END_ARRAY, NULL);
+	fms_jsonb_push(state, object ? WJB_END_OBJECT : WJB_END_ARRAY, NULL);
 }
 
 /* The arguments with all changes of a round. */
 static Jsonb *
 apply_changes(Jsonb *arguments, const ArgumentChanges *changes)
 {
-	JsonbParseState *state = NULL;
+	FmsJsonbState state = {0};
 
 	if (changes->items[0].depth == 0)
 		return changes->items[0].value;
-	return JsonbValueToJsonb(rebuild(&state, fms_value_of(arguments), changes->items,
-									 changes->items + changes->count, 0));
+	rebuild(&state, fms_value_of(arguments), changes->items, changes->items + changes->count, 0);
+	return JsonbValueToJsonb(state.result);
 }
 
 /* Append what was changed to the list of changes. */
@@ -361,7 +353,7 @@ fms_tool_missing(Jsonb *schema)
 {
 	FmsValue	root = fms_value_of(schema);
 	FmsValue	type;
-	JsonbParseState *state = NULL;
+	FmsJsonbState state = {0};
 	bool		object;
 
 	if (root.kind != FMS_KIND_OBJECT || !fms_member(root, "type", 4, &type, NULL))
@@ -369,6 +361,6 @@ fms_tool_missing(Jsonb *schema)
 	object = has_type(type, "object");
 	if (!object && !has_type(type, "array"))
 		return NULL;
-	pushJsonbValue(&state, object ? WJB_BEGIN_OBJECT : WJB_BEGIN_ARRAY, NULL);
-	return JsonbValueToJsonb(pushJsonbValue(&state, object ? WJB_END_OBJECT : WJB_END_ARRAY, NULL));
+	fms_jsonb_push(&state, object ? WJB_BEGIN_OBJECT : WJB_BEGIN_ARRAY, NULL);
+	return fms_jsonb_end(&state, object ? WJB_END_OBJECT : WJB_END_ARRAY);
 }

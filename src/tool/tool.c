@@ -25,6 +25,7 @@
 #include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
 
+#include "span/jsonb.h"
 #include "tool/tool.h"
 
 #define MAX_TOLD 100			/* issues in an answer; more are counted */
@@ -284,80 +285,33 @@ fms_register_tool(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* Push a key and, unless it is NULL, a value into an object under construction. */
-static void
-push_pair(JsonbParseState **state, const char *key, JsonbValue *value)
-{
-	JsonbValue	name;
-
-	name.type = jbvString;
-	name.val.string.val = unconstify(char *, key);
-	name.val.string.len = strlen(key);
-	pushJsonbValue(state, WJB_KEY, &name);
-	if (value != NULL)
-		pushJsonbValue(state, WJB_VALUE, value);
-}
-
-/* Push a key and a string. */
-static void
-push_string(JsonbParseState **state, const char *key, const char *text)
-{
-	JsonbValue	value;
-
-	value.type = jbvString;
-	value.val.string.val = unconstify(char *, text);
-	value.val.string.len = strlen(text);
-	push_pair(state, key, &value);
-}
-
-/* Push a key and true. */
-static void
-push_true(JsonbParseState **state, const char *key)
-{
-	JsonbValue	value;
-
-	value.type = jbvBool;
-	value.val.boolean = true;
-	push_pair(state, key, &value);
-}
-
-/* Push a key and a jsonb. */
-static void
-push_jsonb(JsonbParseState **state, const char *key, Jsonb *jsonb)
-{
-	JsonbValue	value;
-
-	fms_value_to_jsonb(fms_value_of(jsonb), &value);
-	push_pair(state, key, &value);
-}
-
 /* {"success": true, "data": ..., "coerced": [...]} */
 static Jsonb *
 success(Jsonb *data, List *coercions)
 {
-	JsonbParseState *state = NULL;
+	FmsJsonbState state = {0};
 	ListCell   *cell;
 
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	push_true(&state, "success");
-	push_jsonb(&state, "data", data);
+	fms_jsonb_push(&state, WJB_BEGIN_OBJECT, NULL);
+	fms_jsonb_bool(&state, "success", true);
+	fms_jsonb_nested(&state, "data", data);
 	if (coercions != NIL)
 	{
-		push_pair(&state, "coerced", NULL);
-		pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
+		fms_jsonb_key(&state, "coerced");
+		fms_jsonb_push(&state, WJB_BEGIN_ARRAY, NULL);
 		foreach(cell, coercions)
 		{
 			const FmsToolCoercion *coercion = lfirst(cell);
 
-			pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-			push_string(&state, "path", coercion->path);
-			push_string(&state, "from", coercion->from);
-			push_string(&state, "to", coercion->to);
-			pushJsonbValue(&state, WJB_END_OBJECT, NULL);
+			fms_jsonb_push(&state, WJB_BEGIN_OBJECT, NULL);
+			fms_jsonb_string(&state, "path", coercion->path);
+			fms_jsonb_string(&state, "from", coercion->from);
+			fms_jsonb_string(&state, "to", coercion->to);
+			fms_jsonb_push(&state, WJB_END_OBJECT, NULL);
 		}
-		pushJsonbValue(&state, WJB_END_ARRAY, NULL);
+		fms_jsonb_push(&state, WJB_END_ARRAY, NULL);
 	}
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	return fms_jsonb_end(&state, WJB_END_OBJECT);
 }
 
 /* The message of an error response: a line for each issue. */
@@ -390,28 +344,28 @@ compose_message(const FmsToolIssues *issues)
 static Jsonb *
 failure(const Tool *tool, FmsToolIssues *issues)
 {
-	JsonbParseState *state = NULL;
+	FmsJsonbState state = {0};
 
 	fms_tool_tidy(issues);
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	push_true(&state, "error");
-	push_string(&state, "tool", tool->name);
-	push_string(&state, "message", compose_message(issues));
-	push_pair(&state, "validationErrors", NULL);
-	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
+	fms_jsonb_push(&state, WJB_BEGIN_OBJECT, NULL);
+	fms_jsonb_bool(&state, "error", true);
+	fms_jsonb_string(&state, "tool", tool->name);
+	fms_jsonb_string(&state, "message", compose_message(issues));
+	fms_jsonb_key(&state, "validationErrors");
+	fms_jsonb_push(&state, WJB_BEGIN_ARRAY, NULL);
 	for (int i = 0; i < Min(issues->count, MAX_TOLD); i++)
 	{
 		const FmsToolIssue *issue = &issues->items[i];
 
-		pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-		push_string(&state, "path", fms_tool_path(issue));
-		push_string(&state, "message", issue->message);
-		push_string(&state, "code", issue->code);
-		pushJsonbValue(&state, WJB_END_OBJECT, NULL);
+		fms_jsonb_push(&state, WJB_BEGIN_OBJECT, NULL);
+		fms_jsonb_string(&state, "path", fms_tool_path(issue));
+		fms_jsonb_string(&state, "message", issue->message);
+		fms_jsonb_string(&state, "code", issue->code);
+		fms_jsonb_push(&state, WJB_END_OBJECT, NULL);
 	}
-	pushJsonbValue(&state, WJB_END_ARRAY, NULL);
-	push_string(&state, "hint", HINT);
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	fms_jsonb_push(&state, WJB_END_ARRAY, NULL);
+	fms_jsonb_string(&state, "hint", HINT);
+	return fms_jsonb_end(&state, WJB_END_OBJECT);
 }
 
 /* The failure of a value that is not there. */
@@ -530,13 +484,13 @@ Datum
 fms_tool_definition(PG_FUNCTION_ARGS)
 {
 	Tool		tool;
-	JsonbParseState *state = NULL;
+	FmsJsonbState state = {0};
 
 	read_definition(PG_GETARG_JSONB_P(0), &tool);
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	push_string(&state, "name", tool.name);
-	push_jsonb(&state, "input_schema", tool.input);
+	fms_jsonb_push(&state, WJB_BEGIN_OBJECT, NULL);
+	fms_jsonb_string(&state, "name", tool.name);
+	fms_jsonb_nested(&state, "input_schema", tool.input);
 	if (tool.output != NULL)
-		push_jsonb(&state, "output_schema", tool.output);
-	PG_RETURN_JSONB_P(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
+		fms_jsonb_nested(&state, "output_schema", tool.output);
+	PG_RETURN_JSONB_P(fms_jsonb_end(&state, WJB_END_OBJECT));
 }

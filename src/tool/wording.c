@@ -21,6 +21,7 @@
 #include "utils/json.h"
 #include "utils/numeric.h"
 
+#include "span/jsonb.h"
 #include "tool/tool.h"
 
 #define MAX_DIGITS 21			/* of a number before it gets an exponent, as in JavaScript */
@@ -385,9 +386,7 @@ describe_pattern(const FmsSchemaError *error, StringInfo text)
 	{
 		JsonbValue	value;
 
-		value.type = jbvString;
-		value.val.string.val = literal.data;
-		value.val.string.len = literal.len;
+		fms_jsonb_set_string(&value, literal.data, literal.len);
 		appendStringInfo(text, "Invalid input: must %s ",
 						 starts ? "start with" : ends ? "end with" : "include");
 		append_value(text, &value, false);

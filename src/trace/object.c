@@ -21,11 +21,11 @@
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/json.h"
-#include "utils/numeric.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
 #include "compat.h"
+#include "span/jsonb.h"
 #include "trace/object.h"
 #include "trace/read.h"
 
@@ -53,37 +53,6 @@ static const char *const select_span =
 	"SELECT " FMS_OBJECT_COLUMNS " FROM flowmaestro.execution_spans AS s "
 	"WHERE s.trace_id OPERATOR(pg_catalog.=) $1 AND s.span_id OPERATOR(pg_catalog.=) $2 AND ";
 
-/* Set a value to a string, not copied. */
-static void
-set_string(JsonbValue *value, const char *data, int length)
-{
-	value->type = jbvString;
-	value->val.string.val = unconstify(char *, data);
-	value->val.string.len = length;
-}
-
-/* Push a key. */
-void
-fms_object_key(JsonbParseState **state, const char *key)
-{
-	JsonbValue	name;
-
-	set_string(&name, key, strlen(key));
-	pushJsonbValue(state, WJB_KEY, &name);
-}
-
-/* Push a key and a whole number. */
-void
-fms_object_int(JsonbParseState **state, const char *key, int64 number)
-{
-	JsonbValue	value;
-
-	value.type = jbvNumeric;
-	value.val.numeric = int64_to_numeric(number);
-	fms_object_key(state, key);
-	pushJsonbValue(state, WJB_VALUE, &value);
-}
-
 /* Set a value to a duration; one that JSON cannot tell becomes null. */
 static void
 set_number(JsonbValue *value, double number)
@@ -105,15 +74,11 @@ set_value(JsonbValue *value, Oid type, Datum datum)
 {
 	int			utc = 0;
 	char	   *string;
-	Jsonb	   *jsonb;
 
 	switch (type)
 	{
 		case JSONBOID:
-			jsonb = DatumGetJsonbP(datum);
-			value->type = jbvBinary;
-			value->val.binary.data = &jsonb->root;
-			value->val.binary.len = VARSIZE(jsonb) - VARHDRSZ;
+			fms_jsonb_set(value, DatumGetJsonbP(datum));
 			return;
 		case FLOAT8OID:
 			set_number(value, DatumGetFloat8(datum));
@@ -129,12 +94,12 @@ set_value(JsonbValue *value, Oid type, Datum datum)
 			string = TextDatumGetCString(datum);
 			break;
 	}
-	set_string(value, string, strlen(string));
+	fms_jsonb_set_string(value, string, strlen(string));
 }
 
 /* Push a key and a column; a NULL becomes null, or nothing at all if it may be left out. */
 static void
-push_column(JsonbParseState **state, int column, HeapTuple row, TupleDesc desc)
+push_column(FmsJsonbState *state, int column, HeapTuple row, TupleDesc desc)
 {
 	JsonbValue	value = {jbvNull};
 	bool		isnull;
@@ -144,18 +109,17 @@ push_column(JsonbParseState **state, int column, HeapTuple row, TupleDesc desc)
 		return;
 	if (!isnull)
 		set_value(&value, SPI_gettypeid(desc, column), datum);
-	fms_object_key(state, members[column - 1].key);
-	pushJsonbValue(state, WJB_VALUE, &value);
+	fms_jsonb_pair(state, members[column - 1].key, &value);
 }
 
-/* Push a row that begins with FMS_OBJECT_COLUMNS as an object; returns it if it is the whole. */
-JsonbValue *
-fms_object_push(JsonbParseState **state, HeapTuple row, TupleDesc desc)
+/* Push a row that begins with FMS_OBJECT_COLUMNS as an object. */
+void
+fms_object_push(FmsJsonbState *state, HeapTuple row, TupleDesc desc)
 {
-	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
+	fms_jsonb_push(state, WJB_BEGIN_OBJECT, NULL);
 	for (int i = 1; i <= FMS_OBJECT_COUNT; i++)
 		push_column(state, i, row, desc);
-	return pushJsonbValue(state, WJB_END_OBJECT, NULL);
+	fms_jsonb_push(state, WJB_END_OBJECT, NULL);
 }
 
 /* The row that stands for a trace: the first without a parent, else the first. */
@@ -182,23 +146,23 @@ trace_object(SPITupleTable *rows)
 {
 	static const int from_root[] = {FMS_OBJECT_TRACE_ID, FMS_OBJECT_STARTED_AT, FMS_OBJECT_ENDED_AT,
 	FMS_OBJECT_DURATION, FMS_OBJECT_STATUS};
-	JsonbParseState *state = NULL;
+	FmsJsonbState state = {0};
 	HeapTuple	root = rows->vals[root_row(rows)];
 
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	fms_jsonb_push(&state, WJB_BEGIN_OBJECT, NULL);
 	for (int i = 0; i < lengthof(from_root); i++)
 		push_column(&state, from_root[i], root, rows->tupdesc);
-	fms_object_key(&state, "rootSpan");
+	fms_jsonb_key(&state, "rootSpan");
 	fms_object_push(&state, root, rows->tupdesc);
-	fms_object_key(&state, "spans");
-	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
+	fms_jsonb_key(&state, "spans");
+	fms_jsonb_push(&state, WJB_BEGIN_ARRAY, NULL);
 	for (uint64 i = 0; i < rows->numvals; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
 		fms_object_push(&state, rows->vals[i], rows->tupdesc);
 	}
-	pushJsonbValue(&state, WJB_END_ARRAY, NULL);
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	fms_jsonb_push(&state, WJB_END_ARRAY, NULL);
+	return fms_jsonb_end(&state, WJB_END_OBJECT);
 }
 
 /* Copy an object out of SPI's memory. */
@@ -260,10 +224,10 @@ fms_get_span(PG_FUNCTION_ARGS)
 	fms_read_run(sql.data, 2, values);
 	if (SPI_processed > 0)
 	{
-		JsonbParseState *state = NULL;
+		FmsJsonbState state = {0};
 
-		object = copy_object(JsonbValueToJsonb(fms_object_push(&state, SPI_tuptable->vals[0],
-															   SPI_tuptable->tupdesc)));
+		fms_object_push(&state, SPI_tuptable->vals[0], SPI_tuptable->tupdesc);
+		object = copy_object(JsonbValueToJsonb(state.result));
 	}
 	fms_read_end(level);
 	if (object == (Datum) 0)

@@ -9,7 +9,8 @@
 #define FMS_TRACE_OBJECT_H
 
 #include "access/htup.h"
-#include "utils/jsonb.h"
+
+#include "span/jsonb.h"
 
 /* the columns that a row must begin with, in this order; alias s */
 #define FMS_OBJECT_COLUMNS \
@@ -28,8 +29,6 @@
 #define FMS_OBJECT_CREATED_AT 15
 #define FMS_OBJECT_COUNT 17
 
-extern void fms_object_key(JsonbParseState **state, const char *key);
-extern JsonbValue *fms_object_push(JsonbParseState **state, HeapTuple row, TupleDesc desc);
-extern void fms_object_int(JsonbParseState **state, const char *key, int64 number);
+extern void fms_object_push(FmsJsonbState *state, HeapTuple row, TupleDesc desc);
 
 #endif							/* FMS_TRACE_OBJECT_H */

@@ -18,6 +18,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "span/jsonb.h"
 #include "trace/object.h"
 #include "trace/page.h"
 #include "trace/search.h"
@@ -128,37 +129,37 @@ count_spans(FmsFilter *filter)
 
 /* Push the spans of a page under a key. */
 static void
-push_spans(JsonbParseState **state, FmsFilter *filter, int64 page, int64 per_page)
+push_spans(FmsJsonbState *state, FmsFilter *filter, int64 page, int64 per_page)
 {
 	StringInfo	sql = select_filtered(filter, FMS_OBJECT_COLUMNS);
 
 	appendStringInfo(sql, " ORDER BY s.started_at DESC, s.span_id DESC, s.trace_id DESC "
 					 "LIMIT " INT64_FORMAT " OFFSET " INT64_FORMAT, per_page, page * per_page);
 	run_statement(filter, sql->data);
-	fms_object_key(state, "spans");
-	pushJsonbValue(state, WJB_BEGIN_ARRAY, NULL);
+	fms_jsonb_key(state, "spans");
+	fms_jsonb_push(state, WJB_BEGIN_ARRAY, NULL);
 	for (uint64 i = 0; i < SPI_tuptable->numvals; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
 		fms_object_push(state, SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
 	}
-	pushJsonbValue(state, WJB_END_ARRAY, NULL);
+	fms_jsonb_push(state, WJB_END_ARRAY, NULL);
 }
 
 /* The object of a page; the caller is connected to SPI. */
 static Jsonb *
 page_object(FmsFilter *filter, int64 page, int64 per_page)
 {
-	JsonbParseState *state = NULL;
+	FmsJsonbState state = {0};
 	int64		total = count_spans(filter);
 
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	fms_jsonb_push(&state, WJB_BEGIN_OBJECT, NULL);
 	push_spans(&state, filter, page, per_page);
-	fms_object_int(&state, "total", total);
-	fms_object_int(&state, "page", page);
-	fms_object_int(&state, "perPage", per_page);
-	fms_object_int(&state, "totalPages", (total + per_page - 1) / per_page);
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	fms_jsonb_integer(&state, "total", total);
+	fms_jsonb_integer(&state, "page", page);
+	fms_jsonb_integer(&state, "perPage", per_page);
+	fms_jsonb_integer(&state, "totalPages", (total + per_page - 1) / per_page);
+	return fms_jsonb_end(&state, WJB_END_OBJECT);
 }
 
 /*

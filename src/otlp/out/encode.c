@@ -28,6 +28,7 @@
 #include "otlp/out/encode.h"
 #include "otlp/out/encode_span.h"
 #include "span/identity.h"
+#include "span/jsonb.h"
 
 #define SCOPE_NAME "flowmaestro_spans"
 
@@ -360,25 +361,18 @@ find_scope_rows(FmsOtlpEncoder *encoder, int *count)
 static void
 own_scope(ScopeRow *scope)
 {
-	JsonbParseState *state = NULL;
-	JsonbValue	key = {.type = jbvString};
-	JsonbValue	value = {.type = jbvString};
+	FmsJsonbState state = {0};
+	const char *named = service_name != NULL && service_name[0] != '\0' ?
+		service_name : get_database_name(MyDatabaseId);
 
 	memset(scope, 0, sizeof(*scope));
 	scope->name.data = SCOPE_NAME;
 	scope->name.length = strlen(SCOPE_NAME);
 	scope->version.data = FMS_VERSION;
 	scope->version.length = strlen(FMS_VERSION);
-	key.val.string.val = "service.name";
-	key.val.string.len = strlen(key.val.string.val);
-	value.val.string.val = service_name != NULL && service_name[0] != '\0' ?
-		service_name : get_database_name(MyDatabaseId);
-	value.val.string.len = strlen(value.val.string.val);
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	pushJsonbValue(&state, WJB_KEY, &key);
-	pushJsonbValue(&state, WJB_VALUE, &value);
-	scope->resource_attributes = &JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT,
-																   NULL))->root;
+	fms_jsonb_push(&state, WJB_BEGIN_OBJECT, NULL);
+	fms_jsonb_string(&state, "service.name", named);
+	scope->resource_attributes = &fms_jsonb_end(&state, WJB_END_OBJECT)->root;
 }
 
 /*
