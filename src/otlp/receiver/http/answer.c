@@ -69,9 +69,13 @@ add_json(AnswerText *text, const char *string)
 static void
 add_varint(AnswerText *text, uint64_t value)
 {
+	char		bytes[VARINT_BYTES];
+	size_t		count = 0;
+
 	for (; value >= 0x80; value >>= 7)
-		add_bytes(text, (char[]) {(char) (value | 0x80)}, 1);
-	add_bytes(text, (char[]) {(char) value}, 1);
+		bytes[count++] = (char) (value | 0x80);
+	bytes[count++] = (char) value;
+	add_bytes(text, bytes, count);
 }
 
 /* Add a field of protobuf that holds bytes. */
