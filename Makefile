@@ -6,6 +6,7 @@
 #   make test                               set up and run every test
 #   make test-clients                       real clients alone, from npm
 #   make bench | fuzz                       figures; the fuzzers
+#   make format                             the C files as pgindent does it
 #
 EXTENSION = flowmaestro_spans
 EXTVERSION = 1.0.0
@@ -273,6 +274,11 @@ lint:
 	perl test/lint/rooms.pl
 	perl test/lint/functions.pl
 	perl test/lint/report_arguments.pl
+	perl test/lint/format.pl
+
+# the C files as pgindent does it, in place
+format:
+	perl test/lint/format.pl --write
 
 # libFuzzer's targets, each for FUZZ_SECONDS: the same parts of the ring, lines of
 # the log, requests of OTLP, and any schema against any instance, in a backend
@@ -332,5 +338,5 @@ test/bench/otlp_bench: test/bench/otlp_bench.c src/otlp/in/decode.c src/otlp/in/
 bench:
 	@test/bench/bench.sh
 
-.PHONY: install-otlp uninstall-otlp demo test unit lint fuzz bench conformance conformancecheck \
+.PHONY: install-otlp uninstall-otlp demo test unit lint format fuzz bench conformance conformancecheck \
 	test-clients clientscheck

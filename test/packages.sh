@@ -160,6 +160,11 @@ install_optionals() {
 	fi
 }
 
+# What formats C, to see that it would change nothing.
+install_formatter() {
+	install_optional pg-bsd-indent "the format of the C files will not be checked"
+}
+
 # What makes file systems that write copies, for the tests of a full disk.
 install_file_systems() {
 	install_optional btrfs-progs "a full btrfs will not be tried"

@@ -139,6 +139,9 @@ open_workspace
 if [[ -n ${TESTS:-} ]] || wanted tap; then
 	install_optionals
 fi
+if [[ -z ${TESTS:-} ]] && wanted unit; then
+	install_formatter
+fi
 if [[ -z ${TESTS:-} ]] && wanted full-disk; then
 	install_file_systems
 fi

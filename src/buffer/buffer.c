@@ -36,22 +36,29 @@
 #define MAX_ACTIVE_SPANS (4 * 1024 * 1024)
 #define TRANCHE "flowmaestro_spans"
 #define WARN_EVERY_MS 60000
-#define URGENT_PART 4			/* of the ring: if more is used, the writer must hurry */
-#define LAUNCHER_MS 5000		/* flush() waits without a launcher; a new one comes after 1 s */
+#define URGENT_PART 4			/* of the ring: if more is used, the writer
+								 * must hurry */
+#define LAUNCHER_MS 5000		/* flush() waits without a launcher; a new one
+								 * comes after 1 s */
 #define NO_SPACE_MS 1000		/* from a full disk to the next try */
-#define SCRATCH_KEEP FMS_LIMIT(64 * 1024, 64)	/* a larger scratch is not kept */
-#define STANDSTILL_MS 1000		/* without a move: no call waits longer, unless it wants to */
-#define FAVOUR_MS 20			/* that calls which waited have freed room for themselves */
+#define SCRATCH_KEEP FMS_LIMIT(64 * 1024, 64)	/* a larger scratch is not
+												 * kept */
+#define STANDSTILL_MS 1000		/* without a move: no call waits longer,
+								 * unless it wants to */
+#define FAVOUR_MS 20			/* that calls which waited have freed room for
+								 * themselves */
 
 int			fms_buffer_size = 64 * 1024;	/* kB, of a ring that is made */
-int			fms_batch_size = 10;	/* records that are worth waking the writer */
+int			fms_batch_size = 10;	/* records that are worth waking the
+									 * writer */
 int			fms_full_wait = 1000;	/* ms */
 
 static FmsSlot *my_slot = NULL; /* of this database, once looked for */
 static Oid	table = InvalidOid; /* execution_spans, while known */
 static char *scratch = NULL;	/* where events are encoded */
 static size_t scratch_bytes = 0;
-static const char *refusal = NULL;	/* why the last append failed: one of these */
+static const char *refusal = NULL;	/* why the last append failed: one of
+									 * these */
 static const char full[] = "the span buffer is full";
 static const char unmapped[] = "the span buffer can't be mapped";
 static const char no_space[] = "no space for the span buffer on disk";

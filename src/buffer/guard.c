@@ -226,7 +226,8 @@ bool
 fms_guard_append(FmsRing *ring, uint64 tail, uint64 *head, const void *body, uint32 length,
 				 uint32 checksum, bool *room)
 {
-	Work		work;			/* the rest stays unset: every call comes through here */
+	Work		work;			/* the rest stays unset: every call comes
+								 * through here */
 	bool		done;
 
 	work.ring = ring;

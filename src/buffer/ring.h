@@ -15,7 +15,8 @@
 #define FMS_RING_RECORD_BYTES 16	/* of a record, before its body */
 #define FMS_RING_ALIGN 16
 #define FMS_RING_LIVES 64		/* that the header has room for */
-#define FMS_RING_PAGE 4096		/* bytes of a page of memory, or a divisor of them */
+#define FMS_RING_PAGE 4096		/* bytes of a page of memory, or a divisor of
+								 * them */
 
 /* the records that were appended between two starts of a server */
 typedef struct FmsRingLife
@@ -55,7 +56,8 @@ typedef enum FmsRingItem
 	FMS_RING_END,				/* no record before the limit */
 	FMS_RING_RECORD,
 	FMS_RING_PADDING,			/* at the end of the data area */
-	FMS_RING_DAMAGED			/* a record that can't be read, or where some were */
+	FMS_RING_DAMAGED			/* a record that can't be read, or where some
+								 * were */
 } FmsRingItem;
 
 /* fms_ring_read, or what does the same and more */

@@ -24,10 +24,13 @@
 #include "limit.h"
 #include "buffer/file.h"
 
-#define FMS_MAX_DATABASES FMS_LIMIT(256, 2)	/* that can record: an LWLock and a slot each */
+#define FMS_MAX_DATABASES FMS_LIMIT(256, 2) /* that can record: an LWLock and
+											 * a slot each */
 #define FMS_MAX_SERVICES 4
-#define FMS_PARTITIONS_WANTED FMS_LIMIT(16, 1)	/* that sessions can ask for at the same time */
-#define FMS_ERROR_BYTES 256		/* of a message kept, with its end; longer ones are cut */
+#define FMS_PARTITIONS_WANTED FMS_LIMIT(16, 1)	/* that sessions can ask for
+												 * at the same time */
+#define FMS_ERROR_BYTES 256		/* of a message kept, with its end; longer
+								 * ones are cut */
 
 /* what is left in pause_ms by a process that died, or was told to go */
 #define FMS_PAUSE_AS_FAILED (-1)
@@ -75,7 +78,8 @@ typedef struct FmsSeat
 	Latch	   *latch;			/* NULL: the process is not up */
 	int			pid;
 	bool		wanted;			/* there may be work for it */
-	int			pause_ms;		/* before the next one, as the last one left it */
+	int			pause_ms;		/* before the next one, as the last one left
+								 * it */
 } FmsSeat;
 
 /* how the export goes; the slot's lock */
@@ -83,7 +87,8 @@ typedef struct FmsExport
 {
 	TimestampTz succeeded_at;	/* 0: never */
 	TimestampTz failed_at;		/* 0: never */
-	char		last_error[FMS_ERROR_BYTES];	/* of the last request; "" after a good one */
+	char		last_error[FMS_ERROR_BYTES];	/* of the last request; ""
+												 * after a good one */
 } FmsExport;
 
 typedef struct FmsSlot
@@ -96,29 +101,38 @@ typedef struct FmsSlot
 	uint64		bytes;			/* of the ring; lock */
 	FmsFileId	file;			/* that holds the ring; lock */
 	uint32		generation;		/* counts the files; lock */
-	pg_atomic_uint64 tail;		/* what comes before it is committed; moved by the writer */
-	pg_atomic_uint64 file_tail; /* as in the file; what comes before it can be overwritten */
+	pg_atomic_uint64 tail;		/* what comes before it is committed; moved by
+								 * the writer */
+	pg_atomic_uint64 file_tail; /* as in the file; what comes before it can be
+								 * overwritten */
 	pg_atomic_uint64 flushed;	/* records ever acknowledged */
-	pg_atomic_uint32 seen_table;	/* whose directory seen.c has all entries of */
+	pg_atomic_uint32 seen_table;	/* whose directory seen.c has all entries
+									 * of */
 	pg_atomic_uint64 moves;		/* batches committed and acknowledgements */
-	pg_atomic_uint64 blocked_since; /* a call found no room, and no move since; 0: none */
-	pg_atomic_uint32 sleepers;	/* calls that went to sleep for room since the last move */
-	pg_atomic_uint32 favoured;	/* calls that had slept at the last move and go first */
+	pg_atomic_uint64 blocked_since; /* a call found no room, and no move
+									 * since; 0: none */
+	pg_atomic_uint32 sleepers;	/* calls that went to sleep for room since the
+								 * last move */
+	pg_atomic_uint32 favoured;	/* calls that had slept at the last move and
+								 * go first */
 	pg_atomic_uint64 favour_ends;	/* when they no longer do */
 	pg_atomic_uint64 left;		/* transactions that left work to the writer */
 	pg_atomic_uint64 left_done; /* of these, what the writer has done */
-	pg_atomic_uint64 disk_full_until;	/* no store to the file is tried before; 0: all go well */
+	pg_atomic_uint64 disk_full_until;	/* no store to the file is tried
+										 * before; 0: all go well */
 	ConditionVariable changed;	/* moves, or the outcome of a flush, changed */
 	pg_atomic_uint64 counter[FMS_COUNTERS];
 
 	/* between the launcher, the processes and who needs one; lock */
 	FmsSeat		seat[FMS_SEATS];
-	bool		urgent;			/* somebody waits for the writer, or will soon have to */
+	bool		urgent;			/* somebody waits for the writer, or will soon
+								 * have to */
 	int			suspended;		/* sessions that want no process here now */
 	uint64		start_failures; /* writers that could not be started */
 	int			partitions_wanted;	/* that sessions asked the writer for */
 	TimestampTz partition_wanted[FMS_PARTITIONS_WANTED];	/* a time of each */
-	char		last_error[FMS_ERROR_BYTES];	/* of a flush; "" after a good one */
+	char		last_error[FMS_ERROR_BYTES];	/* of a flush; "" after a good
+												 * one */
 	FmsExport	export;
 } FmsSlot;
 

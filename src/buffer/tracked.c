@@ -55,7 +55,8 @@ typedef struct Entry
 	Oid			table;
 	int32		next;			/* in its chain, or among the free */
 	int32		pid;			/* of the backend that started it */
-	TransactionId prepared;		/* the transaction that wrote the row waits for its second phase */
+	TransactionId prepared;		/* the transaction that wrote the row waits
+								 * for its second phase */
 	pg_uuid_t	trace_id;
 	pg_uuid_t	parent_span_id;
 	TimestampTz started_at;
@@ -70,7 +71,8 @@ typedef struct Entry
 	uint8		name_bytes;
 	uint8		type_bytes;
 	uint8		entity_bytes;	/* 0: none */
-	char		text[TEXT_BYTES];	/* name, type and entity id, one after the other */
+	char		text[TEXT_BYTES];	/* name, type and entity id, one after the
+									 * other */
 } Entry;
 
 typedef struct Part
@@ -82,7 +84,8 @@ typedef struct Part
 
 typedef struct Tracked
 {
-	pg_atomic_uint32 prepared;	/* entries of transactions that wait for their second phase */
+	pg_atomic_uint32 prepared;	/* entries of transactions that wait for their
+								 * second phase */
 	int32		entries;		/* of each part */
 	int32		buckets;		/* of each part, a power of 2 */
 	Part		part[FMS_TRACKED_PARTITIONS];
@@ -361,7 +364,10 @@ insert_entry(uint32 hash, const FmsEvent *event, bool *evicted)
 	}
 	else
 	{
-		/* an end or update that knows its trace was told by the table: the start is there */
+		/*
+		 * an end or update that knows its trace was told by the table: the
+		 * start is there
+		 */
 		entry->stub = !(event->flags & FMS_HAS_TRACE);
 		entry->in_transaction = (event->flags & FMS_IN_TRANSACTION) != 0;
 		entry->trace_id = event->trace_id;

@@ -18,7 +18,8 @@
 #include "limit.h"
 #include "span/event.h"
 
-#define FMS_TRACKED_PARTITIONS FMS_LIMIT(16, 2)	/* each with an LWLock of its own */
+#define FMS_TRACKED_PARTITIONS FMS_LIMIT(16, 2) /* each with an LWLock of its
+												 * own */
 
 typedef enum FmsClaim
 {

@@ -34,8 +34,10 @@
 #include "span/jsonb.h"
 
 #define SPAN_PREFIX 8			/* bytes of a span id that are its trace's */
-#define MAX_ENTERED 1000		/* spans that are entered; beyond, the outermost are forgotten */
-#define ATTRIBUTES_BYTES (3 * FMS_CONTEXT_ID_BYTES + 128)	/* three ids as jsonb, and more */
+#define MAX_ENTERED 1000		/* spans that are entered; beyond, the
+								 * outermost are forgotten */
+#define ATTRIBUTES_BYTES (3 * FMS_CONTEXT_ID_BYTES + 128)	/* three ids as jsonb,
+															 * and more */
 
 /* values of flowmaestro.read_traceparent: bits */
 #define READ_COMMENT 0x01
@@ -93,7 +95,10 @@ take_traceparent(FmsContext *context, const FmsTraceparent *parent)
 		memcmp(context->trace_id.data, parent->trace_id, UUID_LEN) == 0 &&
 		memcmp(full.data + SPAN_PREFIX, parent->span_id, SPAN_PREFIX) == 0;
 
-	/* the request knows all 16 bytes of a span id that did not begin like its trace */
+	/*
+	 * the request knows all 16 bytes of a span id that did not begin like its
+	 * trace
+	 */
 	if (!known)
 	{
 		context->has_parent = false;
@@ -267,7 +272,7 @@ void
 fms_context_enter(const pg_uuid_t *trace_id, const pg_uuid_t *span_id,
 				  const pg_uuid_t *parent_span_id, uint32 mark)
 {
-	FmsEntered	frame = {.trace_id = *trace_id,.span_id = *span_id,.mark = mark};
+	FmsEntered	frame = {.trace_id = *trace_id, .span_id = *span_id, .mark = mark};
 	const char *outer = fms_context_entered;
 	size_t		length = strlen(outer);
 	char	   *frames;

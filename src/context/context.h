@@ -27,7 +27,8 @@ typedef struct FmsContext
 	uint8		trace_flags;	/* FMS_FLAG_SAMPLED and so on; of the trace */
 	pg_uuid_t	trace_id;
 	pg_uuid_t	span_id;		/* the current span, in full */
-	pg_uuid_t	parent_span_id; /* its parent; without a span, the parent of the next */
+	pg_uuid_t	parent_span_id; /* its parent; without a span, the parent of
+								 * the next */
 	/* NUL-terminated, in the server's encoding; NULL: there is none */
 	const char *request_id;
 	const char *session_id;

@@ -26,7 +26,8 @@ typedef struct RequestReading
 	FmsContextRequest *request;
 	int			depth;			/* objects and arrays around */
 	bool		in_tracing;		/* at depth 1 and below: in tracingContext */
-	bool		wants_object;	/* the value of tracingContext or contextMap is next */
+	bool		wants_object;	/* the value of tracingContext or contextMap
+								 * is next */
 	char	   *field;			/* of tracingContext */
 	const char *fault;
 } RequestReading;

@@ -57,7 +57,8 @@
 #include "log/line.h"
 #include "log/log.h"
 
-#define BASE_BYTES FMS_LIMIT(16 * 1024, 64)	/* of the memory that most lines fit in */
+#define BASE_BYTES FMS_LIMIT(16 * 1024, 64) /* of the memory that most lines
+											 * fit in */
 #define MAX_LINE (64 * 1024 * 1024) /* longest line; the collector copies it */
 #define UUID_TEXT 37
 #define NUMBER_TEXT 48

@@ -20,7 +20,8 @@ typedef enum FmsLineEncoding
 {
 	FMS_LINE_UTF8,				/* what is not valid becomes U+FFFD */
 	FMS_LINE_LATIN1,
-	FMS_LINE_BYTES				/* any other: bytes above 127 are written as \xNN */
+	FMS_LINE_BYTES				/* any other: bytes above 127 are written as
+								 * \xNN */
 } FmsLineEncoding;
 
 typedef struct FmsLine

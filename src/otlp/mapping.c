@@ -45,7 +45,8 @@ enum
 	MASTRA_TYPE,
 	LANGFUSE_TYPE,
 	KINDS,
-	TOOL = KINDS,				/* a span that has one of these is that kind of work */
+	TOOL = KINDS,				/* a span that has one of these is that kind
+								 * of work */
 	EMBEDDING_MODEL,
 	MODEL,
 	DATABASE,
@@ -120,7 +121,10 @@ static FmsName names[] = {
 	{"workflowId", WORKFLOW},
 	{"traceloop.entity.name", TRACELOOP_ENTITY},
 
-	/* of a tool's span the arguments, not the messages of the model that called it */
+	/*
+	 * of a tool's span the arguments, not the messages of the model that
+	 * called it
+	 */
 	{FMS_OTLP_INPUT, OWN_INPUT},
 	{"gen_ai.tool.call.arguments", INPUT},
 	{"gen_ai.input.messages", INPUT},
@@ -216,7 +220,10 @@ static const struct
 	{OPENINFERENCE_KIND, "EVALUATOR", VALIDATION},
 	{OPENINFERENCE_KIND, "PROMPT", PROCESSOR_RUN},
 
-	/* the conventions for generative AI; to make an agent is a call of its provider */
+	/*
+	 * the conventions for generative AI; to make an agent is a call of its
+	 * provider
+	 */
 	{GENAI_OPERATION, "chat", MODEL_GENERATION},
 	{GENAI_OPERATION, "generate_content", MODEL_GENERATION},
 	{GENAI_OPERATION, "text_completion", MODEL_GENERATION},
@@ -236,7 +243,10 @@ static const struct
 	{GENAI_OPERATION, "create_memory_store", MEMORY_OPERATION},
 	{GENAI_OPERATION, "delete_memory_store", MEMORY_OPERATION},
 
-	/* the AI SDK: the outer span of a generation is a loop of model and tool calls */
+	/*
+	 * the AI SDK: the outer span of a generation is a loop of model and tool
+	 * calls
+	 */
 	{AI_OPERATION, "ai.generateText", AGENT_RUN},
 	{AI_OPERATION, "ai.streamText", AGENT_RUN},
 	{AI_OPERATION, "ai.generateObject", AGENT_RUN},

@@ -45,7 +45,8 @@ typedef enum FmsOtlpCode
 typedef struct FmsOtlpSource
 {
 	const Jsonb *attributes;	/* an object, or NULL */
-	const Jsonb *exception;		/* attributes of the last event FMS_OTLP_EXCEPTION, or NULL */
+	const Jsonb *exception;		/* attributes of the last event
+								 * FMS_OTLP_EXCEPTION, or NULL */
 	FmsPart		message;		/* of the status; data is NULL if it has none */
 	int			kind;			/* FmsOtlpKind, or any other number */
 	int			code;			/* FmsOtlpCode, or any other number */

@@ -27,9 +27,12 @@
 #include "span/payload.h"
 
 #define DEEPEST 100
-#define LONGEST_TEXT (16 * 1024 * 1024) /* a jsonb of it stays far below its limit */
-#define LONGEST_NUMBER 16000	/* bytes of a number: within the range of numeric */
-#define LARGEST_EXPONENT 308	/* of a double: a number does not grow much as text */
+#define LONGEST_TEXT (16 * 1024 * 1024) /* a jsonb of it stays far below its
+										 * limit */
+#define LONGEST_NUMBER 16000	/* bytes of a number: within the range of
+								 * numeric */
+#define LARGEST_EXPONENT 308	/* of a double: a number does not grow much as
+								 * text */
 
 typedef struct Building
 {

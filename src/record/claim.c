@@ -23,7 +23,11 @@ fms_claim_take_ref(FmsEvent *event, const FmsSpanRef *ref)
 {
 	if (ref->unsure)
 		event->flags |= FMS_LOOK_UP;
-	/* a stub's trace is not yet known; it is looked up when the row is written */
+
+	/*
+	 * a stub's trace is not yet known; it is looked up when the row is
+	 * written
+	 */
 	if (ref->stub)
 		return;
 	event->trace_id = ref->trace_id;

@@ -34,7 +34,8 @@
 #include "span/identity.h"
 #include "span/payload.h"
 
-#define OTEL_SPAN 8				/* last bytes of a span id, which OpenTelemetry knows */
+#define OTEL_SPAN 8				/* last bytes of a span id, which
+								 * OpenTelemetry knows */
 
 /* what an end at a rollback needs, made while errors are allowed */
 static Oid	entered_table = InvalidOid;

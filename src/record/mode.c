@@ -16,7 +16,8 @@
 #include "span/payload.h"
 
 #define MAX_PAYLOAD_KB (64 * 1024)
-#define PAYLOADS_IN_BUFFER 16	/* a payload takes at most this part of the buffer */
+#define PAYLOADS_IN_BUFFER 16	/* a payload takes at most this part of the
+								 * buffer */
 
 typedef enum WriteMode
 {

@@ -31,8 +31,9 @@
 #include "table/reject.h"
 #include "usage/ledger.h"
 
-#define FIRST_ROOM FMS_LIMIT(64, 1)	/* of changes, to begin with */
-#define GROUP_EVENTS FMS_LIMIT(1000, 2)	/* that are written in one subtransaction */
+#define FIRST_ROOM FMS_LIMIT(64, 1) /* of changes, to begin with */
+#define GROUP_EVENTS FMS_LIMIT(1000, 2) /* that are written in one
+										 * subtransaction */
 #define GROUP_BYTES FMS_LIMIT(8 * 1024 * 1024, 1024)
 
 /*
@@ -276,7 +277,8 @@ fms_transaction_sub_committed(int level)
 /* whole spans, resources and scopes until they are written; see record.h */
 struct FmsGroup
 {
-	MemoryContext context;		/* of what is gathered; emptied when it is written */
+	MemoryContext context;		/* of what is gathered; emptied when it is
+								 * written */
 	FmsFold		fold;
 	List	   *known;			/* FmsEvent: ends of spans that memory knows */
 	int			events;			/* that are gathered */

@@ -71,7 +71,8 @@ static int	cache_size = 8 * 1024;	/* GUC, kilobytes */
 
 static MemoryContext cache_context = NULL;
 static HTAB *table = NULL;
-static dlist_head recent = DLIST_STATIC_INIT(recent);	/* most recently used first */
+static dlist_head recent = DLIST_STATIC_INIT(recent);	/* most recently used
+														 * first */
 static Size total = 0;
 
 /* Settings of JSON Schema; called once, when the library is loaded. */

@@ -16,7 +16,8 @@ typedef struct FmsCached FmsCached;
 /* What a call in a query plan remembers from one row to the next. */
 typedef struct FmsCallSite
 {
-	bool		constant;		/* schema and options are the same in every row */
+	bool		constant;		/* schema and options are the same in every
+								 * row */
 	bool		same_options;	/* the options are, and known */
 	FmsCached  *cached;			/* pinned */
 	const FmsProgram *program;

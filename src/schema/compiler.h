@@ -63,11 +63,13 @@ typedef struct FmsCompiler
 	List	   *aliases;		/* FmsAlias: further URIs of resources */
 	List	   *anchors;		/* FmsAnchor */
 	List	   *references;		/* FmsReference, unresolved */
-	List	   *dynamic_names;	/* terminated strings, columns of program->dynamic */
+	List	   *dynamic_names;	/* terminated strings, columns of
+								 * program->dynamic */
 	FmsNode   **nodes;			/* all, in the order in which they were made */
 	uint32		nnodes;
 	uint32		max_nodes;		/* that "nodes" has room for */
-	struct places_hash *places; /* nodes by place; made for the first reference */
+	struct places_hash *places; /* nodes by place; made for the first
+								 * reference */
 	int			depth;			/* of nested schema objects */
 	bool		collect;		/* gather errors instead of raising the first */
 	List	   *errors;			/* FmsCompileError */
@@ -76,7 +78,8 @@ typedef struct FmsCompiler
 /* What is wrong with a schema. */
 typedef struct FmsCompileError
 {
-	char	   *location;		/* JSON pointer, after the URI if it is another document */
+	char	   *location;		/* JSON pointer, after the URI if it is
+								 * another document */
 	const char *keyword;		/* "": the schema as a whole */
 	char	   *message;
 } FmsCompileError;
@@ -98,7 +101,8 @@ typedef struct FmsBuilder
 	FmsValue	properties;		/* data NULL: none */
 	FmsValue	required;
 	const FmsNode *additional_items;
-	FmsNode   **property_nodes; /* of the members of "properties", in their order */
+	FmsNode   **property_nodes; /* of the members of "properties", in their
+								 * order */
 	bool		low_exclusive;	/* draft 4 */
 	bool		high_exclusive;
 } FmsBuilder;

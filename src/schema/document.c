@@ -50,7 +50,10 @@ add_resource(FmsCompiler *compiler, const char *uri, uint32 document, uint32 dia
 	uint32		count = program->nresources;
 	FmsResource *resource;
 
-	/* grown by doubling: the array is full whenever the count is a power of two */
+	/*
+	 * grown by doubling: the array is full whenever the count is a power of
+	 * two
+	 */
 	if (count == 0)
 		program->resources = palloc(sizeof(FmsResource));
 	else if ((count & (count - 1)) == 0)

@@ -33,7 +33,8 @@
 #define SMALL_CONTAINER FMS_LIMIT(256, 1)	/* bits on the stack */
 #define SMALL_ARRAY FMS_LIMIT(16, 2)	/* compared pair by pair */
 #define SMALL_CHOICE FMS_LIMIT(8, 1)	/* searched from the front */
-#define LEVELS_UNCHECKED FMS_LIMIT(8, 1)	/* of recursion, some kilobytes of stack each */
+#define LEVELS_UNCHECKED FMS_LIMIT(8, 1)	/* of recursion, some kilobytes of
+											 * stack each */
 #define SMALL_BUCKET FMS_LIMIT(16, 1)	/* names of one length */
 #define MAX_DEFERRED FMS_LIMIT(12, 1)	/* members of one object */
 #define WORD_BITS 64

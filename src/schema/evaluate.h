@@ -24,7 +24,8 @@ typedef struct FmsScope
 typedef struct FmsEvaluation
 {
 	const FmsProgram *program;
-	const FmsScope *scope;		/* kept only if the program has dynamic references */
+	const FmsScope *scope;		/* kept only if the program has dynamic
+								 * references */
 	int			depth;			/* levels of recursion, up to FMS_MAX_DEPTH */
 } FmsEvaluation;
 

@@ -801,7 +801,10 @@ fms_keywords_apply(FmsBuilder *builder)
 	FmsValue	reference;
 	bool		alone;
 
-	/* up to draft 7 a $ref stands alone, but others may refer to what is beside */
+	/*
+	 * up to draft 7 a $ref stands alone, but others may refer to what is
+	 * beside
+	 */
 	alone = builder->dialect->draft <= D7 &&
 		fms_member_of_kind(schema, "$ref", FMS_KIND_STRING, &reference);
 	for (uint32 i = 0; i < count; i++)

@@ -23,7 +23,7 @@
 #include "schema/compiler.h"
 
 #define MAX_FACTS FMS_LIMIT(16, 1)	/* of each sort, of a branch */
-#define MAX_VISITS FMS_LIMIT(64, 2)	/* nodes, for a branch */
+#define MAX_VISITS FMS_LIMIT(64, 2) /* nodes, for a branch */
 #define MAX_BRANCHES FMS_LIMIT(4096, 3)
 
 /* What a branch demands of an object. */

@@ -25,7 +25,8 @@
 /* levels that a schema or a validation may nest, whatever the stack allows */
 #define FMS_MAX_DEPTH 20000
 
-#define FMS_STATIC PG_UINT32_MAX	/* a dynamic reference that only means one node */
+#define FMS_STATIC PG_UINT32_MAX	/* a dynamic reference that only means one
+									 * node */
 
 typedef struct FmsNode FmsNode;
 
@@ -102,7 +103,8 @@ typedef struct FmsProperties
 	FmsProperty *list;
 	uint32		count;
 	uint32		longest;		/* length of a name */
-	uint32	   *first;			/* index of the first of a length, up to longest + 1 */
+	uint32	   *first;			/* index of the first of a length, up to
+								 * longest + 1 */
 } FmsProperties;
 
 /* A member of patternProperties. */
@@ -156,7 +158,8 @@ typedef struct FmsChoices
 typedef struct FmsGeneralRules
 {
 	const FmsNode *reference;	/* $ref */
-	const FmsNode *dynamic;		/* what $dynamicRef or $recursiveRef means by itself */
+	const FmsNode *dynamic;		/* what $dynamicRef or $recursiveRef means by
+								 * itself */
 	uint32		dynamic_name;	/* column of program->dynamic, or FMS_STATIC */
 	const char *dynamic_keyword;	/* which of the two it is */
 	FmsNodeList all;
@@ -175,7 +178,8 @@ typedef struct FmsGeneralRules
  */
 struct FmsPrecheck
 {
-	FmsProperties keys;			/* at most FMS_PRECHECK_KEYS; the tag is required in none */
+	FmsProperties keys;			/* at most FMS_PRECHECK_KEYS; the tag is
+								 * required in none */
 	uint64	   *required;		/* for each branch a bit for each key */
 	const FmsProperty *tag;		/* one of the keys, NULL: none */
 	const FmsChoices **allowed; /* for each branch; NULL: any value of the tag */
@@ -193,10 +197,13 @@ struct FmsNode
 	uint16		kinds;			/* kinds of values that pass the test of kind */
 	uint16		more;			/* kinds that have to pass further tests */
 	uint16		declared;		/* what "type" allows, for the message */
-	bool		tracks;			/* has unevaluatedItems or unevaluatedProperties */
-	uint8		visit;			/* the compiler's mark while it looks for loops */
+	bool		tracks;			/* has unevaluatedItems or
+								 * unevaluatedProperties */
+	uint8		visit;			/* the compiler's mark while it looks for
+								 * loops */
 	uint32		resource;		/* index into program->resources */
-	const FmsNode *jump;		/* the node to evaluate instead; NULL: this one */
+	const FmsNode *jump;		/* the node to evaluate instead; NULL: this
+								 * one */
 	const FmsChoices *choices;
 	const FmsNumberRules *number;
 	const FmsStringRules *string;
@@ -204,7 +211,8 @@ struct FmsNode
 	const FmsObjectRules *object;
 	const FmsGeneralRules *general;
 	FmsValue	schema;			/* object, true or false */
-	const void *place;			/* its JEntry, or the container of a whole document */
+	const void *place;			/* its JEntry, or the container of a whole
+								 * document */
 };
 
 /* A schema document. */
@@ -232,8 +240,10 @@ struct FmsProgram
 	FmsDocument *documents;
 	uint32		nresources;
 	uint32		ndocuments;
-	uint32		ndynamic;		/* names of dynamic anchors that matter at run time */
-	const FmsNode **dynamic;	/* [resource][name], NULL: no such anchor there */
+	uint32		ndynamic;		/* names of dynamic anchors that matter at run
+								 * time */
+	const FmsNode **dynamic;	/* [resource][name], NULL: no such anchor
+								 * there */
 	Size		pattern_bytes;	/* that patterns may take */
 	bool		from_registry;	/* documents of the registry are in it */
 	uint64		generation;		/* of the registry, before any of it was read */

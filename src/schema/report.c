@@ -41,7 +41,8 @@ typedef struct Reporter
 	int			limit;			/* errors that the caller wants at most */
 	int			count;			/* errors handed over */
 	uint32		branch;			/* nested anyOf, oneOf that we are in */
-	FmsValue	member;			/* name that propertyNames looks at; data NULL: none */
+	FmsValue	member;			/* name that propertyNames looks at; data
+								 * NULL: none */
 	MemoryContext scratch;		/* reset after each error */
 } Reporter;
 
@@ -52,7 +53,8 @@ typedef struct Spot
 	FmsValue	value;
 	const FmsStep *instance;
 	const FmsStep *path;		/* of keywords, to the node */
-	const FmsNode *holder;		/* node that applied this one; NULL for the root */
+	const FmsNode *holder;		/* node that applied this one; NULL for the
+								 * root */
 	const char *keyword;		/* by which */
 } Spot;
 
@@ -169,11 +171,10 @@ emit_at(Reporter *reporter, const Spot *spot, const FmsNode *node, const char *k
 	reporter->callback(&error, reporter->argument);
 }
 
-/* Report that a keyword of the spot's node failed, with a message's format. */
-static void
-fail(Reporter *reporter, const Spot *spot, const char *keyword, FmsValue member,
-	 const char *format,...) pg_attribute_printf(5, 6);
+static void fail(Reporter *reporter, const Spot *spot, const char *keyword, FmsValue member,
+				 const char *format,...) pg_attribute_printf(5, 6);
 
+/* Report that a keyword of the spot's node failed, with a message's format. */
 static void
 fail(Reporter *reporter, const Spot *spot, const char *keyword, FmsValue member,
 	 const char *format,...)

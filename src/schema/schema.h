@@ -33,7 +33,8 @@ typedef enum FmsDraft
 typedef struct FmsSchemaOptions
 {
 	FmsDraft	draft;			/* of a schema without $schema */
-	bool		formats;		/* "format" is an assertion, whatever the draft says */
+	bool		formats;		/* "format" is an assertion, whatever the
+								 * draft says */
 	bool		old_formats;	/* it is one up to draft 7 */
 	bool		registry;		/* flowmaestro.json_schemas may be read */
 } FmsSchemaOptions;
@@ -44,7 +45,8 @@ typedef struct FmsProgram FmsProgram;
 typedef struct FmsStep
 {
 	const struct FmsStep *parent;
-	const char *key;			/* member's name, not terminated; NULL: an array's index */
+	const char *key;			/* member's name, not terminated; NULL: an
+								 * array's index */
 	uint32		length;			/* bytes of key */
 	uint32		index;
 } FmsStep;
@@ -53,13 +55,19 @@ typedef struct FmsStep
 typedef struct FmsSchemaError
 {
 	const FmsStep *instance_path;	/* to the value that failed */
-	const FmsStep *keyword_path;	/* from the schema's root through every $ref */
-	const char *keyword;		/* name of the keyword that failed, "" for a false root */
-	const char *absolute_location;	/* URI of the keyword: base, #, JSON pointer */
-	const JsonbContainer *schema;	/* object that holds the keyword, NULL if there is none */
-	JsonbValue	keyword_value;	/* of the keyword in that object; jbvNull without one */
+	const FmsStep *keyword_path;	/* from the schema's root through every
+									 * $ref */
+	const char *keyword;		/* name of the keyword that failed, "" for a
+								 * false root */
+	const char *absolute_location;	/* URI of the keyword: base, #, JSON
+									 * pointer */
+	const JsonbContainer *schema;	/* object that holds the keyword, NULL if
+									 * there is none */
+	JsonbValue	keyword_value;	/* of the keyword in that object; jbvNull
+								 * without one */
 	JsonbValue	instance;		/* the value that failed */
 	const char *message;		/* standard text */
+
 	/*
 	 * For "required" and the dependencies, a missing member's name; for
 	 * "propertyNames", the member whose name is wrong; else NULL.
@@ -67,7 +75,10 @@ typedef struct FmsSchemaError
 	const char *member;
 	uint32		member_length;
 
-	/* above 0: tells why a branch of that many nested anyOf, oneOf does not hold */
+	/*
+	 * above 0: tells why a branch of that many nested anyOf, oneOf does not
+	 * hold
+	 */
 	uint32		branch;
 } FmsSchemaError;
 

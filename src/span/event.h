@@ -22,7 +22,8 @@ typedef enum FmsEventKind
 	FMS_EVENT_END,
 	FMS_EVENT_ATTRIBUTES,
 	FMS_EVENT_EVENT,			/* OpenTelemetry's span event */
-	FMS_EVENT_SPAN,				/* a whole span: its start and, unless it runs, its end */
+	FMS_EVENT_SPAN,				/* a whole span: its start and, unless it
+								 * runs, its end */
 	FMS_EVENT_RESOURCE,			/* what produces spans; of OTLP */
 	FMS_EVENT_SCOPE				/* a library of a resource; of OTLP */
 } FmsEventKind;
@@ -38,13 +39,17 @@ typedef enum FmsStatus
 /* flags of an event */
 #define FMS_HAS_PARENT		0x01	/* parent_span_id is set */
 #define FMS_HAS_TRACE		0x02	/* trace_id and started_at are the span's */
-#define FMS_CALLER_ID		0x04	/* a start whose span_id came from the caller */
-#define FMS_ADOPT_STUB		0x08	/* of a span whose end or attributes came first */
+#define FMS_CALLER_ID		0x04	/* a start whose span_id came from the
+									 * caller */
+#define FMS_ADOPT_STUB		0x08	/* of a span whose end or attributes came
+									 * first */
 #define FMS_STUB_ENDED		0x10	/* and whose end is in the table */
 #define FMS_IN_TRANSACTION	0x20	/* a start that its transaction can undo */
 #define FMS_IS_KNOWN		0x40	/* a whole span that memory knew */
-#define FMS_LOOK_UP			0x80	/* the table could not be looked at: the writer has to */
-#define FMS_IS_NEW			0x100	/* a start whose id neither memory nor the table knew */
+#define FMS_LOOK_UP			0x80	/* the table could not be looked at: the
+									 * writer has to */
+#define FMS_IS_NEW			0x100	/* a start whose id neither memory nor the
+									 * table knew */
 
 /*
  * The variable parts of an event: three texts, then binary jsonb.  The context
@@ -106,7 +111,8 @@ typedef struct FmsSpanRef
 	bool		stub;			/* its start has not been seen */
 	bool		ended;
 	bool		in_ring;		/* something of it waits in the ring */
-	bool		unsure;			/* the table, which could not be looked at, may say otherwise */
+	bool		unsure;			/* the table, which could not be looked at,
+								 * may say otherwise */
 	TimestampTz started_at;
 } FmsSpanRef;
 

@@ -21,8 +21,10 @@ typedef struct FmsName
 {
 	const char *name;
 	uint8		field;
-	uint8		length;			/* this and what follows are set by fms_names_sort */
-	uint8		rank;			/* place in the table as written; the lowest wins */
+	uint8		length;			/* this and what follows are set by
+								 * fms_names_sort */
+	uint8		rank;			/* place in the table as written; the lowest
+								 * wins */
 } FmsName;
 
 typedef struct FmsNames
@@ -30,7 +32,8 @@ typedef struct FmsNames
 	FmsName    *names;
 	int			count;			/* less than FMS_NO_NAME */
 	bool		sorted;
-	uint8		first_of_length[FMS_LONGEST_NAME + 2];	/* and after the last one */
+	uint8		first_of_length[FMS_LONGEST_NAME + 2];	/* and after the last
+														 * one */
 } FmsNames;
 
 extern void fms_names_sort(FmsNames *table);

@@ -248,7 +248,11 @@ fms_redact_jsonb(Jsonb *value)
 		return value;
 	fms_jsonb_set_string(&redacted, REDACTED, strlen(REDACTED));
 	iterator = JsonbIteratorInit(&value->root);
-	/* what is to be hidden comes in one piece, as a binary value if it is no scalar */
+
+	/*
+	 * what is to be hidden comes in one piece, as a binary value if it is no
+	 * scalar
+	 */
 	while ((token = JsonbIteratorNext(&iterator, &item, secret || depth >= MAX_DEPTH)) != WJB_DONE)
 	{
 		CHECK_FOR_INTERRUPTS();

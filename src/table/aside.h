@@ -19,7 +19,8 @@ typedef struct FmsAside
 	ItemPointerData place;		/* in rejected_spans */
 	const char *sqlstate;		/* of the error for which it is there */
 	const char *message;
-	int			turn;			/* of reject.c: before it come so many of its span */
+	int			turn;			/* of reject.c: before it come so many of its
+								 * span */
 	bool		tried;			/* of reject.c: it was its turn */
 } FmsAside;
 

@@ -59,8 +59,9 @@
 #define BEFORE_TRACE_US USECS_PER_DAY
 #define AFTER_TRACE_US (2 * USECS_PER_DAY)
 
-#define FORGOTTEN_ROWS FMS_LIMIT(100000, 2)	/* in a transaction */
-#define KEYS 3					/* of the index, in the order of an entry's fields */
+#define FORGOTTEN_ROWS FMS_LIMIT(100000, 2) /* in a transaction */
+#define KEYS 3					/* of the index, in the order of an entry's
+								 * fields */
 
 /* an entry of the directory, as in its index */
 typedef struct Entry
@@ -119,7 +120,7 @@ day_of(TimestampTz at)
 static List *
 add_place(List *places, int64 trace_prefix, TimestampTz from, TimestampTz until)
 {
-	FmsSpot   *place = palloc(sizeof(FmsSpot));
+	FmsSpot    *place = palloc(sizeof(FmsSpot));
 
 	place->trace_prefix = trace_prefix;
 	place->from = from;

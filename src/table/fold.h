@@ -34,11 +34,15 @@ typedef struct FmsRow
 	bool		has_trace;		/* trace_id and started_at are known */
 	bool		has_parent;
 	bool		no_start;		/* started_at is a stand-in */
-	bool		look_up;		/* the table may have a row of it that nobody looked for */
-	bool		adopt_stub;		/* a stub may lie in the table under its own id */
-	bool		fresh;			/* its start made its id: the table has no row of it */
+	bool		look_up;		/* the table may have a row of it that nobody
+								 * looked for */
+	bool		adopt_stub;		/* a stub may lie in the table under its own
+								 * id */
+	bool		fresh;			/* its start made its id: the table has no row
+								 * of it */
 	bool		likely_new;		/* nobody knows a row of the span */
-	bool		whole;			/* only whole spans came: an ended row is not changed */
+	bool		whole;			/* only whole spans came: an ended row is not
+								 * changed */
 	bool		has_whole;		/* a whole span came, perhaps among others */
 	FmsStatus	status;
 	pg_uuid_t	trace_id;
@@ -55,17 +59,20 @@ typedef struct FmsRow
 	Jsonb	   *attributes;		/* merged */
 	Jsonb	   *unended_attributes; /* merged: the same without the end's */
 	bool		end_has_attributes; /* the two differ */
-	Jsonb	   *rest_attributes;	/* merged: without a whole span's and the end's */
+	Jsonb	   *rest_attributes;	/* merged: without a whole span's and the
+									 * end's */
 	Jsonb	   *rest_events;	/* merged: without a whole span's */
 	Jsonb	   *events;			/* merged: array */
 	Jsonb	   *links;			/* array */
 	Jsonb	   *otlp;
 	List	   *pieces;			/* of attributes, in the order of recording */
-	List	   *event_arrays;	/* of Jsonb: what starts and whole spans brought */
+	List	   *event_arrays;	/* of Jsonb: what starts and whole spans
+								 * brought */
 	List	   *new_events;		/* of FmsEvent: events that came one by one */
 	bool		merged;			/* these three are in the merged values */
 	Oid			partition;		/* set by upsert.c */
-	bool		locked;			/* upsert.c or reject.c found it or its partition locked */
+	bool		locked;			/* upsert.c or reject.c found it or its
+								 * partition locked */
 	struct FmsRow *origin;		/* of a completed copy: the row itself */
 	struct ErrorData *refusal;	/* why the table refused it; set by reject.c */
 } FmsRow;

@@ -43,7 +43,8 @@
 
 #define MOST_LOOKS 128			/* at partitions, of a look that does not wait */
 #define MOST_TRACES 64			/* with the same first bytes, of such a look */
-#define WRITER_LOOKS 10000		/* of both beyond these, for a batch of the writer */
+#define WRITER_LOOKS 10000		/* of both beyond these, for a batch of the
+								 * writer */
 #define KEYS 2					/* of a partition: trace_id, span_id */
 
 typedef struct Search Search;
@@ -72,9 +73,11 @@ struct Search
 	TimestampTz from;			/* which started from here on */
 	TimestampTz until;			/* and before */
 	FmsSpanRef *ref;			/* what a row says */
-	bool		collects;		/* stretches, for a statement that reads the rows */
+	bool		collects;		/* stretches, for a statement that reads the
+								 * rows */
 	bool		live;			/* the snapshot sees a row in one of them */
-	FmsExtent	stretch;		/* times that the partition being looked at can add */
+	FmsExtent	stretch;		/* times that the partition being looked at
+								 * can add */
 	List	   *stretches;		/* of FmsExtent */
 	pg_uuid_t  *spans;			/* that run, of a trace */
 	int			count;
@@ -169,7 +172,7 @@ visit_first(Search *search, Oid partition, int64 trace_prefix)
 static void
 add_stretch(Search *search)
 {
-	FmsExtent *stretch = palloc(sizeof(FmsExtent));
+	FmsExtent  *stretch = palloc(sizeof(FmsExtent));
 
 	*stretch = search->stretch;
 	search->stretches = lappend(search->stretches, stretch);
@@ -394,7 +397,7 @@ visit_span(Search *search, FmsPeek *peek, int64 trace_prefix)
 FmsLook
 fms_lookup_span(const pg_uuid_t *span_id, bool wait, FmsSpanRef *ref)
 {
-	Search		search = {.id = span_id,.wait = wait,.visit = visit_span,.ref = ref};
+	Search		search = {.id = span_id, .wait = wait, .visit = visit_span, .ref = ref};
 	FmsLook		look = search_places(&search);
 
 	return look == FMS_LOOK_NONE && OidIsValid(search.stub_in) ? FMS_LOOK_FOUND : look;
@@ -418,7 +421,7 @@ FmsLook
 fms_lookup_stub(const pg_uuid_t *span_id, bool wait, Oid *partition)
 {
 	FmsSpanRef	ref;
-	Search		search = {.id = span_id,.wait = wait,.visit = visit_stub,.ref = &ref};
+	Search		search = {.id = span_id, .wait = wait, .visit = visit_stub, .ref = &ref};
 	FmsLook		look = search_places(&search);
 
 	*partition = search.stub_in;
@@ -466,7 +469,7 @@ visit_running(Search *search, FmsPeek *peek, int64 trace_prefix)
 FmsLook
 fms_lookup_running(const pg_uuid_t *trace_id, bool wait, pg_uuid_t **spans, int *count)
 {
-	Search		search = {.id = trace_id,.wait = wait,.visit = visit_running,.room = 16};
+	Search		search = {.id = trace_id, .wait = wait, .visit = visit_running, .room = 16};
 	FmsLook		look;
 
 	search.spans = palloc(search.room * sizeof(pg_uuid_t));
@@ -480,7 +483,7 @@ fms_lookup_running(const pg_uuid_t *trace_id, bool wait, pg_uuid_t **spans, int 
 static List *
 one_place(const pg_uuid_t *trace_id, TimestampTz from, TimestampTz until)
 {
-	FmsSpot   *place = palloc(sizeof(FmsSpot));
+	FmsSpot    *place = palloc(sizeof(FmsSpot));
 
 	place->trace_prefix = fms_directory_prefix(trace_id);
 	place->from = from;
@@ -509,8 +512,8 @@ fms_lookup_row(const pg_uuid_t *trace_id, const pg_uuid_t *span_id, TimestampTz 
 			   TimestampTz until, Snapshot snapshot)
 {
 	FmsSpanRef	ref;
-	Search		search = {.id = span_id,.trace_id = trace_id,.from = from,.until = until,.wait = true,
-	.visit = visit_row,.snapshot = snapshot,.ref = &ref};
+	Search		search = {.id = span_id, .trace_id = trace_id, .from = from, .until = until, .wait = true,
+	.visit = visit_row, .snapshot = snapshot, .ref = &ref};
 
 	return visit_places(&search, one_place(trace_id, from, until)) == FMS_LOOK_FOUND;
 }
@@ -533,7 +536,11 @@ fms_lookup_is_uncommitted(Oid partition, const pg_uuid_t *trace_id, const pg_uui
 	{
 		InitDirtySnapshot(snapshot);
 		scan_span(&peek, trace_id, span_id);
-		/* a row that is seen has the transaction that is inserting it, if any, in xmin */
+
+		/*
+		 * a row that is seen has the transaction that is inserting it, if
+		 * any, in xmin
+		 */
 		uncommitted = fms_peek_next_row(&peek, &snapshot) && TransactionIdIsValid(snapshot.xmin);
 	}
 	fms_peek_close(&peek);
@@ -603,8 +610,8 @@ join_stretches(List *stretches)
 	list_sort(stretches, compare_stretches);
 	foreach(cell, stretches)
 	{
-		FmsExtent *stretch = lfirst(cell);
-		FmsExtent *last = joined == NIL ? NULL : llast(joined);
+		FmsExtent  *stretch = lfirst(cell);
+		FmsExtent  *last = joined == NIL ? NULL : llast(joined);
 
 		if (last != NULL && memcmp(&last->trace_id, &stretch->trace_id, UUID_LEN) == 0 &&
 			stretch->from <= last->until)
@@ -625,7 +632,7 @@ join_stretches(List *stretches)
 static List *
 stretches_of(const pg_uuid_t *id, Visit visit)
 {
-	Search		search = {.id = id,.wait = true,.visit = visit,.collects = true,
+	Search		search = {.id = id, .wait = true, .visit = visit, .collects = true,
 	.snapshot = GetActiveSnapshot()};
 	List	   *places;
 

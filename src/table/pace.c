@@ -27,8 +27,10 @@
 
 #define SLOW_US 250000			/* after this a batch is halved */
 #define QUICK_US 100000			/* before this it is doubled */
-#define LEAST_SLOW FMS_LIMIT(100, 1)	/* records: a slow batch is not made smaller */
-#define TRIES 3					/* of the same batch, or of one record, without its halves */
+#define LEAST_SLOW FMS_LIMIT(100, 1)	/* records: a slow batch is not made
+										 * smaller */
+#define TRIES 3					/* of the same batch, or of one record,
+								 * without its halves */
 
 /* the batch that is under way or was the last one */
 typedef struct Attempt
@@ -42,7 +44,8 @@ static Attempt attempt = {0};
 static uint64 limit = FMS_BATCH_RECORDS;
 static uint64 suspect_end = 0;	/* what failed lies before this position */
 static uint64 failed_position = 0;	/* of the attempt that failed last */
-static int	failures = 0;		/* for want of resources, at that position and size */
+static int	failures = 0;		/* for want of resources, at that position and
+								 * size */
 
 /* How many records the next batch can have. */
 uint64

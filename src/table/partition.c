@@ -43,7 +43,8 @@
 #include "table/owner.h"
 #include "table/partition.h"
 
-#define LOCKS_OF_PARTITION 8	/* that a read takes: the table and its indexes */
+#define LOCKS_OF_PARTITION 8	/* that a read takes: the table and its
+								 * indexes */
 #define MOVED_ROWS 100000		/* out of the default partition by the writer */
 
 PG_FUNCTION_INFO_V1(fms_make_partition);

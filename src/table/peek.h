@@ -17,7 +17,8 @@ typedef enum FmsLook
 {
 	FMS_LOOK_NONE,				/* it is not there */
 	FMS_LOOK_FOUND,
-	FMS_LOOK_BUSY				/* cannot be told now: something is locked, or an index is missing */
+	FMS_LOOK_BUSY				/* cannot be told now: something is locked, or
+								 * an index is missing */
 } FmsLook;
 
 /* a table and an index of it, open for as long as a look takes */

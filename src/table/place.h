@@ -41,12 +41,15 @@ typedef enum FmsPlaceKind
 
 typedef struct FmsPlace
 {
-	Oid			partition;		/* takes a row of the time now; InvalidOid: none does */
+	Oid			partition;		/* takes a row of the time now; InvalidOid:
+								 * none does */
 	bool		missing;		/* a partition is to be made for the time */
 	FmsPlaceKind kind;			/* of the partition to be made */
-	FmsStretch	stretch;		/* of that one; if none is missing, what is covered
-								 * or, in a default partition, free around the time */
-	Oid			later;			/* the default partition of ours, or InvalidOid */
+	FmsStretch	stretch;		/* of that one; if none is missing, what is
+								 * covered or, in a default partition, free
+								 * around the time */
+	Oid			later;			/* the default partition of ours, or
+								 * InvalidOid */
 } FmsPlace;
 
 /* a partition and the times that it holds */

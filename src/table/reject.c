@@ -44,7 +44,8 @@
 #include "table/pace.h"
 #include "table/reject.h"
 
-#define CAUTIOUS_SPANS FMS_LIMIT(20000, 1)	/* after a whole span was in the table */
+#define CAUTIOUS_SPANS FMS_LIMIT(20000, 1)	/* after a whole span was in the
+											 * table */
 #define LOCK_PATIENCE_MS 500	/* for locks, in a batch */
 #define RETRY_PATIENCE_MS 200	/* for locks, when rows are tried again */
 #define NEXT_LOCK_TIMEOUT "20ms"	/* of the waits after the first one */

@@ -45,7 +45,8 @@
 
 #define DROPS_OF_CALL 32		/* of apply_retention() */
 #define DROPS_OF_TRANSACTION FMS_LIMIT(8, 1)	/* of drop_partitions() */
-#define DELETED_ROWS FMS_LIMIT(10000, 2)	/* of the default partition in a transaction */
+#define DELETED_ROWS FMS_LIMIT(10000, 2)	/* of the default partition in a
+											 * transaction */
 
 int			fms_retention = 0;
 

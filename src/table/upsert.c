@@ -114,7 +114,11 @@ static const char *const upsert =
 	"THEN COALESCE(s.events, excluded.events) "
 	"ELSE s.events OPERATOR(pg_catalog.||) excluded.events END, "
 	"links = COALESCE(s.links, excluded.links), otlp = COALESCE(s.otlp, excluded.otlp) "
-	/* a repeated end changes nothing, nor does a repeated start without attributes */
+
+	/*
+	 * a repeated end changes nothing, nor does a repeated start without
+	 * attributes
+	 */
 	BRINGS_MORE
 	"OR ((excluded.attributes OPERATOR(pg_catalog.<>) '{}' OR excluded.events IS NOT NULL) "
 	"AND (excluded.status OPERATOR(pg_catalog.=) 'started' OR excluded.name OPERATOR(pg_catalog.<>) '')) "
@@ -475,7 +479,7 @@ static void
 fold_stub(FmsRow *row, MemoryContext context, FmsApplied *applied)
 {
 	FmsStatus	status = fms_table_parse_status(SPI_getvalue(SPI_tuptable->vals[0],
-														 SPI_tuptable->tupdesc, 1));
+															 SPI_tuptable->tupdesc, 1));
 	MemoryContext old;
 	bool		isnull;
 	Jsonb	   *attributes = copy_jsonb(5, context);

@@ -35,7 +35,8 @@
 #include "table/upsert.h"
 #include "table/wanted.h"
 
-#define MOST_WANTED FMS_LIMIT(64, 1)	/* partitions that wait at the same time */
+#define MOST_WANTED FMS_LIMIT(64, 1)	/* partitions that wait at the same
+										 * time */
 #define FIRST_PAUSE_MS 5000		/* before a partition is tried again */
 #define LAST_PAUSE_MS 60000
 #define ASK_AGAIN_MS 5000		/* after the writer was asked in vain */

@@ -48,7 +48,8 @@ fms_written_tell(const FmsSpanState *spans, int count)
 void
 fms_written_read(HeapTuple tuple, TupleDesc desc, FmsSpanState *span)
 {
-	Datum		values[FMS_WRITTEN_COLUMN_COUNT + 1];	/* a caller can have one of its own */
+	Datum		values[FMS_WRITTEN_COLUMN_COUNT + 1];	/* a caller can have one
+														 * of its own */
 	bool		nulls[FMS_WRITTEN_COLUMN_COUNT + 1];
 
 	memset(span, 0, sizeof(*span));

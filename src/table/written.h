@@ -23,7 +23,8 @@ typedef struct FmsSpanState
 	bool		has_parent;
 	bool		arrived;		/* its start was written */
 	bool		fresh;			/* nothing of it was there before */
-	bool		finishes;		/* this write made it a span with start and end */
+	bool		finishes;		/* this write made it a span with start and
+								 * end */
 	bool		model_call;
 	FmsStatus	status;
 	TimestampTz started_at;

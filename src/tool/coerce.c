@@ -26,7 +26,8 @@
 #include "span/jsonb.h"
 #include "tool/tool.h"
 
-#define MAX_NUMBER 400			/* characters of a string that is taken for a number */
+#define MAX_NUMBER 400			/* characters of a string that is taken for a
+								 * number */
 
 /* One change. */
 typedef struct ArgumentChange

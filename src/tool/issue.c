@@ -23,7 +23,8 @@
 
 #include "tool/tool.h"
 
-#define MAX_FAILURES 10000		/* that are looked at; what is above is not told */
+#define MAX_FAILURES 10000		/* that are looked at; what is above is not
+								 * told */
 #define MAX_COPIED 500000		/* steps of paths of failures, in all */
 #define MAX_HOPS 16				/* of references to references */
 #define MAX_STEPS 64			/* of a reference's pointer that are followed */
@@ -41,7 +42,8 @@ static const struct
 	{"additionalProperties", false, true},
 	{"unevaluatedProperties", false, true},
 	{"prefixItems", true, true},
-	{"items", false, true},		/* named in older drafts: see walk_to_keyword() */
+	{"items", false, true},		/* named in older drafts: see
+								 * walk_to_keyword() */
 	{"additionalItems", false, true},
 	{"unevaluatedItems", false, true},
 	{"dependentSchemas", true, false},
@@ -175,7 +177,11 @@ walk_to_keyword(FmsValue root, FmsToolIssue *issue)
 
 		if (step->key == NULL)
 			return;
-		/* a member that is missing is a step of its path, but not of the keyword's */
+
+		/*
+		 * a member that is missing is a step of its path, but not of the
+		 * keyword's
+		 */
 		if (issue->kind == FMS_TOOL_REQUIRED && i == issue->place_depth - 1 && level < issue->depth)
 			issue->path[level].rank = rank_of(schema, &issue->path[level]);
 		for (int k = 0; k < lengthof(paths); k++)
@@ -245,7 +251,10 @@ take_failure(const FmsSchemaError *error, void *argument)
 	MemoryContext old = MemoryContextSwitchTo(collector->context);
 	FmsToolIssue *issue;
 
-	/* what is wrong ever deeper in a schema that applies itself says nothing new */
+	/*
+	 * what is wrong ever deeper in a schema that applies itself says nothing
+	 * new
+	 */
 	if (issues->copied > MAX_COPIED)
 	{
 		MemoryContextSwitchTo(old);
@@ -376,7 +385,11 @@ tidy_union(FmsToolIssues *issues, int at)
 		FmsToolIssue *issue = &issues->items[i];
 
 		CHECK_FOR_INTERRUPTS();
-		/* the same keyword can be met for many values: the path tells them apart */
+
+		/*
+		 * the same keyword can be met for many values: the path tells them
+		 * apart
+		 */
 		if (!is_inside(issue, outer, &branch))
 			break;
 		if (outer->branch >= 0 && branch == outer->branch)

@@ -55,7 +55,8 @@ typedef enum FmsToolKind
 	FMS_TOOL_DISCRIMINATOR,
 	FMS_TOOL_FORMAT,
 	FMS_TOOL_OTHER,
-	FMS_TOOL_EXTRA				/* a member too many: after those of the members */
+	FMS_TOOL_EXTRA				/* a member too many: after those of the
+								 * members */
 } FmsToolKind;
 
 /* A failure, and how it is told. */
@@ -72,8 +73,10 @@ typedef struct FmsToolIssue
 	uint32		wanted;			/* kinds that a keyword "type" allows, bits */
 	bool		integer;		/* numbers only without a fraction */
 	bool		name;			/* what failed is the name of a member */
-	JsonbValue	instance;		/* the value that failed; points into the arguments */
-	int32		branch;			/* of a union: the only one to tell about, or -1 */
+	JsonbValue	instance;		/* the value that failed; points into the
+								 * arguments */
+	int32		branch;			/* of a union: the only one to tell about, or
+								 * -1 */
 	bool		extra;			/* a key too many: the step after the path */
 	bool		dropped;		/* another issue tells it */
 } FmsToolIssue;

@@ -24,7 +24,8 @@
 #include "span/jsonb.h"
 #include "tool/tool.h"
 
-#define MAX_DIGITS 21			/* of a number before it gets an exponent, as in JavaScript */
+#define MAX_DIGITS 21			/* of a number before it gets an exponent, as
+								 * in JavaScript */
 
 /* Append a text, clipped to FMS_TOOL_SHOWN characters. */
 static void
@@ -366,7 +367,11 @@ describe_pattern(const FmsSchemaError *error, StringInfo text)
 	StringInfoData literal;
 
 	initStringInfo(&literal);
-	/* an anchor at one end, and else nothing but characters that stand for themselves */
+
+	/*
+	 * an anchor at one end, and else nothing but characters that stand for
+	 * themselves
+	 */
 	starts = at < end && *at == '^';
 	at += starts;
 	ends = at < end && end[-1] == '$' && (end - at < 2 || end[-2] != '\\');
@@ -379,7 +384,11 @@ describe_pattern(const FmsSchemaError *error, StringInfo text)
 			break;
 		appendStringInfoChar(&literal, *at);
 	}
-	/* both anchors around a text demand the text itself: zod has no words for that */
+
+	/*
+	 * both anchors around a text demand the text itself: zod has no words for
+	 * that
+	 */
 	if (at < end || literal.len == 0 || (starts && ends))
 		appendStringInfoString(text, "Invalid");
 	else

@@ -92,10 +92,14 @@ candidates_of(FmsTree *tree, int parent, TimestampTz from, TimestampTz until, in
 		candidate->span = i;
 		candidate->from = Max(span->from, from);
 		candidate->until = Min(span->until, until);
-		/* nothing is left of one outside; one without duration may touch the edge */
+
+		/*
+		 * nothing is left of one outside; one without duration may touch the
+		 * edge
+		 */
 		if (candidate->from < candidate->until ||
 			(candidate->from == candidate->until && span->from == span->until))
-			++*count;
+			(*count)++;
 	}
 	qsort_arg(candidates, *count, sizeof(Candidate), by_end, tree);
 	CHECK_FOR_INTERRUPTS();

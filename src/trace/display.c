@@ -31,10 +31,12 @@ static const Range unsafe[] = {
 	{0x0000, 0x001f},			/* controls, among them ESC */
 	{0x007f, 0x009f},			/* DEL and the controls of 8-bit terminals */
 	{0x00ad, 0x00ad},			/* soft hyphen */
-	{0x061c, 0x061c},			/* direction marks, embeddings, overrides, isolates */
+	{0x061c, 0x061c},			/* direction marks, embeddings, overrides,
+								 * isolates */
 	{0x180e, 0x180e},
 	{0x200b, 0x200f},			/* without width, and marks of direction */
-	{0x2028, 0x202e},			/* line and paragraph separators, embeddings, overrides */
+	{0x2028, 0x202e},			/* line and paragraph separators, embeddings,
+								 * overrides */
 	{0x2060, 0x206f},			/* invisible operators, isolates */
 	{0xfeff, 0xfeff},			/* byte order mark */
 	{0xfff9, 0xfffb},			/* annotations */

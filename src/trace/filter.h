@@ -50,8 +50,10 @@ typedef struct FmsFilter
 {
 	int			conditions;		/* FMS_BIT of those that the caller gives */
 	int			types;			/* span types asked for */
-	bool		completed;		/* the status asked for is the one without an index */
-	bool		any_attributes;	/* the attributes asked for have nothing to look up */
+	bool		completed;		/* the status asked for is the one without an
+								 * index */
+	bool		any_attributes; /* the attributes asked for have nothing to
+								 * look up */
 	TimestampTz from;			/* both inclusive */
 	TimestampTz until;
 	Datum		values[FMS_PARAMS];
@@ -63,7 +65,7 @@ typedef struct FmsFilter
 /* those that functions on spans have, too */
 #define FMS_SPAN_FILTER_ARGS 12
 
-extern Oid fms_filter_types[FMS_PARAMS];
+extern Oid	fms_filter_types[FMS_PARAMS];
 
 extern void fms_filter_read(FmsFilter *filter, FunctionCallInfo fcinfo, int nargs);
 extern void fms_filter_where(StringInfo sql, int conditions);

@@ -42,7 +42,7 @@
 #define FIRST_CAPACITY FMS_LIMIT(64, 1)
 #define MOST_SPANS 5000000		/* of a tree; each takes about 600 bytes */
 
-#define MOST_STRETCHES FMS_LIMIT(50, 1)	/* of times that a statement names */
+#define MOST_STRETCHES FMS_LIMIT(50, 1) /* of times that a statement names */
 #define TIME_BYTES 64			/* of a timestamp as text */
 
 /* columns of read_trace */
@@ -252,7 +252,10 @@ fms_read_append_times(StringInfo sql, const pg_uuid_t *trace_id)
 {
 	List	   *stretches = fms_lookup_trace_stretches(trace_id);
 
-	/* of very many the gaps are read as well: what a statement names has to end */
+	/*
+	 * of very many the gaps are read as well: what a statement names has to
+	 * end
+	 */
 	if (list_length(stretches) > MOST_STRETCHES)
 	{
 		((FmsExtent *) linitial(stretches))->until = ((FmsExtent *) llast(stretches))->until;
@@ -364,7 +367,10 @@ fms_read_trace_of(const pg_uuid_t *span_id, pg_uuid_t *trace_id, StringInfo time
 	bool		has_start = false;
 	ListCell   *cell;
 
-	/* nothing to look at is a statement all the same, for the caller's privileges */
+	/*
+	 * nothing to look at is a statement all the same, for the caller's
+	 * privileges
+	 */
 	if (stretches == NIL)
 		stretches = list_make1(palloc0(sizeof(FmsExtent)));
 	foreach(cell, stretches)

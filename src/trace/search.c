@@ -43,8 +43,10 @@
 #include "trace/read.h"
 #include "trace/search.h"
 
-#define GATHER_LIMIT FMS_LIMIT(1000, 3)	/* rows of a partition that are sorted at most */
-#define BATCH FMS_LIMIT(256, 2)	/* rows fetched at once where some may not match */
+#define GATHER_LIMIT FMS_LIMIT(1000, 3) /* rows of a partition that are sorted
+										 * at most */
+#define BATCH FMS_LIMIT(256, 2) /* rows fetched at once where some may not
+								 * match */
 #define MOST_BRANCHES FMS_LIMIT(8, 1)	/* types that are read side by side */
 #define MOST_ROWS 10000			/* of a page */
 #define CURSOR_VERSION '1'
@@ -371,7 +373,11 @@ clip(const FmsSearch *search, Window *window)
 	if (search->has_after)
 		last = Min(last, search->after.started_at);
 	window->from = Max(window->from, search->filter.from);
-	/* the last time is inclusive; at the end of time there is no next microsecond */
+
+	/*
+	 * the last time is inclusive; at the end of time there is no next
+	 * microsecond
+	 */
 	if (last < DT_NOEND)
 		window->until = Min(window->until, last + 1);
 	return window->from < window->until;

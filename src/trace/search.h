@@ -28,7 +28,8 @@ typedef struct FmsSearch
 	int			wanted;			/* rows that the page still has room for */
 	int64		budget;			/* spans that may still be looked at */
 	bool		has_after;
-	FmsPosition after;			/* go on behind it; moves along with the search */
+	FmsPosition after;			/* go on behind it; moves along with the
+								 * search */
 
 	/* takes a row of the columns; returns whether it counts */
 	bool		(*take) (struct FmsSearch *search, HeapTuple row, TupleDesc desc);

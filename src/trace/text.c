@@ -70,7 +70,8 @@ typedef struct Drawing
 	const FmsTree *tree;
 	const Pieces *pieces;
 	bool		unicode;
-	bool	   *last;			/* by depth: whether the span drawn there was the last */
+	bool	   *last;			/* by depth: whether the span drawn there was
+								 * the last */
 	int			name_columns;
 	int			token_columns;	/* 0 if no span has tokens */
 	int			bar_columns;

@@ -83,7 +83,8 @@ typedef struct FmsTree
 	int			first_root;		/* roots are linked like siblings */
 	int			last_root;
 	int			roots;
-	int			main_root;		/* earliest span without a parent, else earliest root */
+	int			main_root;		/* earliest span without a parent, else
+								 * earliest root */
 	int			max_depth;
 	TimestampTz now;			/* until when running spans are taken to run */
 } FmsTree;

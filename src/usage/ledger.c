@@ -62,9 +62,12 @@
 #include "usage/store.h"
 
 #define EXPECTED_SPANS FMS_LIMIT(256, 1)	/* of a batch, to begin with */
-#define FIRST_ROOM FMS_LIMIT(64, 1)	/* of spans that a transaction wrote, to begin with */
-#define POST_SPANS FMS_LIMIT(10000, 2)	/* of a transaction, whose rows are in memory at a time */
-#define NEAR (2 * USECS_PER_DAY)	/* of a batch: where parents are looked for first */
+#define FIRST_ROOM FMS_LIMIT(64, 1) /* of spans that a transaction wrote, to
+									 * begin with */
+#define POST_SPANS FMS_LIMIT(10000, 2)	/* of a transaction, whose rows are in
+										 * memory at a time */
+#define NEAR (2 * USECS_PER_DAY)	/* of a batch: where parents are looked
+									 * for first */
 
 static const char default_currency[] = "USD";	/* of a cost that was given */
 

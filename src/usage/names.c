@@ -27,9 +27,12 @@
 #include "span/names.h"
 #include "usage/names.h"
 
-#define LAYOUTS FMS_LIMIT(32, 1)	/* objects that are remembered, a power of two */
-#define LAYOUT_KEYS FMS_LIMIT(64, 2)	/* an object with more keys is not remembered, */
-#define LAYOUT_BYTES FMS_LIMIT(1536, 16)	/* nor one whose keys are longer than this */
+#define LAYOUTS FMS_LIMIT(32, 1)	/* objects that are remembered, a power of
+									 * two */
+#define LAYOUT_KEYS FMS_LIMIT(64, 2)	/* an object with more keys is not
+										 * remembered, */
+#define LAYOUT_BYTES FMS_LIMIT(1536, 16)	/* nor one whose keys are longer
+											 * than this */
 
 /* the keys of an object that was seen, and what they mean */
 typedef struct Layout
@@ -80,8 +83,9 @@ static FmsName names[] = {
 	{"langfuse.observation.usage_details.total", FMS_TOKENS_TOTAL},
 
 	/*
-	 * Tokens read from a cache.  What the AI SDK passes on from the provider is
-	 * the last resort: its own names follow the rule that parts lie inside.
+	 * Tokens read from a cache.  What the AI SDK passes on from the provider
+	 * is the last resort: its own names follow the rule that parts lie
+	 * inside.
 	 */
 	{"gen_ai.usage.cache_read.input_tokens", FMS_TOKENS_CACHE_READ},
 	{"gen_ai.usage.cache_read_input_tokens", FMS_TOKENS_CACHE_READ},
@@ -110,7 +114,10 @@ static FmsName names[] = {
 	{"ai.response.providerMetadata.anthropic.cacheCreationInputTokens", FMS_TOKENS_CACHE_WRITE},
 	{"ai.response.providerMetadata.bedrock.usage.cacheWriteInputTokens", FMS_TOKENS_CACHE_WRITE},
 
-	/* the same by how long the cache keeps them: summed up if the sum is not told */
+	/*
+	 * the same by how long the cache keeps them: summed up if the sum is not
+	 * told
+	 */
 	{"gen_ai.usage.cache_creation.5m_input_tokens", FMS_NAME_CACHE_WRITE_5M},
 	{"langfuse.observation.usage_details.input_cache_creation_5m", FMS_NAME_CACHE_WRITE_5M},
 	{"ai.response.providerMetadata.anthropic.usage.cache_creation.ephemeral_5m_input_tokens",

@@ -17,14 +17,16 @@ enum
 {
 	FMS_NAME_CACHE_WRITE_5M = FMS_TOKEN_KINDS,
 	FMS_NAME_CACHE_WRITE_1H,
-	FMS_NAME_BARE_INPUT,		/* input without cached tokens, as the provider told it */
+	FMS_NAME_BARE_INPUT,		/* input without cached tokens, as the
+								 * provider told it */
 	FMS_NAME_COUNTS,			/* fields below this are counts, */
 	FMS_NAME_COST_TOTAL = FMS_NAME_COUNTS,
 	FMS_NAME_COST_INPUT,
 	FMS_NAME_COST_OUTPUT,
 	FMS_NAME_TEXTS,				/* below this costs, and after it texts */
 	FMS_NAME_FIELDS = FMS_NAME_TEXTS + FMS_USAGE_TEXTS,
-	FMS_NAME_OBJECT = FMS_NAME_FIELDS	/* no field, but an object with names in it */
+	FMS_NAME_OBJECT = FMS_NAME_FIELDS	/* no field, but an object with names
+										 * in it */
 };
 
 #define FMS_NAME_TEXT(which) (FMS_NAME_TEXTS + (which))

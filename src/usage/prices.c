@@ -46,7 +46,8 @@
 #include "table/owner.h"
 #include "usage/prices.h"
 
-#define LONGEST_MODEL 256		/* bytes with the final zero; a longer name has no price */
+#define LONGEST_MODEL 256		/* bytes with the final zero; a longer name
+								 * has no price */
 #define PRICED_TOKENS -6		/* power of ten: prices are per million */
 
 /* the newest price that has a model */
@@ -193,7 +194,11 @@ fms_prices_refresh(void)
 	read = models;
 	/* an error must not leave half of them */
 	models = NULL;
-	/* what is committed now, if we may look: others' prices are kept beyond this snapshot */
+
+	/*
+	 * what is committed now, if we may look: others' prices are kept beyond
+	 * this snapshot
+	 */
 	if (SPI_execute_snapshot(SPI_prepare(read_prices, 0, NULL), NULL, NULL,
 							 IsInParallelMode() ? GetActiveSnapshot() : GetLatestSnapshot(),
 							 InvalidSnapshot, true, false, 0) != SPI_OK_SELECT)
@@ -248,7 +253,11 @@ find_exactly(const char *name, const char *provider, TimestampTz at, bool *decid
 			continue;
 		if (best == NULL)
 			best = price;
-		/* who does not say from whom it comes gets no price that depends on it */
+
+		/*
+		 * who does not say from whom it comes gets no price that depends on
+		 * it
+		 */
 		else if (*provider == '\0' && strcmp(price->provider, best->provider) != 0)
 			return NULL;
 	}

@@ -40,7 +40,8 @@
 
 #define LONGEST_NUMBER 40		/* bytes of a number in a string */
 #define COST_SCALE 18			/* digits of a given cost after the point */
-#define LONGEST_TEXT 256		/* bytes of a text: the keys of the rollups have room for it */
+#define LONGEST_TEXT 256		/* bytes of a text: the keys of the rollups
+								 * have room for it */
 #define MAX_COST 1e12			/* a cost above this is taken for garbage */
 
 /* what a pass has found so far; fields are those of names.h */
@@ -458,7 +459,11 @@ scan(Reading *reading, const JsonbContainer *container, int object)
 		value = value_of(values[i], data + offset, next - offset);
 		offer(reading, &use[u], &value);
 	}
-	/* the uses may be forgotten from here on: the objects in it take their place */
+
+	/*
+	 * the uses may be forgotten from here on: the objects in it take their
+	 * place
+	 */
 	for (int c = 0; c < n_children; c++)
 		scan_child(reading, &children[c]);
 }

@@ -50,7 +50,8 @@ typedef struct FmsTokens
 	bool		has_tokens;		/* some count was given */
 	int			ignored;		/* values under a known name that are no count */
 	int64		count[FMS_TOKEN_KINDS];
-	Numeric		cost;			/* as given, or NULL; in the current memory context */
+	Numeric		cost;			/* as given, or NULL; in the current memory
+								 * context */
 	FmsPart		text[FMS_USAGE_TEXTS];
 } FmsTokens;
 

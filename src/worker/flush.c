@@ -46,8 +46,11 @@
 #include "table/wanted.h"
 #include "worker/flush.h"
 
-#define BATCH_PART 4			/* of the ring: two batches leave half to the callers */
-#define BATCH_BYTES FMS_LIMIT(16 * 1024 * 1024, 4096)	/* of a ring that is larger than four times that */
+#define BATCH_PART 4			/* of the ring: two batches leave half to the
+								 * callers */
+#define BATCH_BYTES FMS_LIMIT(16 * 1024 * 1024, 4096)	/* of a ring that is
+														 * larger than four
+														 * times that */
 #define EXPECTED_SPANS FMS_LIMIT(1024, 1)	/* of a batch, to begin with */
 #define KEPT_LIVES "1000"		/* rows of writer_progress, and for how long */
 #define KEPT_FOR "90 days"

@@ -12,7 +12,8 @@ typedef enum FmsFlush
 {
 	FMS_FLUSH_DONE,				/* a batch is written; there may be more */
 	FMS_FLUSH_EMPTY,			/* there was nothing to write */
-	FMS_FLUSH_PARTITIONS,		/* partitions are to be made first; see wanted.c */
+	FMS_FLUSH_PARTITIONS,		/* partitions are to be made first; see
+								 * wanted.c */
 	FMS_FLUSH_BUSY,				/* somebody is changing the table */
 	FMS_FLUSH_HOMELESS			/* the extension is not there */
 } FmsFlush;

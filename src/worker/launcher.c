@@ -103,7 +103,10 @@ sweep_files(void)
 	List	   *databases;
 	ListCell   *cell;
 
-	/* in this order: a file made meanwhile belongs to a database that is listed */
+	/*
+	 * in this order: a file made meanwhile belongs to a database that is
+	 * listed
+	 */
 	databases = existing_databases();
 	foreach(cell, files)
 	{

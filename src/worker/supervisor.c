@@ -51,7 +51,8 @@ typedef struct Wish
 
 static const FmsService *services[FMS_MAX_SERVICES];
 static int	service_count = 0;
-static Worker workers[FMS_MAX_SERVICES][FMS_MAX_DATABASES]; /* the first of each, if there is one in all */
+static Worker workers[FMS_MAX_SERVICES][FMS_MAX_DATABASES]; /* the first of each, if
+															 * there is one in all */
 
 /* Add a service; from _PG_init when preloaded.  It has to live for ever. */
 void

@@ -55,7 +55,8 @@
 #define CANCELLED_MS 20			/* after a cancel, which is no failure */
 #define IDLE_EXIT_MS (5 * 60 * 1000)
 #define MAINTENANCE_MS (60 * 60 * 1000)
-#define DROPS_OF_TRANSACTION FMS_LIMIT(8, 1)	/* partitions that retention drops at once */
+#define DROPS_OF_TRANSACTION FMS_LIMIT(8, 1)	/* partitions that retention
+												 * drops at once */
 #define HOMELESS_MS 1000		/* before the extension is looked for again */
 #define MAINTENANCE_RETRY_MS (60 * 1000)
 #define RETRY_BLOCKED_MS 5000
@@ -573,8 +574,8 @@ void
 fms_writer_add(void)
 {
 	static const FmsService service = {
-		.name = "flowmaestro_spans writer",.library = "flowmaestro_spans",
-		.function = "fms_writer_main",.each_database = true,.seat = FMS_SEAT_WRITER
+		.name = "flowmaestro_spans writer", .library = "flowmaestro_spans",
+		.function = "fms_writer_main", .each_database = true, .seat = FMS_SEAT_WRITER
 	};
 
 	fms_supervisor_add(&service);

@@ -85,7 +85,11 @@ LLVMFuzzerTestOneInput(const uint8 *input, size_t size)
 		if (position <= before || position > head)
 			abort();
 	}
-	/* an event of the bytes themselves, at an aligned address of their own size */
+
+	/*
+	 * an event of the bytes themselves, at an aligned address of their own
+	 * size
+	 */
 	{
 		char	   *copy = malloc(size);
 		FmsEvent	event;

@@ -488,8 +488,8 @@ void
 fms_exporter_add(void)
 {
 	static const FmsService service = {
-		.name = "flowmaestro_spans otlp exporter",.library = "flowmaestro_spans",
-		.function = "fms_exporter_main",.each_database = true,.seat = FMS_SEAT_EXPORTER,
+		.name = "flowmaestro_spans otlp exporter", .library = "flowmaestro_spans",
+		.function = "fms_exporter_main", .each_database = true, .seat = FMS_SEAT_EXPORTER,
 		.wanted = fms_outbox_is_on
 	};
 

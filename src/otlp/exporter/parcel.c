@@ -41,8 +41,10 @@
 #include "otlp/out/encode.h"
 #include "table/owner.h"
 
-#define PARCEL_BYTES FMS_LIMIT(4 * 1024 * 1024, 1024)	/* of a message, before it is compressed */
-#define FETCH_ROWS FMS_LIMIT(16, 1)	/* rows can be large: so many are in memory at a time */
+#define PARCEL_BYTES FMS_LIMIT(4 * 1024 * 1024, 1024)	/* of a message, before
+														 * it is compressed */
+#define FETCH_ROWS FMS_LIMIT(16, 1) /* rows can be large: so many are in
+									 * memory at a time */
 
 static const char *const read_keys =
 	"SELECT o.id, o.trace_id, o.span_id, o.started_at "
@@ -207,7 +209,7 @@ read_rows(FmsParcel *parcel, FmsOtlpEncoder *encoder, Datum *keys)
 	Oid			types[] = {INT8ARRAYOID, UUIDARRAYOID, UUIDARRAYOID, TIMESTAMPTZOID,
 	TIMESTAMPTZOID};
 	Portal		cursor = SPI_cursor_open_with_args(NULL, read_spans, lengthof(types), types, keys,
-													   NULL, true, 0);
+												   NULL, true, 0);
 	uint64		rows;
 
 	do

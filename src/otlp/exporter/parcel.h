@@ -14,12 +14,14 @@
 
 typedef struct FmsParcel
 {
-	Oid			table;			/* execution_spans: ids are of its extension's life */
+	Oid			table;			/* execution_spans: ids are of its extension's
+								 * life */
 	int			count;			/* spans in the message */
 	int64	   *id;				/* their rows of the outbox */
 	int			gone_count;		/* spans that are not in the table any more */
 	int64	   *gone;			/* their rows of the outbox */
-	StringInfo	body;			/* the message, an ExportTraceServiceRequest; NULL without spans */
+	StringInfo	body;			/* the message, an ExportTraceServiceRequest;
+								 * NULL without spans */
 } FmsParcel;
 
 extern FmsFlush fms_parcel_read(FmsParcel *parcel, int limit);

@@ -40,14 +40,17 @@
 #define EVENTS 8				/* of one look at the epoll set */
 #define LONGEST_WAIT_MS 60000
 #define ANSWER_LIMIT (4 * 1024 * 1024)	/* bytes of a body that are waited for */
-#define GZIP_WINDOW (15 + 16)	/* zlib: the largest window, with a gzip header */
+#define GZIP_WINDOW (15 + 16)	/* zlib: the largest window, with a gzip
+								 * header */
 #define GZIP_MEMORY 8			/* zlib's own default */
-#define GZIP_SLACK 64			/* a gzip header and trailer are longer than zlib's */
+#define GZIP_SLACK 64			/* a gzip header and trailer are longer than
+								 * zlib's */
 
 static CURLM *multi = NULL;
 static CURL *easy = NULL;
 static int	epoll_fd = -1;
-static TimestampTz wake_at = 0; /* when libcurl wants to be called; 0: it does not */
+static TimestampTz wake_at = 0; /* when libcurl wants to be called; 0: it does
+								 * not */
 
 /* what the callbacks know of the request */
 typedef struct Transfer
@@ -180,7 +183,7 @@ header_list(const FmsPost *post)
 		"Content-Type: application/x-protobuf",
 		USER_AGENT,
 		"Expect:",				/* do not wait for a 100 before a large body */
-		post->gzip ? "Content-Encoding: gzip" : "Content-Encoding:"	/* without a value: none */
+		post->gzip ? "Content-Encoding: gzip" : "Content-Encoding:" /* without a value: none */
 	};
 	struct curl_slist *list = NULL;
 	struct curl_slist *longer = NULL;

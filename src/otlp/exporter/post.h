@@ -30,7 +30,8 @@ typedef struct FmsPostAnswer
 	int			retry_after_s;	/* 0: not told */
 	size_t		bytes;			/* of the body, as far as it is kept */
 	char		body[FMS_POST_ANSWER_BYTES];
-	char		error[FMS_POST_ERROR_BYTES];	/* why there was no whole answer */
+	char		error[FMS_POST_ERROR_BYTES];	/* why there was no whole
+												 * answer */
 } FmsPostAnswer;
 
 /* fms_post, as the exporter finds it in the second library */

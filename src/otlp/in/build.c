@@ -32,9 +32,10 @@
 #include "otlp/in/build.h"
 
 #define BINARY 255				/* type of a node that is a jsonb */
-#define FIRST_BYTES FMS_LIMIT(1024, 16)	/* of a buffer */
+#define FIRST_BYTES FMS_LIMIT(1024, 16) /* of a buffer */
 #define PAIRS_ON_STACK FMS_LIMIT(48, 1)
-#define DOUBLE_BYTES 400		/* of a finite double as digits without an exponent */
+#define DOUBLE_BYTES 400		/* of a finite double as digits without an
+								 * exponent */
 #define REPLACEMENT "\xef\xbf\xbd"	/* U+FFFD */
 #define ONES UINT64CONST(0x0101010101010101)
 #define TOPS UINT64CONST(0x8080808080808080)

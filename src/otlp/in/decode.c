@@ -15,7 +15,8 @@
 #include "limit.h"
 #include "otlp/in/decode.h"
 
-#define CHUNK_BYTES FMS_LIMIT(8192, 16)	/* of unescaped text; a longer text has its own */
+#define CHUNK_BYTES FMS_LIMIT(8192, 16) /* of unescaped text; a longer text
+										 * has its own */
 
 typedef struct FmsOtlpChunk
 {

@@ -53,9 +53,11 @@ typedef struct FmsOtlpNode
 		double		number;
 		bool		boolean;
 	}			value;
-	uint32		length;			/* of a string or bytes; values in an array or a map */
+	uint32		length;			/* of a string or bytes; values in an array or
+								 * a map */
 	uint8		type;			/* FmsOtlpType */
-	bool		inexact;		/* an attribute whose jsonb is not all; see build.h */
+	bool		inexact;		/* an attribute whose jsonb is not all; see
+								 * build.h */
 } FmsOtlpNode;
 
 /* Attributes: nodes from "first" up to, not including, "end". */

@@ -25,9 +25,10 @@ typedef struct FmsOtlpResult
 {
 	int64		accepted;		/* spans taken, those that were there included */
 	int64		rejected;		/* spans that can't be taken, ever */
-	bool		full;			/* no room: the rest was not taken, send it all again */
-	char		message[FMS_OTLP_MESSAGE];	/* why there is no room, else of the
-											 * first rejected span, or "" */
+	bool		full;			/* no room: the rest was not taken, send it
+								 * all again */
+	char		message[FMS_OTLP_MESSAGE];	/* why there is no room, else of
+											 * the first rejected span, or "" */
 } FmsOtlpResult;
 
 /*

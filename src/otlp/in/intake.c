@@ -104,7 +104,8 @@
 
 #define NS_PER_US 1000
 #define MAX_MEMBER (32 * 1024)	/* bytes of a text in the otlp column */
-#define SENT_PLACES FMS_LIMIT(512, 1)	/* resources and scopes that are known to be sent */
+#define SENT_PLACES FMS_LIMIT(512, 1)	/* resources and scopes that are known
+										 * to be sent */
 #define RESEND_US (60 * USECS_PER_SEC)
 #define TIME_BYTES 64			/* of a timestamp as text */
 #define UUID_TEXT 36
@@ -125,7 +126,8 @@ typedef struct Object
 typedef struct Sent
 {
 	pg_uuid_t	id;
-	Oid			table;			/* as FmsEvent.table: not of another life of the extension */
+	Oid			table;			/* as FmsEvent.table: not of another life of
+								 * the extension */
 	TimestampTz at;
 } Sent;
 

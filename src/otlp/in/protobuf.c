@@ -301,7 +301,8 @@ set_value(FmsOtlpDecoder *decoder, uint32 n, const Field *field, int depth)
 			set_bytes(node, FMS_OTLP_BYTES, field->bytes);
 			return true;
 		default:
-			return true;		/* unknown, or the index of a string of profiles */
+			return true;		/* unknown, or the index of a string of
+								 * profiles */
 	}
 }
 
@@ -476,7 +477,7 @@ read_span_number(FmsOtlpSpan *span, const Field *field)
 		case FIELD(16, WIRE_32):
 			span->flags = (uint32) field->number;
 			break;
-		case FIELD(1, WIRE_64):	/* time_unix_nano and */
+		case FIELD(1, WIRE_64): /* time_unix_nano and */
 		case FIELD(11, WIRE_64):	/* observed_time_unix_nano of a LogRecord */
 			span->like_log = true;
 			break;

@@ -22,7 +22,8 @@
 #include "otlp/in/scan.h"
 
 #define NUMBER_BYTES 400		/* of a number that is read as a double */
-#define MAX_NESTING 512			/* of the text; an attribute's level takes three */
+#define MAX_NESTING 512			/* of the text; an attribute's level takes
+								 * three */
 #define ONES UINT64CONST(0x0101010101010101)
 #define TOPS UINT64CONST(0x8080808080808080)
 
@@ -47,7 +48,11 @@ to_special(FmsScan *scan)
 		uint64		word;
 
 		memcpy(&word, scan->at, 8);
-		/* the last term finds control characters, and perhaps others after one */
+
+		/*
+		 * the last term finds control characters, and perhaps others after
+		 * one
+		 */
 		if ((ZERO_BYTES(word ^ (ONES * '"')) | ZERO_BYTES(word ^ (ONES * '\\')) |
 			 ((word - ONES * 0x20) & ~word & TOPS)) != 0)
 			break;
@@ -293,7 +298,7 @@ bool
 fms_scan_begin(FmsScan *scan, char bracket)
 {
 	fms_scan_space(scan);
-		return take_char(scan, bracket);
+	return take_char(scan, bracket);
 }
 
 /*
@@ -304,9 +309,9 @@ bool
 fms_scan_more(FmsScan *scan, char bracket)
 {
 	fms_scan_space(scan);
-		if (scan->at >= scan->end || take_char(scan, bracket))
-			return false;
-		(void) take_char(scan, ',');
+	if (scan->at >= scan->end || take_char(scan, bracket))
+		return false;
+	(void) take_char(scan, ',');
 	fms_scan_space(scan);
 	return true;
 }
@@ -433,7 +438,7 @@ fms_scan_key(FmsScan *scan, FmsOtlpDecoder *decoder)
 	if (scan->at < scan->end && *scan->at == '"')
 		key = fms_scan_string(scan, decoder);
 	fms_scan_space(scan);
-					(void) take_char(scan, ':');
+	(void) take_char(scan, ':');
 	fms_scan_space(scan);
 	return key;
 }

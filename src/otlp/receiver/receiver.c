@@ -58,11 +58,13 @@
 #include "otlp/secret.h"
 #include "worker/supervisor.h"
 
-#define LOOK_MS 1000			/* between looks whether all is as it should be */
+#define LOOK_MS 1000			/* between looks whether all is as it should
+								 * be */
 #define TAKE_MS 500				/* of work that a request may take, */
 #define TAKE_LOOK_MS 50			/* and between looks at how much it took */
 #define REPORT_MS 1000			/* between errors that are logged */
-#define PAUSE_MS 1000			/* after an HTTP process that did not live for that long */
+#define PAUSE_MS 1000			/* after an HTTP process that did not live for
+								 * that long */
 
 /* a reply with its message */
 typedef struct Answer
@@ -81,8 +83,10 @@ static pid_t http_process = 0;	/* 0: none runs */
 static TimestampTz forked_at = 0;
 static TimeoutId take_timeout;
 static volatile sig_atomic_t took_too_long = false;
-static int64 began_ms;			/* CPU time of this process when the request began */
-static char problem[256] = "";	/* why nothing is served, as it was logged last */
+static int64 began_ms;			/* CPU time of this process when the request
+								 * began */
+static char problem[256] = "";	/* why nothing is served, as it was logged
+								 * last */
 
 /* What the receiver runs with, whatever ALTER DATABASE says. */
 static const char *const pinned[][2] = {

@@ -92,8 +92,8 @@ void
 fms_receiver_add(void)
 {
 	static const FmsService service = {
-		.name = "flowmaestro_spans receiver",.library = "flowmaestro_spans_otlp",
-		.function = "fms_receiver_main",.wanted = is_wanted
+		.name = "flowmaestro_spans receiver", .library = "flowmaestro_spans_otlp",
+		.function = "fms_receiver_main", .wanted = is_wanted
 	};
 
 	fms_supervisor_add(&service);

@@ -67,7 +67,8 @@ typedef struct Translator
 	const char *error;			/* what is wrong, once something is */
 	bool		atom;			/* what came last can be repeated */
 	int			depth;			/* of open groups */
-	bool		once[MAX_DEPTH];	/* the open group is a lookbehind, not to be repeated */
+	bool		once[MAX_DEPTH];	/* the open group is a lookbehind, not to
+									 * be repeated */
 	int			groups;			/* that capture, in all; -1: not counted yet */
 	GroupName  *names;			/* of them, palloc'd once needed */
 	int			named;			/* length of names */

@@ -42,7 +42,8 @@
 /* the labels of a name, decoded, with dots between them */
 typedef struct HostName
 {
-	char		text[MAX_NAME * 4];	/* an encoded byte stands for a code point at most */
+	char		text[MAX_NAME * 4]; /* an encoded byte stands for a code point
+									 * at most */
 	size_t		bytes;
 	size_t		encoded;		/* bytes of the name encoded */
 	bool		international;	/* some label is not plain ASCII */
@@ -160,7 +161,7 @@ is_separator(int32 c)
 bool
 fms_format_idn_hostname(const char *at, const char *end, bool compose)
 {
-	HostName		name;
+	HostName	name;
 	const char *label = at;
 
 	/* a longer one cannot have an encoded form within the limit */

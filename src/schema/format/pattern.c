@@ -44,9 +44,11 @@
 #include "schema/format/pattern.h"
 #include "schema/format/utf8.h"
 
-#define WORK FMS_LIMIT(20000000.0, 1000.0)	/* bytes looked at by a quick match, at most */
+#define WORK FMS_LIMIT(20000000.0, 1000.0)	/* bytes looked at by a quick
+											 * match, at most */
 #define MIN_STEPS 100			/* a quick match worth trying has as many */
-#define MAX_STEPS 100000000		/* of a match that can be interrupted; about half a second */
+#define MAX_STEPS 100000000		/* of a match that can be interrupted; about
+								 * half a second */
 #define QUICK_HEAP_KB 1024		/* memory of a match */
 #define STEPPING_HEAP_KB (64 * 1024)
 #define JIT_STACK_START (32 * 1024)
@@ -66,7 +68,8 @@ struct FmsPattern
 	size_t		translated_bytes;
 	char	   *shown;			/* the source, clipped, for messages */
 	size_t		code_bytes;		/* of quick */
-	char	   *literal;		/* the pattern is this text, at the start; NULL: it is not */
+	char	   *literal;		/* the pattern is this text, at the start;
+								 * NULL: it is not */
 	size_t		literal_bytes;
 	bool		literal_ends;	/* and nothing behind it */
 	bool		anchored;
@@ -247,7 +250,10 @@ fms_pattern_compile(const char *source, size_t bytes, const char **error)
 size_t
 fms_pattern_size(const FmsPattern *pattern)
 {
-	/* both programs, with machine code of about four and eight times their size */
+	/*
+	 * both programs, with machine code of about four and eight times their
+	 * size
+	 */
 	return sizeof(FmsPattern) + pattern->translated_bytes + SHOWN + 16 * pattern->code_bytes;
 }
 

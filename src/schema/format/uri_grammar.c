@@ -21,7 +21,8 @@
 #define AT			0x08
 #define SLASH		0x10
 #define QUESTION	0x20
-#define TEMPLATE	0x40		/* the others that a URI template takes literally */
+#define TEMPLATE	0x40		/* the others that a URI template takes
+								 * literally */
 
 /* what stands in the parts of a URI */
 #define IN_USERINFO	(UNRESERVED | SUB_DELIM | COLON)
@@ -117,7 +118,10 @@ take_authority(const char **at, const char *end, Beyond beyond)
 {
 	const char *p = *at;
 
-	/* what comes before an @ is the user; without one it is looked at again as a host */
+	/*
+	 * what comes before an @ is the user; without one it is looked at again
+	 * as a host
+	 */
 	skip(&p, end, IN_USERINFO, beyond);
 	if (p < end && *p == '@')
 		*at = ++p;
@@ -273,7 +277,10 @@ take_expression(const char **at, const char *end)
 {
 	const char *p = *at;
 
-	/* those after the first seven are reserved for the future, and grammatical */
+	/*
+	 * those after the first seven are reserved for the future, and
+	 * grammatical
+	 */
 	if (p < end && *p != '\0' && strchr("+#./;?&=,!@|", *p) != NULL)
 		p++;
 	for (;;)

@@ -185,7 +185,7 @@ add_headers(struct MHD_Response *response, const FmsRequest *request)
 enum MHD_Result
 fms_answer_queue(struct MHD_Connection *mhd, const FmsRequest *request)
 {
-	AnswerText text;
+	AnswerText	text;
 	struct MHD_Response *response;
 	enum MHD_Result queued;
 

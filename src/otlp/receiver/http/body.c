@@ -30,7 +30,8 @@ typedef struct FmsInflater
 	z_stream	stream;
 	bool		ended;			/* a gzip has come to its end */
 	bool		full;			/* the last part took all the room that it had */
-	size_t		pending;		/* bytes of input[] that wait, at its beginning */
+	size_t		pending;		/* bytes of input[] that wait, at its
+								 * beginning */
 	Bytef		input[PENDING_BYTES];
 } FmsInflater;
 

@@ -15,7 +15,8 @@ typedef enum FmsBodyState
 {
 	FMS_BODY_GOOD,
 	FMS_BODY_TOO_LARGE,
-	FMS_BODY_NO_ROOM,			/* all bodies together have what they may; nothing was done */
+	FMS_BODY_NO_ROOM,			/* all bodies together have what they may;
+								 * nothing was done */
 	FMS_BODY_NO_MEMORY,
 	FMS_BODY_DAMAGED			/* what was sent is no gzip */
 } FmsBodyState;

@@ -33,7 +33,8 @@ typedef struct FmsJob
 static int	channel = -1;
 static FmsJob *waiting = NULL;	/* nothing of it is sent */
 static FmsJob *current = NULL;	/* part of it is sent */
-static FmsJob *replies = NULL;	/* all of it is sent; in the order of the replies */
+static FmsJob *replies = NULL;	/* all of it is sent; in the order of the
+								 * replies */
 static FmsJob **last_reply = &replies;
 
 /* the reply that is coming in */
@@ -41,7 +42,7 @@ static struct
 {
 	FmsReply	head;
 	char		message[FMS_HTTP_MESSAGE_BYTES];
-} incoming;
+}			incoming;
 static size_t incoming_bytes = 0;
 
 /* Use a socket, which does not block. */
@@ -132,18 +133,13 @@ write_part(void)
 	struct msghdr message = {.msg_iov = parts, .msg_iovlen = 0};
 	size_t		head = current->sent < sizeof(FmsFrame) ? sizeof(FmsFrame) - current->sent : 0;
 	size_t		body_sent = current->sent + head - sizeof(FmsFrame);
+	size_t		body = current->frame.bytes - body_sent;
 
 	/* the end of the frame itself, if it is not yet out, and of the body */
 	if (head > 0)
-		parts[message.msg_iovlen++] = (struct iovec)
-		{
-			(char *) &current->frame + current->sent, head
-		};
-	if (body_sent < current->frame.bytes)
-		parts[message.msg_iovlen++] = (struct iovec)
-		{
-			current->body.data + body_sent, current->frame.bytes - body_sent
-		};
+		parts[message.msg_iovlen++] = (struct iovec) {(char *) &current->frame + current->sent, head};
+	if (body > 0)
+		parts[message.msg_iovlen++] = (struct iovec) {current->body.data + body_sent, body};
 	return sendmsg(channel, &message, MSG_NOSIGNAL);
 }
 

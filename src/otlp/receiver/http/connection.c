@@ -71,7 +71,10 @@ home_of(const struct sockaddr *address)
 	}
 	else
 	{
-		/* a socket for both families shows an IPv4 address at the end of an IPv6 one */
+		/*
+		 * a socket for both families shows an IPv4 address at the end of an
+		 * IPv6 one
+		 */
 		bool		is_v4 = IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr);
 
 		bytes = in6->sin6_addr.s6_addr + (is_v4 ? 12 : 0);

@@ -63,8 +63,8 @@ typedef struct FmsReply
 } FmsReply;
 
 extern void fms_http_become(const FmsHttpConfig *config, int listener, int channel, int receiver)
-	__attribute__((noreturn));
+			__attribute__((noreturn));
 extern void fms_http_run(const FmsHttpConfig *config, int listener, int channel)
-	__attribute__((noreturn));
+			__attribute__((noreturn));
 
 #endif							/* FMS_OTLP_RECEIVER_HTTP_HTTP_H */

@@ -21,7 +21,8 @@
 
 #include "otlp/receiver/http/http.h"
 
-#define FIRST_FILE 3			/* after standard error, which is the server's log */
+#define FIRST_FILE 3			/* after standard error, which is the server's
+								 * log */
 
 /* Close all files but two. */
 static void

@@ -26,7 +26,8 @@
 #include "otlp/receiver/http/channel.h"
 #include "otlp/receiver/http/connection.h"
 
-#define DRAIN_BODIES 2			/* as much of a refused request is read, in max_body */
+#define DRAIN_BODIES 2			/* as much of a refused request is read, in
+								 * max_body */
 #define PROTOBUF "application/x-protobuf"
 #define JSON "application/json"
 #define BEARER "Bearer "
@@ -44,7 +45,7 @@ static const struct
 	const char *path;
 	FmsTarget	target;
 	const char *methods;		/* each followed by a comma or the end */
-} targets[] = {
+}			targets[] = {
 	{"/v1/traces", FMS_TARGET_TRACES, MHD_HTTP_METHOD_POST},
 	{"/v1/logs", FMS_TARGET_OTHER, MHD_HTTP_METHOD_POST},
 	{"/v1/metrics", FMS_TARGET_OTHER, MHD_HTTP_METHOD_POST},
@@ -161,7 +162,8 @@ typedef struct Framing
 {
 	int			lengths;
 	int			encodings;
-	bool		odd;			/* a header that another server could take for one */
+	bool		odd;			/* a header that another server could take for
+								 * one */
 } Framing;
 
 /* Look at a header for Framing. */
@@ -334,7 +336,10 @@ queue_work(FmsRequest *request)
 static bool
 work_on(FmsRequest *request)
 {
-	/* the library notices a closed connection only when it is no longer suspended */
+	/*
+	 * the library notices a closed connection only when it is no longer
+	 * suspended
+	 */
 	if (request->connection->closing)
 		refuse_request(request, MHD_HTTP_REQUEST_TIMEOUT, "the request takes too long");
 	work_on_body(request);

@@ -24,8 +24,10 @@
 #include "otlp/receiver/http/connection.h"
 
 #define LOOK_MS 100				/* between looks for late connections */
-#define WATCHDOG_S 10			/* a round takes no longer, or the process ends */
-#define CONNECTION_BYTES (32 * 1024)	/* for a header, and to read a body into */
+#define WATCHDOG_S 10			/* a round takes no longer, or the process
+								 * ends */
+#define CONNECTION_BYTES (32 * 1024)	/* for a header, and to read a body
+										 * into */
 #define ACCEPT_AT_ONCE 16		/* more than the library accepts in a round */
 #define OTHER_FILES 32
 #define MMAP_BYTES (128 * 1024) /* a larger body is given back to the system */
