@@ -274,6 +274,7 @@ lint:
 	perl test/lint/rooms.pl
 	perl test/lint/functions.pl
 	perl test/lint/report_arguments.pl
+	perl test/lint/expected.pl
 	perl test/lint/format.pl
 
 # the C files as pgindent does it, in place

@@ -1,11 +1,12 @@
 # What every C file of src/ keeps to: a function has a comment before it and at
-# most 60 lines, a file at most 1,000; the server's version is asked for in
-# compat.h only; what other files see begins with fms_, and another file uses it.
+# most 60 lines, a file at most 1,000, of ten lines one with a comment; the server's
+# version is asked for in compat.h only; what other files see begins with fms_, and
+# another file uses it.
 
 use strict;
 use warnings FATAL => 'all';
 
-use constant { MOST_LINES => 60, LONGEST_FILE => 1000 };
+use constant { MOST_LINES => 60, LONGEST_FILE => 1000, LEAST_COMMENTS => 0.1 };
 
 # but for the one that is made
 my @files = grep { !/metaschema\.h$/ } sort glob 'src/*.[ch] src/*/*.[ch] src/*/*/*.[ch] src/*/*/*/*.[ch]';
@@ -31,6 +32,16 @@ sub for_server
 	my $sql = join '', map { my $file = $_; open my $in, '<', $file or die "$file: $!"; local $/; <$in> } glob 'src/*.sql src/*/*.sql src/*/*/*.sql';
 
 	return $name eq '_PG_init' || $sql =~ /'\Q$name\E'/;
+}
+
+# The share of a text's lines that a comment stands in.
+sub commented
+{
+	my ($text) = @_;
+	my $lines = 0;
+
+	$lines += 1 + (($1 =~ tr/\n//)) while $text =~ m{(/\*.*?\*/)}gs;
+	return $lines / ($text =~ tr/\n//);
 }
 
 foreach my $file (@files)
@@ -74,6 +85,8 @@ none('no function is longer than ' . MOST_LINES . ' lines', @long_functions);
 none('what other files see begins with fms_', @unprefixed);
 none('what other files can see, another file uses', @unused);
 none('no file is longer than ' . LONGEST_FILE . ' lines', grep { ($text{$_} =~ tr/\n//) > LONGEST_FILE } @files);
+none('of each file at least ' . 100 * LEAST_COMMENTS . ' % of the lines have comments',
+	grep { commented($text{$_}) < LEAST_COMMENTS } @files);
 none("the server's version is asked for in compat.h only", grep { $_ ne 'src/compat.h' && $text{$_} =~ /\bPG_VERSION_NUM\b/ } @files);
 print "1..$number\n";
 exit !$good;
