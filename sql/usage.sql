@@ -96,7 +96,7 @@ FROM (VALUES ('openai', 'gpt-4o-mini-2025-01-01'), ('openai', 'gpt-4.1'), ('open
     ('openai', 'gpt-4ofoo'), ('openai', 'gpt'), ('OpenAI', 'GPT-4o'), ('openai.chat', 'gpt-4o'), ('azure.ai.openai', 'gpt-4o'), ('openrouter', 'openai/gpt-4o'), ('', 'openai/gpt-4o'), ('openaix', 'gpt-4o'), ('anthropic', 'gpt-4o'), ('', 'gpt-4o'),
     ('gcp.vertex_ai', 'gemini-2.5-pro'), ('google', 'models/gemini-2.5-pro'), ('anthropic', 'claude-3-5-haiku-latest'), ('anthropic', 'claude-3-5-haiku-20241022'), ('anthropic', 'claude-haiku-4-5@20251001'), ('huggingface', 'meta-llama/Llama-3.3-70B-Instruct')) AS m (provider, model),
     flowmaestro.span_cost(m.provider, NULL, m.model, '2026-01-01', '{1000000,1000000}') AS c
-LEFT JOIN flowmaestro.model_prices AS p USING (price_id);
+LEFT JOIN flowmaestro.model_prices AS p USING (price_id) ORDER BY m.provider COLLATE "C", m.model COLLATE "C";
 -- by the model that answered, then by the one that was asked for
 SELECT p.model FROM flowmaestro.span_cost('openai', 'gpt-4o-mini', 'gpt-4o', '2026-01-01', '{1}') AS c JOIN flowmaestro.model_prices AS p USING (price_id);
 SELECT p.model FROM flowmaestro.span_cost('openai', 'none', 'gpt-4o', '2026-01-01', '{1}') AS c JOIN flowmaestro.model_prices AS p USING (price_id);
