@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * compat.h
- *	  Differences between PostgreSQL 15 and 18.  The only place that looks at
+ *	  Differences between PostgreSQL 15 and 19.  The only place that looks at
  *	  PG_VERSION_NUM: everybody else uses the names defined here.
  *
  * Include after postgres.h.
@@ -12,6 +12,7 @@
 #define FMS_COMPAT_H
 
 #include "access/genam.h"
+#include "access/tableam.h"
 #include "catalog/pg_database.h"
 #include "common/jsonapi.h"
 #include "fmgr.h"
@@ -22,6 +23,7 @@
 #include "utils/acl.h"
 #include "utils/guc.h"
 #include "utils/jsonb.h"
+#include "utils/numeric.h"
 #include "utils/rel.h"
 #include "utils/relcache.h"
 #include "utils/wait_event.h"
@@ -30,6 +32,12 @@
 #include "varatt.h"
 #else
 #include "storage/fd.h"			/* PG_TEMP_FILE_PREFIX */
+#endif
+#if PG_VERSION_NUM >= 190000
+#include "nodes/miscnodes.h"
+#include "utils/lsyscache.h"	/* get_database_name */
+#else
+#include "commands/dbcommands.h"	/* get_database_name */
 #endif
 
 #define FMS_VERSION "1.0.0"
@@ -118,10 +126,56 @@ fms_primary_key(Relation relation)
 static inline IndexScanDesc
 fms_index_beginscan(Relation table, Relation index, Snapshot snapshot, int nkeys)
 {
-#if PG_VERSION_NUM >= 180000
+#if PG_VERSION_NUM >= 190000
+	return index_beginscan(table, index, snapshot, NULL, nkeys, 0, SO_NONE);
+#elif PG_VERSION_NUM >= 180000
 	return index_beginscan(table, index, snapshot, NULL, nkeys, 0);
 #else
 	return index_beginscan(table, index, snapshot, nkeys, 0);
+#endif
+}
+
+/* Begin a scan of a whole table. */
+static inline TableScanDesc
+fms_table_beginscan(Relation table, Snapshot snapshot)
+{
+#if PG_VERSION_NUM >= 190000
+	return table_beginscan(table, snapshot, 0, NULL, SO_NONE);
+#else
+	return table_beginscan(table, snapshot, 0, NULL);
+#endif
+}
+
+/* The sum of two numbers, in the current memory context; NULL if it is too large. */
+static inline Numeric
+fms_numeric_add(Numeric a, Numeric b)
+{
+#if PG_VERSION_NUM >= 190000
+	ErrorSaveContext context = {.type = T_ErrorSaveContext};
+
+	return numeric_add_safe(a, b, (Node *) &context);
+#else
+	bool		too_large = false;
+	Numeric		sum = numeric_add_opt_error(a, b, &too_large);
+
+	return too_large ? NULL : sum;
+#endif
+}
+
+/* A number rounded to an int32; false if it is none that has its range. */
+static inline bool
+fms_numeric_int32(Numeric number, int32 *rounded)
+{
+#if PG_VERSION_NUM >= 190000
+	ErrorSaveContext context = {.type = T_ErrorSaveContext};
+
+	*rounded = numeric_int4_safe(number, (Node *) &context);
+	return !context.error_occurred;
+#else
+	bool		too_large = false;
+
+	*rounded = numeric_int4_opt_error(number, &too_large);
+	return !too_large;
 #endif
 }
 

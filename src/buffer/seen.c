@@ -35,18 +35,18 @@
 #define WORDS 16				/* of a block, which is a cache line */
 #define BITS 5					/* of an id, 9 bits of the hash each */
 
-typedef struct Block
+typedef struct SeenBlock
 {
 	pg_atomic_uint32 word[WORDS];
-} Block;
+} SeenBlock;
 
-static Block *blocks = NULL;	/* NULL: not preloaded */
+static SeenBlock *blocks = NULL;	/* NULL: not preloaded */
 
 /* Bytes of shared memory that fms_seen_shmem_init takes. */
 Size
 fms_seen_shmem_size(void)
 {
-	return mul_size(BLOCKS, sizeof(Block));
+	return mul_size(BLOCKS, sizeof(SeenBlock));
 }
 
 /* Set up or find the filter; called with AddinShmemInitLock. */
@@ -80,10 +80,10 @@ hash_of(Oid table, int64 id_prefix)
 }
 
 /* The block of a hash; the rest of the hash gives the bits. */
-static Block *
+static SeenBlock *
 block_of(uint64 *hash)
 {
-	Block	   *block = &blocks[*hash % BLOCKS];
+	SeenBlock  *block = &blocks[*hash % BLOCKS];
 
 	*hash /= BLOCKS;
 	return block;
@@ -94,7 +94,7 @@ void
 fms_seen_add(Oid table, int64 id_prefix)
 {
 	uint64		hash = hash_of(table, id_prefix);
-	Block	   *block;
+	SeenBlock  *block;
 
 	if (blocks == NULL)
 		return;
@@ -117,7 +117,7 @@ bool
 fms_seen_possible(Oid table, int64 id_prefix)
 {
 	uint64		hash;
-	Block	   *block;
+	SeenBlock  *block;
 
 	if (!fms_seen_has_all(table))
 		return true;

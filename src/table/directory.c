@@ -30,6 +30,7 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/stratnum.h"
 #include "access/table.h"
 #include "access/tableam.h"
@@ -483,7 +484,7 @@ static void
 load(Relation table)
 {
 	TupleTableSlot *slot = table_slot_create(table, NULL);
-	TableScanDesc scan = table_beginscan(table, SnapshotAny, 0, NULL);
+	TableScanDesc scan = fms_table_beginscan(table, SnapshotAny);
 	bool		isnull;
 
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))

@@ -53,7 +53,6 @@ fms_spent_read(Datum attributes, FmsSpent *usage)
 void
 fms_spent_add(FmsSpent *sum, const FmsSpent *part)
 {
-	bool		overflow = false;
 	Numeric		cost;
 
 	sum->tokens |= part->tokens;
@@ -64,8 +63,8 @@ fms_spent_add(FmsSpent *sum, const FmsSpent *part)
 		sum->cost = part->cost;
 	else if (part->cost != NULL)
 	{
-		cost = numeric_add_opt_error(sum->cost, part->cost, &overflow);
-		if (!overflow)
+		cost = fms_numeric_add(sum->cost, part->cost);
+		if (cost != NULL)
 			sum->cost = cost;
 	}
 }

@@ -150,7 +150,8 @@ small_count(Numeric number, int64 *count)
 			break;
 		case 7:
 			memcpy(&low, data + 2 * sizeof(header), sizeof(low));
-			/* FALLTHROUGH */
+			memcpy(&high, data + sizeof(header), sizeof(high));
+			break;
 		case 6:
 			memcpy(&high, data + sizeof(header), sizeof(high));
 			break;
@@ -168,12 +169,14 @@ small_count(Numeric number, int64 *count)
 static bool
 as_count(Numeric number, int64 *count)
 {
-	bool		too_large = false;
+	int32		small;
 	double		approximate;
 
-	*count = numeric_int4_opt_error(number, &too_large);
-	if (!too_large)
-		return *count >= 0;
+	if (fms_numeric_int32(number, &small))
+	{
+		*count = small;
+		return small >= 0;
+	}
 	approximate = DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow,
 													 NumericGetDatum(number)));
 	if (!(approximate >= 0 && approximate <= (double) FMS_MAX_TOKENS))
