@@ -26,6 +26,7 @@ OBJS = \
 	src/log/log.o \
 	src/span/identity.o \
 	src/span/jsonb.o \
+	src/span/text.o \
 	src/span/event.o \
 	src/span/names.o \
 	src/span/redact.o \
@@ -288,16 +289,16 @@ test/fuzz/ring_fuzz: test/fuzz/ring_fuzz.c src/buffer/ring.c src/span/event.c $(
 	clang -g -O1 -fsanitize=fuzzer,address,undefined $(PG_CPPFLAGS) -I$(includedir_server) \
 		$(filter %.c,$^) -o $@ -L$(pkglibdir) -lpgcommon -lpgport
 
-test/fuzz/log_fuzz: test/fuzz/log_fuzz.c src/log/line.c $(ALL_HEADERS)
+test/fuzz/log_fuzz: test/fuzz/log_fuzz.c src/log/line.c src/span/text.c $(ALL_HEADERS)
 	clang -g -O1 -fsanitize=fuzzer,address,undefined $(PG_CPPFLAGS) -I$(includedir_server) \
 		$(filter %.c,$^) -o $@ -L$(pkglibdir) -lpgcommon -lpgport
 
 test/fuzz/otlp_fuzz: test/fuzz/otlp_fuzz.c src/otlp/in/decode.c src/otlp/in/protobuf.c src/otlp/in/scan.c \
-		src/otlp/in/json.c $(ALL_HEADERS)
+		src/otlp/in/json.c src/span/text.c $(ALL_HEADERS)
 	clang -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
 		$(PG_CPPFLAGS) -I$(includedir_server) $(filter %.c,$^) -o $@ -L$(pkglibdir) -lpgcommon -lpgport -lm
 
-test/fuzz/w3c_fuzz: test/fuzz/w3c_fuzz.c src/context/w3c.c $(ALL_HEADERS)
+test/fuzz/w3c_fuzz: test/fuzz/w3c_fuzz.c src/context/w3c.c src/span/text.c $(ALL_HEADERS)
 	clang -g -O1 -fsanitize=fuzzer,address,undefined $(PG_CPPFLAGS) -I$(includedir_server) \
 		$(filter %.c,$^) -o $@
 

@@ -15,7 +15,6 @@
  */
 #include "postgres.h"
 
-#include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/timestamp.h"
 
@@ -25,15 +24,9 @@
 #include "context/w3c.h"
 #include "span/identity.h"
 #include "span/jsonb.h"
+#include "span/text.h"
 
 #define OTEL_SPAN 8				/* bytes of a span id that OpenTelemetry knows */
-
-/* The text of a uuid. */
-char *
-fms_draft_uuid_text(const pg_uuid_t *id)
-{
-	return DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(id)));
-}
 
 /* An object without members. */
 Jsonb *
@@ -121,7 +114,6 @@ fms_draft_take_trace(FmsContextDraft *draft, const char *text)
 static bool
 read_span(const FmsContextDraft *draft, const char *text, pg_uuid_t *id)
 {
-	static const unsigned char zero[OTEL_SPAN] = {0};
 	size_t		length = text == NULL ? 0 : strlen(text);
 
 	if (!draft->has_trace || length == 0)
@@ -134,7 +126,7 @@ read_span(const FmsContextDraft *draft, const char *text, pg_uuid_t *id)
 	}
 	else if (!fms_parse_uuid(text, length, id))
 		return false;
-	return memcmp(id->data + UUID_LEN - OTEL_SPAN, zero, OTEL_SPAN) != 0;
+	return !fms_all_zero(id->data + UUID_LEN - OTEL_SPAN, OTEL_SPAN);
 }
 
 /* Take a traceparent and what goes with it, as far as they are good. */
@@ -174,7 +166,7 @@ fms_draft_complete(FmsContextDraft *draft)
 	{
 		Datum		id = DirectFunctionCall1(gen_random_uuid, (Datum) 0);
 
-		draft->request_id = fms_draft_uuid_text(DatumGetUUIDP(id));
+		draft->request_id = fms_uuid_text(DatumGetUUIDP(id));
 	}
 }
 
@@ -262,11 +254,11 @@ fms_draft_to_jsonb(const FmsContextDraft *draft)
 	fms_jsonb_key(&state, "tracingContext");
 	fms_jsonb_push(&state, WJB_BEGIN_OBJECT, NULL);
 	if (draft->has_trace)
-		fms_jsonb_string(&state, "traceId", fms_draft_uuid_text(&draft->trace_id));
+		fms_jsonb_string(&state, "traceId", fms_uuid_text(&draft->trace_id));
 	if (draft->has_span)
-		fms_jsonb_string(&state, "spanId", fms_draft_uuid_text(&draft->span_id));
+		fms_jsonb_string(&state, "spanId", fms_uuid_text(&draft->span_id));
 	if (draft->has_parent)
-		fms_jsonb_string(&state, "parentSpanId", fms_draft_uuid_text(&draft->parent_span_id));
+		fms_jsonb_string(&state, "parentSpanId", fms_uuid_text(&draft->parent_span_id));
 	fms_jsonb_string(&state, "userId", draft->user_id);
 	fms_jsonb_string(&state, "requestId", draft->request_id);
 	fms_jsonb_string(&state, "sessionId", draft->session_id);

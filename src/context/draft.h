@@ -49,6 +49,5 @@ extern void fms_draft_set(Jsonb *context, bool local);
 extern char *fms_draft_scalar_text(const JsonbValue *value);
 extern Jsonb *fms_draft_empty(void);
 extern Jsonb *fms_draft_with_text(Jsonb *object, const char *key, const char *text);
-extern char *fms_draft_uuid_text(const pg_uuid_t *id);
 
 #endif							/* FMS_CONTEXT_DRAFT_H */

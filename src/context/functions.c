@@ -21,6 +21,7 @@
 #include "context/parse.h"
 #include "context/w3c.h"
 #include "span/jsonb.h"
+#include "span/text.h"
 
 #define OTEL_SPAN 8				/* bytes of a span id that OpenTelemetry knows */
 
@@ -276,7 +277,7 @@ fms_response_headers(PG_FUNCTION_ARGS)
 
 	fms_jsonb_push(&state, WJB_BEGIN_OBJECT, NULL);
 	if (context->has_trace)
-		fms_jsonb_string(&state, "X-Trace-ID", fms_draft_uuid_text(&context->trace_id));
+		fms_jsonb_string(&state, "X-Trace-ID", fms_uuid_text(&context->trace_id));
 	fms_jsonb_string(&state, "X-Request-ID", context->request_id);
 	if (context->has_span)
 	{

@@ -16,6 +16,8 @@
 #include "compat.h"
 #include "context/parse.h"
 #include "context/w3c.h"
+#include "span/identity.h"
+#include "span/text.h"
 
 #define MAX_NESTING 64
 #define OTEL_SPAN 8				/* bytes of a span id that OpenTelemetry knows */
@@ -32,18 +34,6 @@ typedef struct RequestReading
 	const char *fault;
 } RequestReading;
 
-/* Whether all bytes are zero. */
-static bool
-all_zero(const unsigned char *bytes, int count)
-{
-	for (int i = 0; i < count; i++)
-	{
-		if (bytes[i] != 0)
-			return false;
-	}
-	return true;
-}
-
 /*
  * Read a uuid: 32 hexadecimal digits of either case, with hyphens at the usual
  * places or with none.  False for anything else and for the nil uuid.
@@ -51,25 +41,7 @@ all_zero(const unsigned char *bytes, int count)
 bool
 fms_parse_uuid(const char *text, size_t length, pg_uuid_t *id)
 {
-	char		digits[2 * UUID_LEN];
-	bool		hyphens = length == 36;
-	int			count = 0;
-
-	if (!hyphens && length != sizeof(digits))
-		return false;
-	for (size_t i = 0; i < length; i++)
-	{
-		char		c = text[i];
-
-		if (hyphens && (i == 8 || i == 13 || i == 18 || i == 23))
-		{
-			if (c != '-')
-				return false;
-			continue;
-		}
-		digits[count++] = c >= 'A' && c <= 'F' ? c - 'A' + 'a' : c;
-	}
-	return fms_hex_read(digits, id->data, UUID_LEN) && !all_zero(id->data, UUID_LEN);
+	return fms_uuid_read(text, length, id) && !fms_identity_is_nil(id);
 }
 
 /* Read the id of a span, which OpenTelemetry has to be able to tell. */
@@ -77,7 +49,7 @@ static bool
 read_span(const char *text, pg_uuid_t *id)
 {
 	return fms_parse_uuid(text, strlen(text), id) &&
-		!all_zero(id->data + UUID_LEN - OTEL_SPAN, OTEL_SPAN);
+		!fms_all_zero(id->data + UUID_LEN - OTEL_SPAN, OTEL_SPAN);
 }
 
 /* Keep an id that is any text, cut at a character if it is too long. */
@@ -274,7 +246,7 @@ fms_entered_read(const char *frames, size_t length, FmsEntered *frame)
 		!fms_hex_read(text + 6 * UUID_LEN, mark, sizeof(mark)))
 		return false;
 	memcpy(&frame->mark, mark, sizeof(mark));
-	frame->has_parent = !all_zero(frame->parent_span_id.data, UUID_LEN);
+	frame->has_parent = !fms_all_zero(frame->parent_span_id.data, UUID_LEN);
 	return true;
 }
 

@@ -18,6 +18,7 @@
 #include "postgres.h"
 
 #include "context/w3c.h"
+#include "span/text.h"
 
 #define VERSION_AT 0			/* offsets in a traceparent */
 #define TRACE_AT 3
@@ -40,47 +41,6 @@ typedef struct Rest
 	const char *at;
 	const char *end;
 } Rest;
-
-static const char hex_digits[] = "0123456789abcdef";
-
-/* The value of a lower-case hexadecimal digit, or -1. */
-static int
-hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	return -1;
-}
-
-/* Read "count" bytes from twice as many lower-case hexadecimal digits. */
-bool
-fms_hex_read(const char *text, unsigned char *out, int count)
-{
-	for (int i = 0; i < count; i++)
-	{
-		int			high = hex_value(text[2 * i]);
-		int			low = hex_value(text[2 * i + 1]);
-
-		if (high < 0 || low < 0)
-			return false;
-		out[i] = (unsigned char) (high << 4 | low);
-	}
-	return true;
-}
-
-/* Whether all of some bytes are zero. */
-static bool
-all_zero(const unsigned char *bytes, int count)
-{
-	for (int i = 0; i < count; i++)
-	{
-		if (bytes[i] != 0)
-			return false;
-	}
-	return true;
-}
 
 /* Blank as HTTP knows it. */
 static bool
@@ -136,24 +96,12 @@ fms_w3c_traceparent(const char *text, size_t length, FmsTraceparent *traceparent
 		return "The parent id is not 16 lower-case hexadecimal digits.";
 	if (!fms_hex_read(text + FLAGS_AT, &traceparent->flags, 1))
 		return "The flags are not two lower-case hexadecimal digits.";
-	if (all_zero(traceparent->trace_id, 16))
+	if (fms_all_zero(traceparent->trace_id, 16))
 		return "The trace id is all zeros.";
-	if (all_zero(traceparent->span_id, 8))
+	if (fms_all_zero(traceparent->span_id, 8))
 		return "The parent id is all zeros.";
 	traceparent->flags &= KNOWN_FLAGS;
 	return NULL;
-}
-
-/* Write bytes as lower-case hexadecimal digits; returns the end, with no NUL. */
-char *
-fms_hex_write(char *out, const unsigned char *bytes, int count)
-{
-	for (int i = 0; i < count; i++)
-	{
-		*out++ = hex_digits[bytes[i] >> 4];
-		*out++ = hex_digits[bytes[i] & 0x0f];
-	}
-	return out;
 }
 
 /* Write a traceparent of version 00 and a NUL: FMS_TRACEPARENT_BYTES + 1 bytes. */
@@ -339,13 +287,6 @@ fms_w3c_baggage(const char *text, size_t length)
 	return rest.at == rest.end ? NULL : "A value has a character that is not allowed.";
 }
 
-/* The value of a hexadecimal digit of either case, or -1. */
-static int
-any_hex_value(char c)
-{
-	return hex_value(c >= 'A' && c <= 'F' ? c - 'A' + 'a' : c);
-}
-
 /*
  * Read a quoted, URL-encoded value into "out", NUL-terminated.  Without "out",
  * or if it does not fit, the value is only skipped, and *out is empty.
@@ -368,9 +309,9 @@ read_member_value(Rest *rest, char *out, size_t size)
 			c = *rest->at++;
 		}
 		else if (c == '%' && rest->end - rest->at >= 2 &&
-				 any_hex_value(rest->at[0]) >= 0 && any_hex_value(rest->at[1]) >= 0)
+				 fms_hex_digit(rest->at[0]) >= 0 && fms_hex_digit(rest->at[1]) >= 0)
 		{
-			c = (char) (any_hex_value(rest->at[0]) << 4 | any_hex_value(rest->at[1]));
+			c = (char) (fms_hex_digit(rest->at[0]) << 4 | fms_hex_digit(rest->at[1]));
 			rest->at += 2;
 		}
 		if (c == '\0')
@@ -392,13 +333,6 @@ skip_sql_space(Rest *rest)
 		rest->at++;
 }
 
-/* Whether a key is the given one. */
-static bool
-key_is(const char *key, size_t length, const char *name)
-{
-	return length == strlen(name) && memcmp(key, name, length) == 0;
-}
-
 /*
  * Read the inside of a comment.  False if it is not sqlcommenter's, or has no
  * good traceparent.  A bad tracestate is left out.
@@ -407,8 +341,7 @@ static bool
 read_comment(Rest rest, FmsTraceparent *traceparent, char *tracestate, size_t size)
 {
 	char		parent[MAX_PARENT];
-	const char *key;
-	size_t		length;
+	FmsPart		key;
 	bool		ok;
 
 	parent[0] = '\0';
@@ -416,15 +349,15 @@ read_comment(Rest rest, FmsTraceparent *traceparent, char *tracestate, size_t si
 	do
 	{
 		skip_sql_space(&rest);
-		key = rest.at;
+		key.data = rest.at;
 		while (rest.at < rest.end && is_token_char(*rest.at) && *rest.at != '\'')
 			rest.at++;
-		length = rest.at - key;
-		if (length == 0 || !skip_char(&rest, '='))
+		key.length = rest.at - key.data;
+		if (key.length == 0 || !skip_char(&rest, '='))
 			return false;
-		if (key_is(key, length, "traceparent"))
+		if (fms_part_is(key, "traceparent"))
 			ok = read_member_value(&rest, parent, sizeof(parent));
-		else if (key_is(key, length, "tracestate"))
+		else if (fms_part_is(key, "tracestate"))
 			ok = read_member_value(&rest, tracestate, size);
 		else
 			ok = read_member_value(&rest, NULL, 0);

@@ -32,8 +32,6 @@ extern const char *fms_w3c_traceparent(const char *text, size_t length,
 extern const char *fms_w3c_tracestate(const char *text, size_t length);
 extern const char *fms_w3c_baggage(const char *text, size_t length);
 
-extern bool fms_hex_read(const char *text, unsigned char *out, int count);
-extern char *fms_hex_write(char *out, const unsigned char *bytes, int count);
 extern void fms_w3c_format(const FmsTraceparent *traceparent, char *out);
 extern bool fms_w3c_comment(const char *sql, size_t length, FmsTraceparent *traceparent,
 							char *tracestate, size_t size);

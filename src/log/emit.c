@@ -56,13 +56,13 @@
 #include "log/emit.h"
 #include "log/line.h"
 #include "log/log.h"
+#include "span/text.h"
 
 #define BASE_BYTES FMS_LIMIT(16 * 1024, 64) /* of the memory that most lines
 											 * fit in */
 #define MAX_LINE (64 * 1024 * 1024) /* longest line; the collector copies it */
-#define UUID_TEXT 37
 #define NUMBER_TEXT 48
-#define IDS_TEXT (3 * FMS_CONTEXT_ID_BYTES + 2 * UUID_TEXT + 64)
+#define IDS_TEXT (3 * FMS_CONTEXT_ID_BYTES + 2 * FMS_UUID_TEXT + 64)
 #define JSON_DESTINATIONS (LOG_DESTINATION_STDERR | LOG_DESTINATION_JSONLOG)
 
 /* a line of flowmaestro.log() on its way */
@@ -131,30 +131,14 @@ stderr_is_pipe(void)
 	return known;
 }
 
-/* Write a uuid in its usual form, NUL-terminated. */
-static void
-uuid_text(const pg_uuid_t *id, char *out)
-{
-	static const char hex[] = "0123456789abcdef";
-
-	for (int i = 0; i < UUID_LEN; i++)
-	{
-		if (i == 4 || i == 6 || i == 8 || i == 10)
-			*out++ = '-';
-		*out++ = hex[id->data[i] >> 4];
-		*out++ = hex[id->data[i] & 0xf];
-	}
-	*out = '\0';
-}
-
 /* A member with a uuid. */
 static void
 add_uuid(FmsLine *line, const char *key, const pg_uuid_t *id)
 {
-	char		text[UUID_TEXT];
+	char		text[FMS_UUID_TEXT];
 
-	uuid_text(id, text);
-	fms_line_text(line, key, text, UUID_TEXT - 1);
+	fms_uuid_write(text, id);
+	fms_line_text(line, key, text, FMS_UUID_TEXT);
 }
 
 /*
@@ -396,8 +380,8 @@ static int
 ids_text(char *out)
 {
 	const FmsContext *context = fms_context_current();
-	char		trace[UUID_TEXT];
-	char		span[UUID_TEXT];
+	char		trace[FMS_UUID_TEXT + 1];
+	char		span[FMS_UUID_TEXT + 1];
 	const struct
 	{
 		const char *name;
@@ -411,8 +395,8 @@ ids_text(char *out)
 	};
 	int			length = 0;
 
-	uuid_text(&context->trace_id, trace);
-	uuid_text(&context->span_id, span);
+	*fms_uuid_write(trace, &context->trace_id) = '\0';
+	*fms_uuid_write(span, &context->span_id) = '\0';
 	for (int i = 0; i < lengthof(ids); i++)
 	{
 		if (ids[i].value != NULL)

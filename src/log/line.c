@@ -22,6 +22,7 @@
 #include "mb/pg_wchar.h"
 
 #include "log/line.h"
+#include "span/text.h"
 
 #define TRUNCATED_MEMBER ",\"" FMS_LINE_TRUNCATED "\":true"
 #define TAIL_BYTES 40			/* of that, two braces and the newline */
@@ -144,7 +145,6 @@ put_key(FmsLine *line, const char *key, Size wanted)
 static int
 escape_byte(unsigned char byte, char *out)
 {
-	static const char hex[] = "0123456789abcdef";
 	static const char from[] = "\"\\\n\t\r\b\f";
 	static const char to[] = "\"\\ntrbf";
 	const char *found = byte == '\0' ? NULL : strchr(from, byte);
@@ -156,8 +156,7 @@ escape_byte(unsigned char byte, char *out)
 		return 2;
 	}
 	memcpy(out + 1, "u00", 3);
-	out[4] = hex[byte >> 4];
-	out[5] = hex[byte & 0xf];
+	(void) fms_hex_write(out + 4, &byte, 1);
 	return 6;
 }
 
@@ -169,7 +168,6 @@ static int
 convert_high(FmsLineEncoding encoding, const unsigned char **at,
 			 const unsigned char *end, char *out)
 {
-	static const char hex[] = "0123456789abcdef";
 	const unsigned char *from = *at;
 	int			length;
 
@@ -194,8 +192,7 @@ convert_high(FmsLineEncoding encoding, const unsigned char **at,
 		case FMS_LINE_BYTES:
 			*at += 1;
 			memcpy(out, "\\\\x", 3);
-			out[3] = hex[*from >> 4];
-			out[4] = hex[*from & 0xf];
+			(void) fms_hex_write(out + 3, from, 1);
 			return 5;
 	}
 	return 0;					/* keep compiler quiet */

@@ -37,7 +37,7 @@ fms_jfield_container(JsonbContainer *object, const char *name)
 
 /* A member that is a string; not copied. */
 bool
-fms_jfield_text(JsonbContainer *object, const char *name, FmsOtlpText *text)
+fms_jfield_text(JsonbContainer *object, const char *name, FmsPart *text)
 {
 	JsonbValue	value;
 
@@ -50,9 +50,9 @@ fms_jfield_text(JsonbContainer *object, const char *name, FmsOtlpText *text)
 
 /* A member that is bytes in base64, decoded in the current memory context. */
 bool
-fms_jfield_bytes(JsonbContainer *object, const char *name, FmsOtlpText *bytes)
+fms_jfield_bytes(JsonbContainer *object, const char *name, FmsPart *bytes)
 {
-	FmsOtlpText text;
+	FmsPart		text;
 	char	   *decoded;
 	int			length;
 
@@ -67,26 +67,9 @@ fms_jfield_bytes(JsonbContainer *object, const char *name, FmsOtlpText *bytes)
 
 /* A uuid from its usual form, with dashes; false if it is none. */
 bool
-fms_otlp_parse_uuid(const FmsOtlpText *text, pg_uuid_t *id)
+fms_otlp_parse_uuid(const FmsPart *text, pg_uuid_t *id)
 {
-	const char *digits = "0123456789abcdef";
-	int			n = 0;
-
-	if (text->length != 36)
-		return false;
-	for (int i = 0; i < 36; i++)
-	{
-		bool		dash = i == 8 || i == 13 || i == 18 || i == 23;
-		const char *digit = strchr(digits, pg_tolower((unsigned char) text->data[i]));
-
-		if (dash != (text->data[i] == '-') || (!dash && (digit == NULL || *digit == '\0')))
-			return false;
-		if (dash)
-			continue;
-		id->data[n / 2] = (n % 2 == 0 ? 0 : id->data[n / 2] << 4) | (digit - digits);
-		n++;
-	}
-	return true;
+	return text->length == FMS_UUID_TEXT && fms_uuid_read(text->data, text->length, id);
 }
 
 /* A number without a fraction; false if it is none, or not of 64 bits.  1.0 has a fraction. */

@@ -33,6 +33,7 @@
 #include "span/jsonb.h"
 #include "span/names.h"
 #include "span/payload.h"
+#include "table/owner.h"
 
 /* what a name can stand for; the kinds of the vocabularies in the order of trust */
 enum
@@ -512,21 +513,13 @@ map_payload(const Findings *found, int own, int others)
 static FmsStatus
 map_status(const Findings *found, int code)
 {
-	static const struct
-	{
-		const char *name;
-		FmsStatus	status;
-	}			own[] = {
-		{"completed", FMS_STATUS_COMPLETED},
-		{"failed", FMS_STATUS_FAILED},
-		{"cancelled", FMS_STATUS_CANCELLED},
-	};
 	FmsPart		name;
+	bool		told = get_text(found, OWN_STATUS, &name);
 
-	for (int i = 0; get_text(found, OWN_STATUS, &name) && i < lengthof(own); i++)
+	for (int s = FMS_STATUS_COMPLETED; told && s <= FMS_STATUS_CANCELLED; s++)
 	{
-		if (text_is(&name, own[i].name))
-			return own[i].status;
+		if (text_is(&name, fms_table_status(s)))
+			return s;
 	}
 	return code == FMS_OTLP_ERROR ? FMS_STATUS_FAILED : FMS_STATUS_COMPLETED;
 }
@@ -580,7 +573,7 @@ static bool
 get_id(const Findings *found, int field, pg_uuid_t *id)
 {
 	const JsonbValue *value = &found->value[field];
-	FmsOtlpText text;
+	FmsPart		text;
 
 	if (!has(found, field) || value->type != jbvString)
 		return false;
@@ -650,7 +643,6 @@ set_column(Datum *values, bool *nulls, int column, const void *value)
 Datum
 fms_otlp_map_attributes(PG_FUNCTION_ARGS)
 {
-	static const char *const statuses[] = {"started", "completed", "failed", "cancelled"};
 	TupleDesc	desc;
 	FmsOtlpSource source = {0};
 	FmsOtlpMapped mapped;
@@ -666,8 +658,7 @@ fms_otlp_map_attributes(PG_FUNCTION_ARGS)
 	{
 		text	   *message = PG_GETARG_TEXT_PP(3);
 
-		source.message.data = VARDATA_ANY(message);
-		source.message.length = VARSIZE_ANY_EXHDR(message);
+		source.message = FMS_TEXT_PART(message);
 	}
 	source.exception = jsonb_argument(fcinfo, 4);
 	fms_otlp_map(&source, &mapped);
@@ -677,7 +668,7 @@ fms_otlp_map_attributes(PG_FUNCTION_ARGS)
 			   cstring_to_text_with_len(mapped.entity_id.data, mapped.entity_id.length));
 	set_column(values, nulls, 2, mapped.input);
 	set_column(values, nulls, 3, mapped.output);
-	set_column(values, nulls, 4, cstring_to_text(statuses[mapped.status]));
+	set_column(values, nulls, 4, cstring_to_text(fms_table_status(mapped.status)));
 	set_column(values, nulls, 5, mapped.error);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }

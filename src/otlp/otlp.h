@@ -14,11 +14,4 @@
  */
 #define FMS_OTLP_MAX_DEPTH 64
 
-/* bytes of a message, or of a jsonb; not terminated */
-typedef struct FmsOtlpText
-{
-	const char *data;
-	uint32		length;
-} FmsOtlpText;
-
 #endif							/* FMS_OTLP_OTLP_H */

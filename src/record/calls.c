@@ -27,6 +27,7 @@
 #include "record/record.h"
 #include "span/identity.h"
 #include "span/payload.h"
+#include "table/owner.h"
 
 PG_FUNCTION_INFO_V1(fms_create_span);
 PG_FUNCTION_INFO_V1(fms_create_child_span);
@@ -348,13 +349,10 @@ static FmsStatus
 parse_status(text *status)
 {
 	char	   *name = text_to_cstring(status);
+	FmsStatus	parsed = fms_table_parse_status(name);
 
-	if (strcmp(name, "completed") == 0)
-		return FMS_STATUS_COMPLETED;
-	if (strcmp(name, "failed") == 0)
-		return FMS_STATUS_FAILED;
-	if (strcmp(name, "cancelled") == 0)
-		return FMS_STATUS_CANCELLED;
+	if (parsed != FMS_STATUS_STARTED)
+		return parsed;
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("invalid status of an ended span: \"%.*s\"",

@@ -12,6 +12,7 @@
 #include "postgres.h"
 
 #include "schema/uri.h"
+#include "span/text.h"
 
 /* The five parts of a URI reference, as slices of it; length -1: absent. */
 typedef struct UriParts
@@ -202,19 +203,6 @@ fms_uri_cut_fragment(char *uri)
 	return mark + 1;
 }
 
-/* The value of a hexadecimal digit, -1 for any other character. */
-static int
-hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 /*
  * A copy with every %XX decoded; what is no such code stays as it is.  The result
  * may be ill-formed text, and ends early at a %00: it only serves look-ups, which
@@ -228,9 +216,9 @@ fms_uri_decode(const char *text)
 
 	while (*text != '\0')
 	{
-		if (text[0] == '%' && hex_value(text[1]) >= 0 && hex_value(text[2]) >= 0)
+		if (text[0] == '%' && fms_hex_digit(text[1]) >= 0 && fms_hex_digit(text[2]) >= 0)
 		{
-			*out++ = (char) (hex_value(text[1]) * 16 + hex_value(text[2]));
+			*out++ = (char) (fms_hex_digit(text[1]) * 16 + fms_hex_digit(text[2]));
 			text += 3;
 		}
 		else

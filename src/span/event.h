@@ -14,7 +14,8 @@
 #define FMS_SPAN_EVENT_H
 
 #include "datatype/timestamp.h"
-#include "utils/uuid.h"
+
+#include "span/text.h"
 
 typedef enum FmsEventKind
 {
@@ -73,12 +74,6 @@ typedef enum FmsPartIndex
 } FmsPartIndex;
 
 #define FMS_PARTS 11
-
-typedef struct FmsPart
-{
-	const char *data;			/* NULL if the event has no such part */
-	uint32		length;			/* bytes; of a jsonb with its varlena header */
-} FmsPart;
 
 /*
  * A resource has its id as span_id, its attributes and its other fields as

@@ -37,12 +37,7 @@ int			fms_max_payload = 1024;
 void
 fms_payload_text(FmsPart *part, text *value, bool *truncated)
 {
-	part->data = NULL;
-	part->length = 0;
-	if (value == NULL)
-		return;
-	part->data = VARDATA_ANY(value);
-	part->length = VARSIZE_ANY_EXHDR(value);
+	*part = value == NULL ? (FmsPart) {NULL, 0} : FMS_TEXT_PART(value);
 	if (part->length > FMS_MAX_TEXT)
 	{
 		part->length = pg_mbcliplen(part->data, part->length, FMS_MAX_TEXT);

@@ -37,6 +37,7 @@
 #include "compat.h"
 #include "buffer/buffer.h"
 #include "span/identity.h"
+#include "span/text.h"
 #include "table/directory.h"
 #include "table/lookup.h"
 #include "table/place.h"
@@ -118,8 +119,7 @@ is_text(Datum value, const char *what)
 	/* compressed or stored elsewhere it is longer */
 	if (VARATT_IS_EXTERNAL(text) || VARATT_IS_COMPRESSED(text))
 		return false;
-	return VARSIZE_ANY_EXHDR(text) == strlen(what) &&
-		memcmp(VARDATA_ANY(text), what, strlen(what)) == 0;
+	return fms_part_is(FMS_TEXT_PART(text), what);
 }
 
 /* A column of the row in a slot, by its name; the column is there (has_columns). */

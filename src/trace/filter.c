@@ -22,6 +22,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "span/text.h"
 #include "trace/filter.h"
 
 /* arguments in the order of the SQL functions, which share the first ones */
@@ -148,8 +149,7 @@ take_special(FmsFilter *filter, FunctionCallInfo fcinfo)
 	{
 		text	   *status = PG_GETARG_TEXT_PP(ARG_STATUS);
 
-		filter->completed = VARSIZE_ANY_EXHDR(status) == strlen("completed") &&
-			memcmp(VARDATA_ANY(status), "completed", strlen("completed")) == 0;
+		filter->completed = fms_part_is(FMS_TEXT_PART(status), "completed");
 	}
 	take_condition(filter, FMS_BY_ATTRIBUTES, fcinfo, ARG_ATTRIBUTES);
 	if (!PG_ARGISNULL(ARG_ATTRIBUTES))

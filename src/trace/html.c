@@ -29,6 +29,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "span/text.h"
 #include "trace/page.inc"
 #include "trace/read.h"
 #include "trace/trace.h"
@@ -132,7 +133,7 @@ put_text(StringInfo out, const text *value)
 static void
 put_id(StringInfo out, const pg_uuid_t *id)
 {
-	char	   *string = DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(id)));
+	char	   *string = fms_uuid_text(id);
 
 	appendStringInfo(out, "\"%s\"", string);
 	pfree(string);

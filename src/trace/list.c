@@ -28,6 +28,7 @@
 #include "limit.h"
 #include "buffer/buffer.h"
 #include "span/identity.h"
+#include "span/text.h"
 #include "table/lookup.h"
 #include "trace/page.h"
 #include "trace/read.h"
@@ -83,14 +84,6 @@ typedef struct Listing
 /* as far back as a parent is looked for before the whole trace is read */
 #define PARENT_BEFORE_US USECS_PER_DAY
 
-/* Whether a text is a given one. */
-static bool
-is(const text *value, const char *what)
-{
-	return VARSIZE_ANY_EXHDR(value) == strlen(what) &&
-		memcmp(VARDATA_ANY(value), what, strlen(what)) == 0;
-}
-
 /* Count the spans of a trace by what became of them; sum up what its trees used. */
 static Counts
 count(const FmsTree *tree)
@@ -104,7 +97,7 @@ count(const FmsTree *tree)
 
 		counts.running += span->running;
 		counts.failed += span->failed;
-		counts.cancelled += is(span->status, "cancelled");
+		counts.cancelled += fms_part_is(FMS_TEXT_PART(span->status), "cancelled");
 		counts.odd += span->odd != 0;
 		counts.last_activity = Max(counts.last_activity, span->started_at);
 		if (!span->running)

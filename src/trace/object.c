@@ -26,6 +26,7 @@
 
 #include "compat.h"
 #include "span/jsonb.h"
+#include "span/text.h"
 #include "trace/object.h"
 #include "trace/read.h"
 
@@ -88,7 +89,7 @@ set_value(JsonbValue *value, Oid type, Datum datum)
 			JsonEncodeDateTime(string, datum, TIMESTAMPTZOID, &utc);
 			break;
 		case UUIDOID:
-			string = DatumGetCString(DirectFunctionCall1(uuid_out, datum));
+			string = fms_uuid_text(DatumGetUUIDP(datum));
 			break;
 		default:
 			string = TextDatumGetCString(datum);

@@ -34,6 +34,7 @@
 #include "span/identity.h"
 #include "span/names.h"
 #include "span/payload.h"
+#include "span/text.h"
 #include "table/lookup.h"
 #include "trace/read.h"
 #include "trace/tree.h"
@@ -148,8 +149,7 @@ receive_row(TupleTableSlot *slot, DestReceiver *self)
 	span->span_type = keep_text(slot->tts_values[SPAN_TYPE], false);
 	span->entity_id = keep_text(slot->tts_values[ENTITY_ID], slot->tts_isnull[ENTITY_ID]);
 	span->status = keep_text(slot->tts_values[STATUS], false);
-	span->failed = VARSIZE_ANY_EXHDR(span->status) == strlen("failed") &&
-		memcmp(VARDATA_ANY(span->status), "failed", strlen("failed")) == 0;
+	span->failed = fms_part_is(FMS_TEXT_PART(span->status), "failed");
 	span->error = keep_text(slot->tts_values[ERROR_MESSAGE], slot->tts_isnull[ERROR_MESSAGE]);
 	keep_times(tree, span, slot);
 	if (VARSIZE_ANY_EXHDR(span->name) == 0)

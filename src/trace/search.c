@@ -40,6 +40,7 @@
 
 #include "compat.h"
 #include "limit.h"
+#include "span/text.h"
 #include "trace/read.h"
 #include "trace/search.h"
 
@@ -431,18 +432,8 @@ fms_search_cursor(const FmsPosition *position)
 	memcpy(bytes + 8, position->span_id.data, UUID_LEN);
 	memcpy(bytes + 8 + UUID_LEN, position->trace_id.data, UUID_LEN);
 	cursor[0] = CURSOR_VERSION;
-	hex_encode((char *) bytes, CURSOR_BYTES, cursor + 1);
+	(void) fms_hex_write(cursor + 1, bytes, CURSOR_BYTES);
 	return PointerGetDatum(cstring_to_text_with_len(cursor, 1 + 2 * CURSOR_BYTES));
-}
-
-/* The value of a hexadecimal digit; -1 if it is none. */
-static int
-digit(char c)
-{
-	const char *digits = "0123456789abcdef";
-	const char *found = c == '\0' ? NULL : strchr(digits, c);
-
-	return found == NULL ? -1 : (int) (found - digits);
 }
 
 /* Read a position from a text; raises an error if it is none of ours. */
@@ -455,15 +446,7 @@ read_cursor(FmsPosition *position, text *cursor)
 	bool		good = VARSIZE_ANY_EXHDR(cursor) == 1 + 2 * CURSOR_BYTES &&
 		data[0] == CURSOR_VERSION;
 
-	for (int i = 0; good && i < CURSOR_BYTES; i++)
-	{
-		int			high = digit(data[1 + 2 * i]);
-		int			low = digit(data[2 + 2 * i]);
-
-		good = high >= 0 && low >= 0;
-		bytes[i] = (unsigned char) (high << 4 | low);
-	}
-	if (!good)
+	if (!good || !fms_hex_read(data + 1, bytes, CURSOR_BYTES))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid cursor"),

@@ -20,12 +20,12 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
 #include "compat.h"
+#include "span/text.h"
 #include "trace/display.h"
 #include "trace/trace.h"
 
@@ -182,8 +182,7 @@ mark_of(const Pieces *pieces, const text *status)
 
 	for (int i = 0; i < lengthof(marks); i++)
 	{
-		if (VARSIZE_ANY_EXHDR(status) == strlen(marks[i].status) &&
-			memcmp(VARDATA_ANY(status), marks[i].status, VARSIZE_ANY_EXHDR(status)) == 0)
+		if (fms_part_is(FMS_TEXT_PART(status), marks[i].status))
 			return marks[i].mark;
 	}
 	return "?";
@@ -265,7 +264,7 @@ put_span(Drawing *drawing, const FmsTreeSpan *span)
 static void
 put_head(Drawing *drawing, const pg_uuid_t *trace_id)
 {
-	char	   *id = DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(trace_id)));
+	char	   *id = fms_uuid_text(trace_id);
 	char	   *head = psprintf("trace %s, %s, %d span%s", id, timestamptz_to_str(drawing->from),
 								drawing->tree->count, drawing->tree->count == 1 ? "" : "s");
 	char		whole[FMS_DISPLAY_BYTES];

@@ -422,16 +422,12 @@ fms_prices_changed(PG_FUNCTION_ARGS)
 static FmsPart
 text_argument(FunctionCallInfo fcinfo, int n)
 {
-	FmsPart		part = {"", 0};
+	text	   *value;
 
-	if (!PG_ARGISNULL(n))
-	{
-		text	   *value = PG_GETARG_TEXT_PP(n);
-
-		part.data = VARDATA_ANY(value);
-		part.length = VARSIZE_ANY_EXHDR(value);
-	}
-	return part;
+	if (PG_ARGISNULL(n))
+		return (FmsPart) {"", 0};
+	value = PG_GETARG_TEXT_PP(n);
+	return FMS_TEXT_PART(value);
 }
 
 /* Read the argument with the counts; null and absent elements are 0. */

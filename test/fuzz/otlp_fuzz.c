@@ -46,7 +46,7 @@ must(bool holds)
 
 /* Read a text. */
 static void
-read_text(Seen *seen, FmsOtlpText text)
+read_text(Seen *seen, FmsPart text)
 {
 	for (uint32 i = 0; i < text.length; i++)
 		seen->sum += (unsigned char) text.data[i];
@@ -62,8 +62,8 @@ read_nodes(Seen *seen, const FmsOtlpNode *nodes, uint32 first, uint32 end, bool 
 	for (uint32 i = first; i < end; i = nodes[i].next)
 	{
 		const FmsOtlpNode *node = &nodes[i];
-		FmsOtlpText key = {node->key, node->key_length};
-		FmsOtlpText bytes = {node->value.bytes, node->length};
+		FmsPart		key = {node->key, node->key_length};
+		FmsPart		bytes = {node->value.bytes, node->length};
 		bool		container = node->type == FMS_OTLP_ARRAY || node->type == FMS_OTLP_MAP;
 
 		count++;

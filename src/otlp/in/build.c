@@ -52,7 +52,7 @@ typedef struct Writer
 /* a key of an object, clean, and its node */
 typedef struct Pair
 {
-	FmsOtlpText key;
+	FmsPart		key;
 	uint32		node;
 } Pair;
 
@@ -99,7 +99,7 @@ pad_jsonb(Writer *writer)
  * check or to convert.  Eight bytes at a time.
  */
 static bool
-is_plain(FmsOtlpText text)
+is_plain(FmsPart text)
 {
 	const char *at = text.data;
 	const char *end = text.data + text.length;
@@ -121,10 +121,10 @@ is_plain(FmsOtlpText text)
 }
 
 /* A text of UTF-8 with each bad byte and each U+0000 replaced by U+FFFD. */
-static FmsOtlpText
-replace_bad(FmsOtlpText text)
+static FmsPart
+replace_bad(FmsPart text)
 {
-	FmsOtlpText result;
+	FmsPart		result;
 	char	   *out = palloc((Size) text.length * 3 + 1);
 	uint32		at = 0;
 
@@ -150,13 +150,13 @@ replace_bad(FmsOtlpText text)
  * A sound text of UTF-8 in the database's encoding; what that does not have is
  * a question mark.
  */
-static FmsOtlpText
-convert_text(FmsOtlpText text, bool *exact)
+static FmsPart
+convert_text(FmsPart text, bool *exact)
 {
 	int			encoding = GetDatabaseEncoding();
 	Oid			function = FindDefaultConversionProc(PG_UTF8, encoding);
 	Size		room = ((Size) text.length + 2) * MAX_CONVERSION_GROWTH;
-	FmsOtlpText result;
+	FmsPart		result;
 	char	   *out = palloc(room);
 	uint32		at = 0;
 
@@ -187,8 +187,8 @@ convert_text(FmsOtlpText text, bool *exact)
  * A text as the database can hold it, never a null pointer; *exact becomes false
  * if that is not the text as it came.
  */
-FmsOtlpText
-fms_build_clean(FmsOtlpText text, bool *exact)
+FmsPart
+fms_build_clean(FmsPart text, bool *exact)
 {
 	int			encoding = GetDatabaseEncoding();
 
@@ -208,7 +208,7 @@ fms_build_clean(FmsOtlpText text, bool *exact)
 
 /* Write a string; returns its entry. */
 static JEntry
-write_string(Writer *writer, FmsOtlpText text)
+write_string(Writer *writer, FmsPart text)
 {
 	text = fms_build_clean(text, &writer->exact);
 	if (text.length > JENTRY_OFFLENMASK)
@@ -300,7 +300,7 @@ static JEntry
 write_double(Writer *writer, double number)
 {
 	char		text[DOUBLE_BYTES];
-	FmsOtlpText word;
+	FmsPart		word;
 
 	if (isnan(number) || isinf(number))
 	{
@@ -340,7 +340,7 @@ static JEntry
 write_value(Writer *writer, FmsOtlpNode *nodes, uint32 n)
 {
 	FmsOtlpNode *node = &nodes[n];
-	FmsOtlpText text;
+	FmsPart		text;
 
 	if (node->type == BINARY)
 		return write_binary(writer, node);
@@ -639,7 +639,7 @@ fms_build_close(FmsBuild *build, uint32 opened)
 
 /* Add a string. */
 void
-fms_build_text(FmsBuild *build, const char *key, FmsOtlpText text)
+fms_build_text(FmsBuild *build, const char *key, FmsPart text)
 {
 	FmsOtlpNode *node = fms_build_add(build, key, FMS_OTLP_STRING);
 
@@ -649,7 +649,7 @@ fms_build_text(FmsBuild *build, const char *key, FmsOtlpText text)
 
 /* Add bytes, which become base64. */
 void
-fms_build_bytes(FmsBuild *build, const char *key, FmsOtlpText bytes)
+fms_build_bytes(FmsBuild *build, const char *key, FmsPart bytes)
 {
 	FmsOtlpNode *node = fms_build_add(build, key, FMS_OTLP_BYTES);
 

@@ -29,13 +29,13 @@ extern void fms_build_init(FmsBuild *build);
 extern FmsOtlpNode *fms_build_add(FmsBuild *build, const char *key, int type);
 extern uint32 fms_build_open(FmsBuild *build, const char *key, FmsOtlpType type);
 extern void fms_build_close(FmsBuild *build, uint32 opened);
-extern void fms_build_text(FmsBuild *build, const char *key, FmsOtlpText text);
-extern void fms_build_bytes(FmsBuild *build, const char *key, FmsOtlpText bytes);
+extern void fms_build_text(FmsBuild *build, const char *key, FmsPart text);
+extern void fms_build_bytes(FmsBuild *build, const char *key, FmsPart bytes);
 extern void fms_build_int(FmsBuild *build, const char *key, int64 number);
 extern void fms_build_add_jsonb(FmsBuild *build, const char *key, const Jsonb *jsonb);
 extern Jsonb *fms_build_jsonb(FmsBuild *build);
 
 extern Jsonb *fms_build_object(FmsOtlpNode *nodes, FmsOtlpList list, bool *exact);
-extern FmsOtlpText fms_build_clean(FmsOtlpText text, bool *exact);
+extern FmsPart fms_build_clean(FmsPart text, bool *exact);
 
 #endif							/* FMS_OTLP_IN_BUILD_H */

@@ -183,10 +183,10 @@ fms_otlp_add_entity(FmsOtlpDecoder *decoder, FmsOtlpResource *resource)
 
 /* Keep a key of the last entity, after its others. */
 bool
-fms_otlp_add_text(FmsOtlpDecoder *decoder, FmsOtlpText text)
+fms_otlp_add_text(FmsOtlpDecoder *decoder, FmsPart text)
 {
 	if (!grow_array(decoder, (void **) &decoder->texts, &decoder->text_room, decoder->text_count,
-					FMS_OTLP_MAX_NODES, sizeof(FmsOtlpText)))
+					FMS_OTLP_MAX_NODES, sizeof(FmsPart)))
 		return fms_otlp_refuse(decoder, "more than 65536 keys of entities");
 	decoder->texts[decoder->text_count++] = text;
 	return true;
@@ -196,7 +196,7 @@ fms_otlp_add_text(FmsOtlpDecoder *decoder, FmsOtlpText text)
 void
 fms_otlp_finish_entities(FmsOtlpDecoder *decoder, FmsOtlpResource *resource)
 {
-	FmsOtlpText *keys = decoder->texts;
+	FmsPart    *keys = decoder->texts;
 
 	for (uint32 i = 0; i < resource->entity_count; i++)
 	{
@@ -231,7 +231,7 @@ fms_otlp_take_bytes(FmsOtlpDecoder *decoder, size_t bytes)
 
 /* Whether an id has so many bytes, not all of them zero. */
 static bool
-is_id(FmsOtlpText id, uint32 bytes)
+is_id(FmsPart id, uint32 bytes)
 {
 	static const char zeros[16] = {0};
 

@@ -17,6 +17,7 @@
 #define FMS_OTLP_IN_DECODE_H
 
 #include "otlp/otlp.h"
+#include "span/text.h"
 
 /* limits; what is beyond them costs the span, not the request */
 #define FMS_OTLP_MAX_NODES 65536	/* values of a span, in all its attributes */
@@ -69,9 +70,9 @@ typedef struct FmsOtlpList
 
 typedef struct FmsOtlpEntity
 {
-	FmsOtlpText schema_url;
-	FmsOtlpText type;
-	FmsOtlpText *keys;			/* the id keys, then the description keys */
+	FmsPart		schema_url;
+	FmsPart		type;
+	FmsPart    *keys;			/* the id keys, then the description keys */
 	uint32		id_keys;
 	uint32		description_keys;
 } FmsOtlpEntity;
@@ -79,7 +80,7 @@ typedef struct FmsOtlpEntity
 typedef struct FmsOtlpResource
 {
 	FmsOtlpList attributes;
-	FmsOtlpText schema_url;
+	FmsPart		schema_url;
 	uint32		dropped_attributes;
 	FmsOtlpEntity *entities;
 	uint32		entity_count;
@@ -87,9 +88,9 @@ typedef struct FmsOtlpResource
 
 typedef struct FmsOtlpScope
 {
-	FmsOtlpText name;
-	FmsOtlpText version;
-	FmsOtlpText schema_url;
+	FmsPart		name;
+	FmsPart		version;
+	FmsPart		schema_url;
 	FmsOtlpList attributes;
 	uint32		dropped_attributes;
 } FmsOtlpScope;
@@ -97,16 +98,16 @@ typedef struct FmsOtlpScope
 typedef struct FmsOtlpEvent
 {
 	uint64		time;
-	FmsOtlpText name;
+	FmsPart		name;
 	FmsOtlpList attributes;
 	uint32		dropped_attributes;
 } FmsOtlpEvent;
 
 typedef struct FmsOtlpLink
 {
-	FmsOtlpText trace_id;
-	FmsOtlpText span_id;
-	FmsOtlpText trace_state;
+	FmsPart		trace_id;
+	FmsPart		span_id;
+	FmsPart		trace_state;
 	FmsOtlpList attributes;
 	uint32		dropped_attributes;
 	uint32		flags;
@@ -114,12 +115,12 @@ typedef struct FmsOtlpLink
 
 typedef struct FmsOtlpSpan
 {
-	FmsOtlpText trace_id;
-	FmsOtlpText span_id;
-	FmsOtlpText parent_id;
-	FmsOtlpText trace_state;
-	FmsOtlpText name;
-	FmsOtlpText message;		/* of the status */
+	FmsPart		trace_id;
+	FmsPart		span_id;
+	FmsPart		parent_id;
+	FmsPart		trace_state;
+	FmsPart		name;
+	FmsPart		message;		/* of the status */
 	int32		code;			/* of the status */
 	int32		kind;
 	uint32		flags;
@@ -170,7 +171,7 @@ typedef struct FmsOtlpDecoder
 	uint32		link_room;
 	FmsOtlpEntity *entities;
 	uint32		entity_room;
-	FmsOtlpText *texts;			/* keys of entities */
+	FmsPart    *texts;			/* keys of entities */
 	uint32		text_count;
 	uint32		text_room;
 	struct FmsOtlpChunk *chunks;	/* of unescaped text, the newest first */
@@ -186,7 +187,7 @@ extern FmsOtlpNode *fms_otlp_add_node(FmsOtlpDecoder *decoder);
 extern FmsOtlpEvent *fms_otlp_add_event(FmsOtlpDecoder *decoder, FmsOtlpSpan *span);
 extern FmsOtlpLink *fms_otlp_add_link(FmsOtlpDecoder *decoder, FmsOtlpSpan *span);
 extern FmsOtlpEntity *fms_otlp_add_entity(FmsOtlpDecoder *decoder, FmsOtlpResource *resource);
-extern bool fms_otlp_add_text(FmsOtlpDecoder *decoder, FmsOtlpText text);
+extern bool fms_otlp_add_text(FmsOtlpDecoder *decoder, FmsPart text);
 extern void fms_otlp_finish_entities(FmsOtlpDecoder *decoder, FmsOtlpResource *resource);
 extern char *fms_otlp_take_bytes(FmsOtlpDecoder *decoder, size_t bytes);
 extern bool fms_otlp_refuse(FmsOtlpDecoder *decoder, const char *reason);

@@ -108,7 +108,6 @@
 										 * to be sent */
 #define RESEND_US (60 * USECS_PER_SEC)
 #define TIME_BYTES 64			/* of a timestamp as text */
-#define UUID_TEXT 36
 
 /* an object under construction, and what goes under its "raw" */
 typedef struct Object
@@ -182,7 +181,7 @@ end_object(Object *object)
  * database can't hold it as it is.  A text that is too long is cut.
  */
 static void
-put_text(Object *object, const char *key, FmsOtlpText text)
+put_text(Object *object, const char *key, FmsPart text)
 {
 	bool		exact = true;
 
@@ -206,22 +205,13 @@ put_number(Object *object, const char *key, int64 number)
 		fms_build_int(&object->members, key, number);
 }
 
-/* The text of a uuid, in the current memory context. */
-static FmsOtlpText
-uuid_text(const uint8 *id)
+/* Put the text of a uuid into an object. */
+static void
+put_uuid(Object *object, const char *key, const pg_uuid_t *id)
 {
-	static const char digits[] = "0123456789abcdef";
-	char	   *out = palloc(UUID_TEXT);
-	FmsOtlpText text = {out, UUID_TEXT};
+	FmsPart		text = {fms_uuid_text(id), FMS_UUID_TEXT};
 
-	for (int i = 0; i < UUID_LEN; i++)
-	{
-		if (i == 4 || i == 6 || i == 8 || i == 10)
-			*out++ = '-';
-		*out++ = digits[id[i] >> 4];
-		*out++ = digits[id[i] & 0x0f];
-	}
-	return text;
+	fms_build_text(&object->members, key, text);
 }
 
 /* Put a key of an attribute, and its own bytes if they are others. */
@@ -229,7 +219,7 @@ static void
 put_raw_key(FmsBuild *build, const FmsOtlpNode *node)
 {
 	bool		exact = true;
-	FmsOtlpText key = {node->key, node->key_length};
+	FmsPart		key = {node->key, node->key_length};
 
 	(void) fms_build_clean(key, &exact);
 	fms_build_text(build, "key", key);
@@ -242,7 +232,7 @@ static void
 put_raw_string(FmsBuild *build, const FmsOtlpNode *node)
 {
 	bool		exact = true;
-	FmsOtlpText text = {node->value.bytes, node->length};
+	FmsPart		text = {node->value.bytes, node->length};
 
 	(void) fms_build_clean(text, &exact);
 	if (exact)
@@ -255,7 +245,7 @@ put_raw_string(FmsBuild *build, const FmsOtlpNode *node)
 static void
 put_raw_double(FmsBuild *build, double number)
 {
-	FmsOtlpText word = {"-0.0", 4};
+	FmsPart		word = {"-0.0", 4};
 
 	/* infinities and NaN get their names when the jsonb is written */
 	if (number == 0 && signbit(number))
@@ -298,7 +288,7 @@ put_raw_value(FmsBuild *build, const char *key, const FmsOtlpNode *nodes, uint32
 {
 	const FmsOtlpNode *node = &nodes[n];
 	uint32		value = fms_build_open(build, key, FMS_OTLP_MAP);
-	FmsOtlpText bytes = {node->value.bytes, node->length};
+	FmsPart		bytes = {node->value.bytes, node->length};
 
 	check_stack_depth();
 	switch ((FmsOtlpType) node->type)
@@ -372,10 +362,10 @@ put_attributes(Object *object, FmsOtlpNode *nodes, FmsOtlpList list)
  * column takes; its bytes go into "raw" if that is not all of it.
  */
 static FmsPart
-text_part(Object *object, const char *key, FmsOtlpText text)
+text_part(Object *object, const char *key, FmsPart text)
 {
 	bool		exact = true;
-	FmsOtlpText clean = fms_build_clean(text, &exact);
+	FmsPart		clean = fms_build_clean(text, &exact);
 	FmsPart		part;
 
 	if (clean.length > FMS_MAX_TEXT)
@@ -403,7 +393,7 @@ event_element(const FmsOtlpEvent *event, FmsOtlpNode *nodes, bool *truncated)
 {
 	Object		object;
 	char		time[TIME_BYTES];
-	FmsOtlpText text;
+	FmsPart		text;
 	int			utc = 0;
 	Jsonb	   *element;
 
@@ -436,15 +426,15 @@ static Jsonb *
 link_element(const FmsOtlpLink *link, FmsOtlpNode *nodes, bool *truncated)
 {
 	Object		object;
-	uint8		id[UUID_LEN];
+	pg_uuid_t	id;
 	Jsonb	   *element;
 
 	begin_object(&object);
 	if (link->trace_id.length == UUID_LEN && link->span_id.length == UUID_LEN / 2)
 	{
-		fms_build_text(&object.members, "trace_id", uuid_text((const uint8 *) link->trace_id.data));
-		compose_id(link->trace_id.data, link->span_id.data, id);
-		fms_build_text(&object.members, "span_id", uuid_text(id));
+		put_uuid(&object, "trace_id", (const pg_uuid_t *) link->trace_id.data);
+		compose_id(link->trace_id.data, link->span_id.data, id.data);
+		put_uuid(&object, "span_id", &id);
 	}
 	else
 	{
@@ -523,7 +513,7 @@ map_span(const FmsOtlpSpan *span, FmsOtlpNode *nodes, Jsonb *attributes, FmsOtlp
 {
 	FmsOtlpSource source = {0};
 	bool		exact = true;
-	FmsOtlpText message = fms_build_clean(span->message, &exact);
+	FmsPart		message = fms_build_clean(span->message, &exact);
 
 	source.attributes = attributes;
 	source.kind = span->kind;
@@ -587,7 +577,7 @@ begin_event(FmsEvent *event, FmsEventKind kind, const FmsIntake *intake)
 static void
 put_fields(Object *object, const FmsIntake *intake, const FmsOtlpSpan *span, FmsStatus status)
 {
-	fms_build_text(&object->members, "scope", uuid_text(intake->scope_id.data));
+	put_uuid(object, "scope", &intake->scope_id);
 	put_number(object, "kind", span->kind);
 	put_number(object, "flags", span->flags);
 	put_text(object, "trace_state", span->trace_state);

@@ -32,7 +32,7 @@ typedef FmsOtlpDecoder Decoder;
  * the end of the object.
  */
 static bool
-next_member(Decoder *decoder, FmsScan *scan, FmsOtlpText *key)
+next_member(Decoder *decoder, FmsScan *scan, FmsPart *key)
 {
 	while (fms_scan_more(scan, '}'))
 	{
@@ -58,7 +58,7 @@ enter_bracket(Decoder *decoder, FmsScan *scan, char bracket, const char *reason)
  * decoder's memory; both live until the span is handed over.
  */
 static bool
-read_text(Decoder *decoder, FmsScan *scan, FmsOtlpText *text)
+read_text(Decoder *decoder, FmsScan *scan, FmsPart *text)
 {
 	if (scan->at >= scan->end || *scan->at != '"')
 		return fms_otlp_refuse(decoder, "a text is not a JSON string");
@@ -70,7 +70,7 @@ read_text(Decoder *decoder, FmsScan *scan, FmsOtlpText *text)
  * The digits of a number, which may be in a string; empty if it is none.  That
  * they are a number is for the caller to find out: a string can hold anything.
  */
-static FmsOtlpText
+static FmsPart
 read_digits(Decoder *decoder, FmsScan *scan)
 {
 	if (scan->at < scan->end && *scan->at == '"')
@@ -85,7 +85,7 @@ read_digits(Decoder *decoder, FmsScan *scan)
 static bool
 read_unsigned(Decoder *decoder, FmsScan *scan, uint64 limit, uint64 *number)
 {
-	FmsOtlpText digits = read_digits(decoder, scan);
+	FmsPart		digits = read_digits(decoder, scan);
 	double		value;
 
 	if (!fms_scan_unsigned(digits, number))
@@ -129,25 +129,15 @@ read_enum(Decoder *decoder, FmsScan *scan, int32 *number)
 	return true;
 }
 
-/* The value of a hexadecimal digit, or 16. */
-static unsigned int
-hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : 16;
-}
-
 /*
  * Read an id of hexadecimal digits of either case.  Its length is checked when
  * the span is complete; an id in base64, as protobuf's own JSON form would have
  * it, fails here or there.
  */
 static bool
-read_id(Decoder *decoder, FmsScan *scan, FmsOtlpText *id)
+read_id(Decoder *decoder, FmsScan *scan, FmsPart *id)
 {
-	FmsOtlpText digits;
+	FmsPart		digits;
 	char	   *bytes;
 
 	if (!read_text(decoder, scan, &digits))
@@ -155,10 +145,10 @@ read_id(Decoder *decoder, FmsScan *scan, FmsOtlpText *id)
 	bytes = fms_otlp_take_bytes(decoder, digits.length / 2);
 	for (uint32 i = 0; i + 1 < digits.length; i += 2)
 	{
-		unsigned int high = hex_digit(digits.data[i]);
-		unsigned int low = hex_digit(digits.data[i + 1]);
+		int			high = fms_hex_digit(digits.data[i]);
+		int			low = fms_hex_digit(digits.data[i + 1]);
 
-		if (high > 15 || low > 15)
+		if (high < 0 || low < 0)
 			return fms_otlp_refuse(decoder, "an id is not of hexadecimal digits");
 		bytes[i / 2] = high << 4 | low;
 	}
@@ -190,9 +180,9 @@ base64_digit(char c)
  * at.
  */
 static bool
-read_base64(Decoder *decoder, FmsScan *scan, FmsOtlpText *bytes)
+read_base64(Decoder *decoder, FmsScan *scan, FmsPart *bytes)
 {
-	FmsOtlpText text = {NULL, 0};
+	FmsPart		text = {NULL, 0};
 	uint32		group = 0;
 	char	   *out;
 
@@ -223,13 +213,13 @@ read_base64(Decoder *decoder, FmsScan *scan, FmsOtlpText *bytes)
 static bool
 read_double(Decoder *decoder, FmsScan *scan, double *number)
 {
-	FmsOtlpText text = read_digits(decoder, scan);
+	FmsPart		text = read_digits(decoder, scan);
 
-	if (fms_scan_is(text, "NaN"))
+	if (fms_part_is(text, "NaN"))
 		*number = NAN;
-	else if (fms_scan_is(text, "Infinity"))
+	else if (fms_part_is(text, "Infinity"))
 		*number = HUGE_VAL;
-	else if (fms_scan_is(text, "-Infinity"))
+	else if (fms_part_is(text, "-Infinity"))
 		*number = -HUGE_VAL;
 	else if (!fms_scan_double(text, number))
 		return fms_otlp_refuse(decoder, "doubleValue is not a number");
@@ -243,7 +233,7 @@ read_double(Decoder *decoder, FmsScan *scan, double *number)
 static bool
 read_int(Decoder *decoder, FmsScan *scan, FmsOtlpNode *node)
 {
-	FmsOtlpText digits = read_digits(decoder, scan);
+	FmsPart		digits = read_digits(decoder, scan);
 
 	node->type = FMS_OTLP_INT;
 	if (fms_scan_signed(digits, &node->value.integer))
@@ -276,8 +266,8 @@ read_key_value(Decoder *decoder, FmsScan *scan, int depth)
 {
 	uint32		n = decoder->node_count;
 	FmsOtlpNode *node = fms_otlp_add_node(decoder);
-	FmsOtlpText name;
-	FmsOtlpText key = {"", 0};
+	FmsPart		name;
+	FmsPart		key = {"", 0};
 
 	if (node == NULL)
 		return false;
@@ -285,12 +275,12 @@ read_key_value(Decoder *decoder, FmsScan *scan, int depth)
 		return false;
 	while (next_member(decoder, scan, &name))
 	{
-		if (fms_scan_is(name, "key"))
+		if (fms_part_is(name, "key"))
 		{
 			if (!read_text(decoder, scan, &key))
 				return false;
 		}
-		else if (fms_scan_is(name, "value"))
+		else if (fms_part_is(name, "value"))
 		{
 			if (!read_any_value(decoder, scan, n, depth))
 				return false;
@@ -338,7 +328,7 @@ read_values(Decoder *decoder, FmsScan *scan, uint32 n, FmsOtlpType type, int dep
 static bool
 read_container(Decoder *decoder, FmsScan *scan, uint32 n, FmsOtlpType type, int depth)
 {
-	FmsOtlpText name;
+	FmsPart		name;
 
 	decoder->nodes[n].type = type;
 	decoder->nodes[n].length = 0;
@@ -348,7 +338,7 @@ read_container(Decoder *decoder, FmsScan *scan, uint32 n, FmsOtlpType type, int 
 		return false;
 	while (next_member(decoder, scan, &name))
 	{
-		if (!fms_scan_is(name, "values"))
+		if (!fms_part_is(name, "values"))
 			fms_scan_skip(scan);
 		else if (!read_values(decoder, scan, n, type, depth))
 			return false;
@@ -360,7 +350,7 @@ read_container(Decoder *decoder, FmsScan *scan, uint32 n, FmsOtlpType type, int 
 static bool
 read_node_bytes(Decoder *decoder, FmsScan *scan, uint32 n, FmsOtlpType type)
 {
-	FmsOtlpText bytes = {NULL, 0};
+	FmsPart		bytes = {NULL, 0};
 	bool		good = type == FMS_OTLP_STRING ?
 		read_text(decoder, scan, &bytes) : read_base64(decoder, scan, &bytes);
 
@@ -374,7 +364,7 @@ read_node_bytes(Decoder *decoder, FmsScan *scan, uint32 n, FmsOtlpType type)
 
 /* The type that a member of an AnyValue stands for; none for one that is not known. */
 static FmsOtlpType
-type_of_member(FmsOtlpText name)
+type_of_member(FmsPart name)
 {
 	static const struct
 	{
@@ -392,7 +382,7 @@ type_of_member(FmsOtlpText name)
 
 	for (int i = 0; i < (int) lengthof(members); i++)
 	{
-		if (fms_scan_is(name, members[i].name))
+		if (fms_part_is(name, members[i].name))
 			return members[i].type;
 	}
 	return FMS_OTLP_EMPTY;
@@ -400,7 +390,7 @@ type_of_member(FmsOtlpText name)
 
 /* Read the member of an AnyValue into node n, whose value before is replaced. */
 static bool
-read_value_member(Decoder *decoder, FmsScan *scan, uint32 n, FmsOtlpText name, int depth)
+read_value_member(Decoder *decoder, FmsScan *scan, uint32 n, FmsPart name, int depth)
 {
 	FmsOtlpType type = type_of_member(name);
 	FmsOtlpNode *node = &decoder->nodes[n];
@@ -435,7 +425,7 @@ read_value_member(Decoder *decoder, FmsScan *scan, uint32 n, FmsOtlpText name, i
 static bool
 read_any_value(Decoder *decoder, FmsScan *scan, uint32 n, int depth)
 {
-	FmsOtlpText name;
+	FmsPart		name;
 
 	/* protobuf has no null in an array; JSON's is no value */
 	if (fms_scan_null(scan))
@@ -474,20 +464,20 @@ static bool
 read_event(Decoder *decoder, FmsScan *scan, FmsOtlpSpan *span)
 {
 	FmsOtlpEvent *event = fms_otlp_add_event(decoder, span);
-	FmsOtlpText name;
+	FmsPart		name;
 	bool		good = true;
 
 	if (event == NULL || !enter_bracket(decoder, scan, '{', "an event is not an object"))
 		return false;
 	while (good && next_member(decoder, scan, &name))
 	{
-		if (fms_scan_is(name, "timeUnixNano"))
+		if (fms_part_is(name, "timeUnixNano"))
 			good = read_unsigned(decoder, scan, PG_UINT64_MAX, &event->time);
-		else if (fms_scan_is(name, "name"))
+		else if (fms_part_is(name, "name"))
 			good = read_text(decoder, scan, &event->name);
-		else if (fms_scan_is(name, "attributes"))
+		else if (fms_part_is(name, "attributes"))
 			good = read_attributes(decoder, scan, &event->attributes);
-		else if (fms_scan_is(name, "droppedAttributesCount"))
+		else if (fms_part_is(name, "droppedAttributesCount"))
 			good = read_uint32(decoder, scan, &event->dropped_attributes);
 		else
 			fms_scan_skip(scan);
@@ -500,24 +490,24 @@ static bool
 read_link(Decoder *decoder, FmsScan *scan, FmsOtlpSpan *span)
 {
 	FmsOtlpLink *link = fms_otlp_add_link(decoder, span);
-	FmsOtlpText name;
+	FmsPart		name;
 	bool		good = true;
 
 	if (link == NULL || !enter_bracket(decoder, scan, '{', "a link is not an object"))
 		return false;
 	while (good && next_member(decoder, scan, &name))
 	{
-		if (fms_scan_is(name, "traceId"))
+		if (fms_part_is(name, "traceId"))
 			good = read_id(decoder, scan, &link->trace_id);
-		else if (fms_scan_is(name, "spanId"))
+		else if (fms_part_is(name, "spanId"))
 			good = read_id(decoder, scan, &link->span_id);
-		else if (fms_scan_is(name, "traceState"))
+		else if (fms_part_is(name, "traceState"))
 			good = read_text(decoder, scan, &link->trace_state);
-		else if (fms_scan_is(name, "attributes"))
+		else if (fms_part_is(name, "attributes"))
 			good = read_attributes(decoder, scan, &link->attributes);
-		else if (fms_scan_is(name, "droppedAttributesCount"))
+		else if (fms_part_is(name, "droppedAttributesCount"))
 			good = read_uint32(decoder, scan, &link->dropped_attributes);
-		else if (fms_scan_is(name, "flags"))
+		else if (fms_part_is(name, "flags"))
 			good = read_uint32(decoder, scan, &link->flags);
 		else
 			fms_scan_skip(scan);
@@ -529,16 +519,16 @@ read_link(Decoder *decoder, FmsScan *scan, FmsOtlpSpan *span)
 static bool
 read_status(Decoder *decoder, FmsScan *scan, FmsOtlpSpan *span)
 {
-	FmsOtlpText name;
+	FmsPart		name;
 	bool		good = true;
 
 	if (!enter_bracket(decoder, scan, '{', "status is not an object"))
 		return false;
 	while (good && next_member(decoder, scan, &name))
 	{
-		if (fms_scan_is(name, "message"))
+		if (fms_part_is(name, "message"))
 			good = read_text(decoder, scan, &span->message);
-		else if (fms_scan_is(name, "code"))
+		else if (fms_part_is(name, "code"))
 			good = read_enum(decoder, scan, &span->code);
 		else
 			fms_scan_skip(scan);
@@ -569,18 +559,18 @@ read_span_parts(Decoder *decoder, FmsScan *scan, FmsOtlpSpan *span,
  * The three functions of this kind exist because one would be too long.
  */
 static bool
-read_span_text(Decoder *decoder, FmsScan *scan, FmsOtlpSpan *span, FmsOtlpText name, bool *known)
+read_span_text(Decoder *decoder, FmsScan *scan, FmsOtlpSpan *span, FmsPart name, bool *known)
 {
 	*known = true;
-	if (fms_scan_is(name, "traceId"))
+	if (fms_part_is(name, "traceId"))
 		return read_id(decoder, scan, &span->trace_id);
-	if (fms_scan_is(name, "spanId"))
+	if (fms_part_is(name, "spanId"))
 		return read_id(decoder, scan, &span->span_id);
-	if (fms_scan_is(name, "parentSpanId"))
+	if (fms_part_is(name, "parentSpanId"))
 		return read_id(decoder, scan, &span->parent_id);
-	if (fms_scan_is(name, "name"))
+	if (fms_part_is(name, "name"))
 		return read_text(decoder, scan, &span->name);
-	if (fms_scan_is(name, "traceState"))
+	if (fms_part_is(name, "traceState"))
 		return read_text(decoder, scan, &span->trace_state);
 	*known = false;
 	return true;
@@ -588,22 +578,22 @@ read_span_text(Decoder *decoder, FmsScan *scan, FmsOtlpSpan *span, FmsOtlpText n
 
 /* Read a member of a span that a number is; *known tells if it is one. */
 static bool
-read_span_number(Decoder *decoder, FmsScan *scan, FmsOtlpSpan *span, FmsOtlpText name, bool *known)
+read_span_number(Decoder *decoder, FmsScan *scan, FmsOtlpSpan *span, FmsPart name, bool *known)
 {
 	*known = true;
-	if (fms_scan_is(name, "kind"))
+	if (fms_part_is(name, "kind"))
 		return read_enum(decoder, scan, &span->kind);
-	if (fms_scan_is(name, "startTimeUnixNano"))
+	if (fms_part_is(name, "startTimeUnixNano"))
 		return read_unsigned(decoder, scan, PG_UINT64_MAX, &span->start);
-	if (fms_scan_is(name, "endTimeUnixNano"))
+	if (fms_part_is(name, "endTimeUnixNano"))
 		return read_unsigned(decoder, scan, PG_UINT64_MAX, &span->end);
-	if (fms_scan_is(name, "flags"))
+	if (fms_part_is(name, "flags"))
 		return read_uint32(decoder, scan, &span->flags);
-	if (fms_scan_is(name, "droppedAttributesCount"))
+	if (fms_part_is(name, "droppedAttributesCount"))
 		return read_uint32(decoder, scan, &span->dropped_attributes);
-	if (fms_scan_is(name, "droppedEventsCount"))
+	if (fms_part_is(name, "droppedEventsCount"))
 		return read_uint32(decoder, scan, &span->dropped_events);
-	if (fms_scan_is(name, "droppedLinksCount"))
+	if (fms_part_is(name, "droppedLinksCount"))
 		return read_uint32(decoder, scan, &span->dropped_links);
 	*known = false;
 	return true;
@@ -611,23 +601,23 @@ read_span_number(Decoder *decoder, FmsScan *scan, FmsOtlpSpan *span, FmsOtlpText
 
 /* Read a member of a span that has parts, or pass over one that is not known. */
 static bool
-read_span_other(Decoder *decoder, FmsScan *scan, FmsOtlpSpan *span, FmsOtlpText name)
+read_span_other(Decoder *decoder, FmsScan *scan, FmsOtlpSpan *span, FmsPart name)
 {
-	if (fms_scan_is(name, "attributes"))
+	if (fms_part_is(name, "attributes"))
 		return read_attributes(decoder, scan, &span->attributes);
-	if (fms_scan_is(name, "status"))
+	if (fms_part_is(name, "status"))
 		return read_status(decoder, scan, span);
-	if (fms_scan_is(name, "events"))
+	if (fms_part_is(name, "events"))
 	{
 		span->event_count = 0;
 		return read_span_parts(decoder, scan, span, read_event);
 	}
-	if (fms_scan_is(name, "links"))
+	if (fms_part_is(name, "links"))
 	{
 		span->link_count = 0;
 		return read_span_parts(decoder, scan, span, read_link);
 	}
-	if (fms_scan_is(name, "timeUnixNano") || fms_scan_is(name, "observedTimeUnixNano"))
+	if (fms_part_is(name, "timeUnixNano") || fms_part_is(name, "observedTimeUnixNano"))
 		span->like_log = true;
 	fms_scan_skip(scan);
 	return true;
@@ -637,7 +627,7 @@ read_span_other(Decoder *decoder, FmsScan *scan, FmsOtlpSpan *span, FmsOtlpText 
 static bool
 read_span(Decoder *decoder, FmsScan *scan, FmsOtlpSpan *span)
 {
-	FmsOtlpText name;
+	FmsPart		name;
 	bool		known;
 
 	memset(span, 0, sizeof(*span));
@@ -660,7 +650,7 @@ static uint32
 read_entity_keys(Decoder *decoder, FmsScan *scan)
 {
 	uint32		count = 0;
-	FmsOtlpText key;
+	FmsPart		key;
 
 	if (!enter_bracket(decoder, scan, '[', "keys of an entity are not an array"))
 		return 0;
@@ -678,7 +668,7 @@ static void
 find_members(Decoder *decoder, FmsScan scan, const char *const *names, int count,
 			 const char **places)
 {
-	FmsOtlpText name;
+	FmsPart		name;
 
 	for (int i = 0; i < count; i++)
 		places[i] = NULL;
@@ -688,7 +678,7 @@ find_members(Decoder *decoder, FmsScan scan, const char *const *names, int count
 	{
 		for (int i = 0; i < count; i++)
 		{
-			if (fms_scan_is(name, names[i]))
+			if (fms_part_is(name, names[i]))
 				places[i] = scan.at;
 		}
 		fms_scan_skip(&scan);
@@ -743,18 +733,18 @@ read_entities(Decoder *decoder, FmsScan *scan, FmsOtlpResource *resource)
 static bool
 read_resource(Decoder *decoder, FmsScan *scan, FmsOtlpResource *resource)
 {
-	FmsOtlpText name;
+	FmsPart		name;
 	bool		good = true;
 
 	if (!enter_bracket(decoder, scan, '{', "resource is not an object"))
 		return false;
 	while (good && next_member(decoder, scan, &name))
 	{
-		if (fms_scan_is(name, "attributes"))
+		if (fms_part_is(name, "attributes"))
 			good = read_attributes(decoder, scan, &resource->attributes);
-		else if (fms_scan_is(name, "droppedAttributesCount"))
+		else if (fms_part_is(name, "droppedAttributesCount"))
 			good = read_uint32(decoder, scan, &resource->dropped_attributes);
-		else if (fms_scan_is(name, "entityRefs"))
+		else if (fms_part_is(name, "entityRefs"))
 			good = read_entities(decoder, scan, resource);
 		else
 			fms_scan_skip(scan);
@@ -766,20 +756,20 @@ read_resource(Decoder *decoder, FmsScan *scan, FmsOtlpResource *resource)
 static bool
 read_scope(Decoder *decoder, FmsScan *scan, FmsOtlpScope *scope)
 {
-	FmsOtlpText name;
+	FmsPart		name;
 	bool		good = true;
 
 	if (!enter_bracket(decoder, scan, '{', "scope is not an object"))
 		return false;
 	while (good && next_member(decoder, scan, &name))
 	{
-		if (fms_scan_is(name, "name"))
+		if (fms_part_is(name, "name"))
 			good = read_text(decoder, scan, &scope->name);
-		else if (fms_scan_is(name, "version"))
+		else if (fms_part_is(name, "version"))
 			good = read_text(decoder, scan, &scope->version);
-		else if (fms_scan_is(name, "attributes"))
+		else if (fms_part_is(name, "attributes"))
 			good = read_attributes(decoder, scan, &scope->attributes);
-		else if (fms_scan_is(name, "droppedAttributesCount"))
+		else if (fms_part_is(name, "droppedAttributesCount"))
 			good = read_uint32(decoder, scan, &scope->dropped_attributes);
 		else
 			fms_scan_skip(scan);

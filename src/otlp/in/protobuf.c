@@ -48,12 +48,12 @@ typedef struct Field
 {
 	uint64		tag;			/* FIELD() */
 	uint64		number;			/* of WIRE_VARINT, WIRE_64, WIRE_32 */
-	FmsOtlpText bytes;			/* of WIRE_BYTES */
+	FmsPart		bytes;			/* of WIRE_BYTES */
 } Field;
 
 /* Begin to read a message. */
 static Reader
-reader_of(FmsOtlpText message)
+reader_of(FmsPart message)
 {
 	Reader		reader = {(const unsigned char *) message.data,
 	(const unsigned char *) message.data + message.length, false};
@@ -105,7 +105,7 @@ read_fixed(Reader *reader, int bytes, uint64 *number)
 
 /* Read bytes with their length. */
 static bool
-read_bytes(Reader *reader, FmsOtlpText *bytes)
+read_bytes(Reader *reader, FmsPart *bytes)
 {
 	uint64		length;
 
@@ -174,7 +174,7 @@ is_sound(FmsOtlpDecoder *decoder, const Reader *reader)
  * passed over by its length, which is why looking twice is cheap.
  */
 static bool
-find_field(FmsOtlpText message, uint64 tag, Field *found)
+find_field(FmsPart message, uint64 tag, Field *found)
 {
 	Reader		reader = reader_of(message);
 	Field		field;
@@ -190,18 +190,18 @@ find_field(FmsOtlpText message, uint64 tag, Field *found)
 	return there;
 }
 
-static bool read_any_value(FmsOtlpDecoder *decoder, uint32 node, FmsOtlpText message, int depth);
+static bool read_any_value(FmsOtlpDecoder *decoder, uint32 node, FmsPart message, int depth);
 
 /*
  * Read a KeyValue as a new node.  Without a value it has none, which is not the
  * same as an empty string.
  */
 static bool
-read_key_value(FmsOtlpDecoder *decoder, FmsOtlpText message, int depth)
+read_key_value(FmsOtlpDecoder *decoder, FmsPart message, int depth)
 {
 	Reader		reader = reader_of(message);
 	FmsOtlpNode *node = fms_otlp_add_node(decoder);
-	FmsOtlpText value = {NULL, 0};
+	FmsPart		value = {NULL, 0};
 	Field		field;
 
 	if (node == NULL)
@@ -227,7 +227,7 @@ read_key_value(FmsOtlpDecoder *decoder, FmsOtlpText message, int depth)
  * the nodes that follow it.  Nodes may move meanwhile, so they go by number.
  */
 static bool
-read_values(FmsOtlpDecoder *decoder, uint32 parent, FmsOtlpType type, FmsOtlpText message,
+read_values(FmsOtlpDecoder *decoder, uint32 parent, FmsOtlpType type, FmsPart message,
 			int depth)
 {
 	Reader		reader = reader_of(message);
@@ -260,7 +260,7 @@ read_values(FmsOtlpDecoder *decoder, uint32 parent, FmsOtlpType type, FmsOtlpTex
 
 /* Put bytes into a node. */
 static void
-set_bytes(FmsOtlpNode *node, FmsOtlpType type, FmsOtlpText bytes)
+set_bytes(FmsOtlpNode *node, FmsOtlpType type, FmsPart bytes)
 {
 	node->type = type;
 	node->value.bytes = bytes.data;
@@ -320,7 +320,7 @@ is_value(uint64 tag)
  * read_values, FMS_OTLP_MAX_DEPTH deep at most.
  */
 static bool
-read_any_value(FmsOtlpDecoder *decoder, uint32 n, FmsOtlpText message, int depth)
+read_any_value(FmsOtlpDecoder *decoder, uint32 n, FmsPart message, int depth)
 {
 	Reader		reader = reader_of(message);
 	Field		value = {0};
@@ -339,7 +339,7 @@ read_any_value(FmsOtlpDecoder *decoder, uint32 n, FmsOtlpText message, int depth
  * in a pass of their own, so that they lie side by side.
  */
 static bool
-read_attributes(FmsOtlpDecoder *decoder, FmsOtlpText message, uint64 tag, FmsOtlpList *list)
+read_attributes(FmsOtlpDecoder *decoder, FmsPart message, uint64 tag, FmsOtlpList *list)
 {
 	Reader		reader = reader_of(message);
 	Field		field;
@@ -356,7 +356,7 @@ read_attributes(FmsOtlpDecoder *decoder, FmsOtlpText message, uint64 tag, FmsOtl
 
 /* Read an Event as a new event of a span. */
 static bool
-read_event(FmsOtlpDecoder *decoder, FmsOtlpSpan *span, FmsOtlpText message)
+read_event(FmsOtlpDecoder *decoder, FmsOtlpSpan *span, FmsPart message)
 {
 	Reader		reader = reader_of(message);
 	FmsOtlpEvent *event = fms_otlp_add_event(decoder, span);
@@ -379,7 +379,7 @@ read_event(FmsOtlpDecoder *decoder, FmsOtlpSpan *span, FmsOtlpText message)
 
 /* Read a Link as a new link of a span. */
 static bool
-read_link(FmsOtlpDecoder *decoder, FmsOtlpSpan *span, FmsOtlpText message)
+read_link(FmsOtlpDecoder *decoder, FmsOtlpSpan *span, FmsPart message)
 {
 	Reader		reader = reader_of(message);
 	FmsOtlpLink *link = fms_otlp_add_link(decoder, span);
@@ -406,7 +406,7 @@ read_link(FmsOtlpDecoder *decoder, FmsOtlpSpan *span, FmsOtlpText message)
 
 /* Read a Status into a span. */
 static bool
-read_status(FmsOtlpDecoder *decoder, FmsOtlpSpan *span, FmsOtlpText message)
+read_status(FmsOtlpDecoder *decoder, FmsOtlpSpan *span, FmsPart message)
 {
 	Reader		reader = reader_of(message);
 	Field		field;
@@ -489,7 +489,7 @@ read_span_number(FmsOtlpSpan *span, const Field *field)
  * otherwise come to lie between those.
  */
 static bool
-read_span_parts(FmsOtlpDecoder *decoder, FmsOtlpSpan *span, FmsOtlpText message)
+read_span_parts(FmsOtlpDecoder *decoder, FmsOtlpSpan *span, FmsPart message)
 {
 	Reader		reader = reader_of(message);
 	Field		field;
@@ -506,7 +506,7 @@ read_span_parts(FmsOtlpDecoder *decoder, FmsOtlpSpan *span, FmsOtlpText message)
 
 /* Read a Span; false, with a reason, if it is broken. */
 static bool
-read_span(FmsOtlpDecoder *decoder, FmsOtlpSpan *span, FmsOtlpText message)
+read_span(FmsOtlpDecoder *decoder, FmsOtlpSpan *span, FmsPart message)
 {
 	Reader		reader = reader_of(message);
 	bool		parts = false;
@@ -538,7 +538,7 @@ read_span(FmsOtlpDecoder *decoder, FmsOtlpSpan *span, FmsOtlpText message)
 
 /* Read the keys of an entity that one field has; returns their number. */
 static uint32
-read_entity_keys(FmsOtlpDecoder *decoder, FmsOtlpText message, uint64 tag)
+read_entity_keys(FmsOtlpDecoder *decoder, FmsPart message, uint64 tag)
 {
 	Reader		reader = reader_of(message);
 	uint32		count = 0;
@@ -555,7 +555,7 @@ read_entity_keys(FmsOtlpDecoder *decoder, FmsOtlpText message, uint64 tag)
 
 /* Read an EntityRef as a new entity of a resource. */
 static void
-read_entity(FmsOtlpDecoder *decoder, FmsOtlpResource *resource, FmsOtlpText message)
+read_entity(FmsOtlpDecoder *decoder, FmsOtlpResource *resource, FmsPart message)
 {
 	FmsOtlpEntity *entity = fms_otlp_add_entity(decoder, resource);
 	Field		field;
@@ -572,7 +572,7 @@ read_entity(FmsOtlpDecoder *decoder, FmsOtlpResource *resource, FmsOtlpText mess
 
 /* Read the Resource of a ResourceSpans; an absent one is an empty one. */
 static void
-read_resource(FmsOtlpDecoder *decoder, FmsOtlpResource *resource, FmsOtlpText resource_spans)
+read_resource(FmsOtlpDecoder *decoder, FmsOtlpResource *resource, FmsPart resource_spans)
 {
 	Field		message;
 	Field		field;
@@ -597,7 +597,7 @@ read_resource(FmsOtlpDecoder *decoder, FmsOtlpResource *resource, FmsOtlpText re
 
 /* Read the InstrumentationScope of a ScopeSpans; an absent one is an empty one. */
 static void
-read_scope(FmsOtlpDecoder *decoder, FmsOtlpScope *scope, FmsOtlpText scope_spans)
+read_scope(FmsOtlpDecoder *decoder, FmsOtlpScope *scope, FmsPart scope_spans)
 {
 	Field		message;
 	Field		field;
@@ -626,7 +626,7 @@ read_scope(FmsOtlpDecoder *decoder, FmsOtlpScope *scope, FmsOtlpText scope_spans
  * is why its spans can't be used, if their resource can't.
  */
 static bool
-hand_scope_spans(FmsOtlpDecoder *decoder, FmsOtlpText message, const char *refused)
+hand_scope_spans(FmsOtlpDecoder *decoder, FmsPart message, const char *refused)
 {
 	const FmsOtlpSink *sink = decoder->sink;
 	Reader		reader = reader_of(message);
@@ -662,7 +662,7 @@ hand_scope_spans(FmsOtlpDecoder *decoder, FmsOtlpText message, const char *refus
  * that can't be read are rejected one by one, so that they are counted.
  */
 static bool
-hand_resource_spans(FmsOtlpDecoder *decoder, FmsOtlpText message)
+hand_resource_spans(FmsOtlpDecoder *decoder, FmsPart message)
 {
 	const FmsOtlpSink *sink = decoder->sink;
 	Reader		reader = reader_of(message);
@@ -689,7 +689,7 @@ hand_resource_spans(FmsOtlpDecoder *decoder, FmsOtlpText message)
  * field 1, then 2: resource spans, scope spans.  NULL if it is sound.
  */
 static const unsigned char *
-check_frame(FmsOtlpText message, int level)
+check_frame(FmsPart message, int level)
 {
 	Reader		reader = reader_of(message);
 	const unsigned char *broken;
@@ -714,7 +714,7 @@ bool
 fms_otlp_decode_protobuf(const char *body, size_t length, const FmsOtlpSink *sink,
 						 const char **error, size_t *error_at)
 {
-	FmsOtlpText message = {body, (uint32) length};
+	FmsPart		message = {body, (uint32) length};
 	Reader		reader = reader_of(message);
 	const unsigned char *broken = check_frame(message, 0);
 	FmsOtlpDecoder decoder;

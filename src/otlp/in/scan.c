@@ -316,15 +316,6 @@ fms_scan_more(FmsScan *scan, char bracket)
 	return true;
 }
 
-/* The value of a hexadecimal digit. */
-static unsigned int
-hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	return (c | 0x20) - 'a' + 10;
-}
-
 /* Read the four digits of an escape; the check has seen that they are digits. */
 static unsigned int
 read_hex4(FmsScan *scan)
@@ -332,7 +323,7 @@ read_hex4(FmsScan *scan)
 	unsigned int code = 0;
 
 	for (int i = 0; i < 4 && scan->at < scan->end; i++)
-		code = code << 4 | (hex_value(*scan->at++) & 0x0f);
+		code = code << 4 | (fms_hex_digit(*scan->at++) & 0x0f);
 	return code;
 }
 
@@ -399,11 +390,11 @@ unescape(FmsScan *scan, char *out)
  * Read a string, the value at hand.  Without escapes the result points into
  * the text, else into the decoder's memory.
  */
-FmsOtlpText
+FmsPart
 fms_scan_string(FmsScan *scan, FmsOtlpDecoder *decoder)
 {
 	FmsScan		inside = {scan->at + 1, scan->end};
-	FmsOtlpText result;
+	FmsPart		result;
 	char	   *out;
 
 	skip_string(scan);
@@ -430,10 +421,10 @@ fms_scan_string(FmsScan *scan, FmsOtlpDecoder *decoder)
 }
 
 /* Read the key of a member and move on to its value. */
-FmsOtlpText
+FmsPart
 fms_scan_key(FmsScan *scan, FmsOtlpDecoder *decoder)
 {
-	FmsOtlpText key = {"", 0};
+	FmsPart		key = {"", 0};
 
 	if (scan->at < scan->end && *scan->at == '"')
 		key = fms_scan_string(scan, decoder);
@@ -447,10 +438,10 @@ fms_scan_key(FmsScan *scan, FmsOtlpDecoder *decoder)
  * Read a number, the value at hand; empty if it is none.  Its digits are told as
  * they are: what they mean depends on the field.
  */
-FmsOtlpText
+FmsPart
 fms_scan_number(FmsScan *scan)
 {
-	FmsOtlpText result = {scan->at, 0};
+	FmsPart		result = {scan->at, 0};
 
 	while (scan->at < scan->end && *scan->at != '\0' &&
 		   strchr("+-0123456789.eE", *scan->at) != NULL)
@@ -466,19 +457,12 @@ fms_scan_null(FmsScan *scan)
 	return check_word(scan, "null");
 }
 
-/* Whether a text is a literal. */
-bool
-fms_scan_is(FmsOtlpText text, const char *literal)
-{
-	return text.length == strlen(literal) && memcmp(text.data, literal, text.length) == 0;
-}
-
 /*
  * Read a text of decimal digits; false if it is none or does not fit.  Exact for
  * all 64 bits, which a double in between would not be.
  */
 bool
-fms_scan_unsigned(FmsOtlpText text, uint64 *number)
+fms_scan_unsigned(FmsPart text, uint64 *number)
 {
 	uint64		result = 0;
 
@@ -501,7 +485,7 @@ fms_scan_unsigned(FmsOtlpText text, uint64 *number)
  * infinite, as strtod has it.
  */
 bool
-fms_scan_double(FmsOtlpText text, double *number)
+fms_scan_double(FmsPart text, double *number)
 {
 	char		copy[NUMBER_BYTES];
 	char	   *end;
@@ -522,7 +506,7 @@ fms_scan_double(FmsOtlpText text, double *number)
 
 /* Read a text as a signed integer of 64 bits; false if it is none or does not fit. */
 bool
-fms_scan_signed(FmsOtlpText text, int64 *number)
+fms_scan_signed(FmsPart text, int64 *number)
 {
 	bool		negative = text.length > 0 && text.data[0] == '-';
 	uint64		value;

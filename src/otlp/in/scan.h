@@ -22,13 +22,12 @@ extern void fms_scan_space(FmsScan *scan);
 extern void fms_scan_skip(FmsScan *scan);
 extern bool fms_scan_begin(FmsScan *scan, char bracket);
 extern bool fms_scan_more(FmsScan *scan, char bracket);
-extern FmsOtlpText fms_scan_string(FmsScan *scan, FmsOtlpDecoder *decoder);
-extern FmsOtlpText fms_scan_key(FmsScan *scan, FmsOtlpDecoder *decoder);
-extern FmsOtlpText fms_scan_number(FmsScan *scan);
-extern bool fms_scan_unsigned(FmsOtlpText text, uint64 *number);
-extern bool fms_scan_signed(FmsOtlpText text, int64 *number);
-extern bool fms_scan_double(FmsOtlpText text, double *number);
+extern FmsPart fms_scan_string(FmsScan *scan, FmsOtlpDecoder *decoder);
+extern FmsPart fms_scan_key(FmsScan *scan, FmsOtlpDecoder *decoder);
+extern FmsPart fms_scan_number(FmsScan *scan);
+extern bool fms_scan_unsigned(FmsPart text, uint64 *number);
+extern bool fms_scan_signed(FmsPart text, int64 *number);
+extern bool fms_scan_double(FmsPart text, double *number);
 extern bool fms_scan_null(FmsScan *scan);
-extern bool fms_scan_is(FmsOtlpText text, const char *literal);
 
 #endif							/* FMS_OTLP_IN_SCAN_H */

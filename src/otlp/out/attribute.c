@@ -26,6 +26,7 @@
 
 #include "compat.h"
 #include "otlp/jfield.h"
+#include "otlp/otlp.h"
 #include "otlp/out/attribute.h"
 
 #define EXACT_DIGITS 15			/* a double holds every number of so many */
@@ -172,7 +173,7 @@ void
 fms_write_text(FmsWire *wire, const FmsField *field, JsonbContainer *raw, const char *raw_name,
 			   const char *data, int length)
 {
-	FmsOtlpText bytes;
+	FmsPart		bytes;
 
 	if (fms_jfield_bytes(raw, raw_name, &bytes) &&
 		(bytes.length == 0 || fms_wire_raw_string(wire, field, bytes.data, bytes.length)))
@@ -224,7 +225,7 @@ static void
 write_raw_value(FmsWire *wire, JsonbContainer *raw)
 {
 	JsonbValue	value;
-	FmsOtlpText text;
+	FmsPart		text;
 
 	check_stack_depth();
 	if (fms_jfield_bytes(raw, "stringBytes", &text) &&
@@ -270,7 +271,7 @@ write_raw_list(FmsWire *wire, const FmsField *field, JsonbContainer *list, bool 
 		JsonbContainer *raw = element.type == jbvBinary ? element.val.binary.data : NULL;
 		int			begun = fms_wire_begin_element(wire, field);
 		int			value_begun = 0;
-		FmsOtlpText key = {NULL, 0};
+		FmsPart		key = {NULL, 0};
 
 		CHECK_FOR_INTERRUPTS();
 		if (keyed)
@@ -292,8 +293,8 @@ write_raw_list(FmsWire *wire, const FmsField *field, JsonbContainer *list, bool 
 static int
 compare_keys(const void *a, const void *b)
 {
-	const FmsOtlpText *left = a;
-	const FmsOtlpText *right = b;
+	const FmsPart *left = a;
+	const FmsPart *right = b;
 
 	if (left->length != right->length)
 		return left->length < right->length ? -1 : 1;
@@ -301,10 +302,10 @@ compare_keys(const void *a, const void *b)
 }
 
 /* The keys of raw copies, in order, to look attributes up in. */
-static FmsOtlpText *
+static FmsPart *
 raw_keys(JsonbContainer *raw, int *count)
 {
-	FmsOtlpText *keys = palloc(sizeof(FmsOtlpText) * Max(JsonContainerSize(raw), 1));
+	FmsPart    *keys = palloc(sizeof(FmsPart) * Max(JsonContainerSize(raw), 1));
 	JsonbIterator *iterator = JsonbIteratorInit(raw);
 	JsonbValue	element;
 
@@ -316,7 +317,7 @@ raw_keys(JsonbContainer *raw, int *count)
 			fms_jfield_text(element.val.binary.data, "key", &keys[*count]))
 			(*count)++;
 	}
-	qsort(keys, *count, sizeof(FmsOtlpText), compare_keys);
+	qsort(keys, *count, sizeof(FmsPart), compare_keys);
 	return keys;
 }
 
@@ -331,7 +332,7 @@ fms_write_attributes_open(FmsWire *wire, const FmsField *field, JsonbContainer *
 	JsonbIterator *iterator = JsonbIteratorInit(attributes);
 	JsonbValue	key;
 	JsonbValue	value;
-	FmsOtlpText *keys = NULL;
+	FmsPart    *keys = NULL;
 	int			count = 0;
 
 	if (raw != NULL)
@@ -339,11 +340,11 @@ fms_write_attributes_open(FmsWire *wire, const FmsField *field, JsonbContainer *
 	(void) JsonbIteratorNext(&iterator, &key, true);
 	while (JsonbIteratorNext(&iterator, &key, true) == WJB_KEY)
 	{
-		FmsOtlpText name = {key.val.string.val, key.val.string.len};
+		FmsPart		name = {key.val.string.val, key.val.string.len};
 
 		CHECK_FOR_INTERRUPTS();
 		(void) JsonbIteratorNext(&iterator, &value, true);
-		if (count == 0 || bsearch(&name, keys, count, sizeof(FmsOtlpText), compare_keys) == NULL)
+		if (count == 0 || bsearch(&name, keys, count, sizeof(FmsPart), compare_keys) == NULL)
 			fms_write_attribute(wire, field, name.data, name.length, &value);
 	}
 	if (raw != NULL)
@@ -379,7 +380,7 @@ void
 fms_write_member_text(FmsWire *wire, const FmsField *field, JsonbContainer *from,
 					  const char *member)
 {
-	FmsOtlpText text = {"", 0};
+	FmsPart		text = {"", 0};
 
 	(void) fms_jfield_text(from, member, &text);
 	fms_write_text(wire, field, fms_jfield_container(from, "raw"), member, text.data, text.length);

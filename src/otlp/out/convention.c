@@ -113,7 +113,7 @@ add_usage(FmsWire *wire, const FmsField *field, Jsonb *attributes)
 /* Write what the conventions want of a span of a type, as elements of its attributes. */
 void
 fms_convention_write(FmsWire *wire, const FmsField *field, Jsonb *attributes,
-					 const FmsOtlpText *span_type)
+					 const FmsPart *span_type)
 {
 	for (int i = 0; i < lengthof(operations); i++)
 	{

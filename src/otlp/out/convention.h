@@ -10,10 +10,10 @@
 
 #include "utils/jsonb.h"
 
-#include "otlp/otlp.h"
 #include "otlp/out/wire.h"
+#include "span/text.h"
 
 extern void fms_convention_write(FmsWire *wire, const FmsField *field, Jsonb *attributes,
-								 const FmsOtlpText *span_type);
+								 const FmsPart *span_type);
 
 #endif							/* FMS_OTLP_OUT_CONVENTION_H */

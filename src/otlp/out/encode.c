@@ -210,8 +210,8 @@ typedef struct ScopeRow
 {
 	pg_uuid_t	id;
 	pg_uuid_t	resource_id;
-	FmsOtlpText name;
-	FmsOtlpText version;
+	FmsPart		name;
+	FmsPart		version;
 	JsonbContainer *attributes; /* this and what follows can be NULL */
 	JsonbContainer *otlp;
 	JsonbContainer *resource_attributes;
@@ -280,14 +280,13 @@ scope_column(int row, int n, bool *isnull)
 }
 
 /* A text of the row of a scope. */
-static FmsOtlpText
+static FmsPart
 text_of(int row, int n)
 {
 	bool		isnull;
 	text	   *value = DatumGetTextPP(scope_column(row, n, &isnull));
-	FmsOtlpText result = {VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value)};
 
-	return result;
+	return FMS_TEXT_PART(value);
 }
 
 /* A jsonb of the row of a scope, or NULL. */

@@ -32,6 +32,7 @@
 #include "otlp/out/encode.h"
 #include "otlp/out/encode_span.h"
 #include "span/identity.h"
+#include "span/text.h"
 
 #define OTLP_ID_BYTES 8
 
@@ -94,19 +95,15 @@ jsonb_column(const Datum *values, const bool *nulls, int column)
 }
 
 /* A column of text. */
-static FmsOtlpText
+static FmsPart
 text_column(const Datum *values, const bool *nulls, int column)
 {
-	FmsOtlpText result = {"", 0};
 	text	   *value;
 
-	if (!nulls[column])
-	{
-		value = DatumGetTextPP(values[column]);
-		result.data = VARDATA_ANY(value);
-		result.length = VARSIZE_ANY_EXHDR(value);
-	}
-	return result;
+	if (nulls[column])
+		return (FmsPart) {"", 0};
+	value = DatumGetTextPP(values[column]);
+	return FMS_TEXT_PART(value);
 }
 
 /* Flags, if there are any.  All bits are kept: those without a meaning today may get one. */
@@ -145,7 +142,7 @@ write_time(FmsWire *wire, const FmsField *field, uint64 time)
  * for any other text.
  */
 static bool
-read_time(const FmsOtlpText *text, TimestampTz *at)
+read_time(const FmsPart *text, TimestampTz *at)
 {
 	char		copy[40];
 	int			year;
@@ -179,7 +176,7 @@ read_time(const FmsOtlpText *text, TimestampTz *at)
 static void
 write_event(FmsWire *wire, JsonbContainer *event, TimestampTz started_at)
 {
-	FmsOtlpText time;
+	FmsPart		time;
 	TimestampTz at;
 
 	if (!fms_jfield_text(event, "time", &time) || !read_time(&time, &at))
@@ -195,7 +192,7 @@ static void
 write_member_id(FmsWire *wire, const FmsField *field, JsonbContainer *from, const char *member,
 				int bytes)
 {
-	FmsOtlpText text;
+	FmsPart		text;
 	pg_uuid_t	id;
 
 	if (fms_jfield_bytes(fms_jfield_container(from, "raw"), member, &text))
@@ -249,15 +246,6 @@ write_list(FmsWire *wire, const FmsField *field, const SpanRow *row, int column)
 	fms_wire_end_list(wire);
 }
 
-/* Whether a column of text is a constant. */
-static bool
-column_is(const SpanRow *row, int column, const char *constant)
-{
-	FmsOtlpText text = text_column(row->values, row->nulls, column);
-
-	return text.length == strlen(constant) && memcmp(text.data, constant, text.length) == 0;
-}
-
 /* An attribute that is a text. */
 static void
 write_string_attribute(FmsWire *wire, const char *key, const char *data, int length)
@@ -277,7 +265,7 @@ write_string_attribute(FmsWire *wire, const char *key, const char *data, int len
 static void
 write_column(FmsWire *wire, const SpanRow *row, const char *key, int column)
 {
-	FmsOtlpText text;
+	FmsPart		text;
 	Jsonb	   *json;
 
 	if (row->nulls[column])
@@ -303,7 +291,7 @@ write_foreign_id(FmsWire *wire, const SpanRow *row, const char *key, int column)
 		memcmp(DatumGetUUIDP(row->values[column]), DatumGetUUIDP(row->values[TRACE_ID]),
 			   UUID_LEN - OTLP_ID_BYTES) == 0)
 		return;
-	text = DatumGetCString(DirectFunctionCall1(uuid_out, row->values[column]));
+	text = fms_uuid_text(DatumGetUUIDP(row->values[column]));
 	write_string_attribute(wire, key, text, strlen(text));
 }
 
@@ -311,7 +299,7 @@ write_foreign_id(FmsWire *wire, const SpanRow *row, const char *key, int column)
 static bool
 column_told(const SpanRow *row, int column, const FmsPart *told)
 {
-	FmsOtlpText text = text_column(row->values, row->nulls, column);
+	FmsPart		text = text_column(row->values, row->nulls, column);
 
 	return told->data != NULL && text.length == told->length &&
 		memcmp(text.data, told->data, text.length) == 0;
@@ -333,13 +321,13 @@ is_carried(const SpanRow *row, int column, const FmsOtlpTold *told)
 		case ENTITY_ID:
 			return !column_told(row, column, &told->entity_id);
 		case STATUS:
-			return !told->status && column_is(row, STATUS, "cancelled");
+			return !told->status && fms_part_is(text_column(row->values, row->nulls, STATUS), "cancelled");
 		case INPUT:
 			return !told->input;
 		case OUTPUT:
 			return !told->output;
 		default:
-			return fms_jfield_integer(row->otlp, "status") == 0 && column_is(row, STATUS, "failed");
+			return fms_jfield_integer(row->otlp, "status") == 0 && fms_part_is(text_column(row->values, row->nulls, STATUS), "failed");
 	}
 }
 
@@ -350,9 +338,9 @@ is_carried(const SpanRow *row, int column, const FmsOtlpTold *told)
 static void
 write_own_attributes(FmsWire *wire, const SpanRow *row)
 {
-	FmsOtlpText span_type = text_column(row->values, row->nulls, SPAN_TYPE);
+	FmsPart		span_type = text_column(row->values, row->nulls, SPAN_TYPE);
 	JsonbValue	value;
-	FmsOtlpText text;
+	FmsPart		text;
 
 	write_foreign_id(wire, row, FMS_OTLP_SPAN_ID, SPAN_ID);
 	write_foreign_id(wire, row, FMS_OTLP_PARENT_SPAN_ID, PARENT_SPAN_ID);
@@ -413,12 +401,12 @@ static void
 write_status(FmsWire *wire, const SpanRow *row)
 {
 	int64		code = fms_jfield_integer(row->otlp, "status");
-	FmsOtlpText text = {"", 0};
+	FmsPart		text = {"", 0};
 	bool		told = fms_jfield_text(row->otlp, "message", &text) ||
 		fms_jfield_text(row->raw, "message", &text);
 	int			begun;
 
-	if (code == 0 && !told && column_is(row, STATUS, "failed"))
+	if (code == 0 && !told && fms_part_is(text_column(row->values, row->nulls, STATUS), "failed"))
 	{
 		code = FMS_OTLP_ERROR;
 		(void) fms_jfield_text(row->error, "message", &text);
@@ -453,7 +441,7 @@ write_kind(FmsWire *wire, const SpanRow *row)
 		kind = FMS_OTLP_INTERNAL;
 		for (int i = 0; i < lengthof(client_types); i++)
 		{
-			if (column_is(row, SPAN_TYPE, client_types[i]))
+			if (fms_part_is(text_column(row->values, row->nulls, SPAN_TYPE), client_types[i]))
 				kind = FMS_OTLP_CLIENT;
 		}
 	}
@@ -492,7 +480,7 @@ write_span_id(FmsWire *wire, const FmsField *field, const SpanRow *row, int colu
 static void
 write_span(FmsWire *wire, const SpanRow *row)
 {
-	FmsOtlpText name = text_column(row->values, row->nulls, NAME);
+	FmsPart		name = text_column(row->values, row->nulls, NAME);
 	int			begun = fms_wire_begin_element(wire, &scope_spans_spans);
 
 	fms_wire_id(wire, &span_trace_id, DatumGetUUIDP(row->values[TRACE_ID])->data, UUID_LEN);
@@ -530,7 +518,7 @@ pg_uuid_t
 fms_encode_scope(const Datum *values, const bool *nulls)
 {
 	pg_uuid_t	id;
-	FmsOtlpText text;
+	FmsPart		text;
 
 	if (!fms_jfield_text(jsonb_column(values, nulls, OTLP), "scope", &text) ||
 		!fms_otlp_parse_uuid(&text, &id))
