@@ -5,8 +5,8 @@
 -- that writes or reads data of others; two functions hand out what an application
 -- or a reader needs, no more.
 
-CREATE FUNCTION @extschema@.grant_writer(role pg_catalog.regrole)
-RETURNS pg_catalog.void
+CREATE FUNCTION @extschema@.grant_writer(role regrole)
+RETURNS void
 LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -45,11 +45,11 @@ BEGIN
     EXECUTE format('GRANT SELECT ON flowmaestro.tools, flowmaestro.json_schemas TO %s', role);
 END
 $$;
-COMMENT ON FUNCTION @extschema@.grant_writer(pg_catalog.regrole) IS
+COMMENT ON FUNCTION @extschema@.grant_writer IS
     'let a role record spans of its own, end any span, validate tool calls and spend budgets; it can read tools and schemas, but no span';
 
-CREATE FUNCTION @extschema@.grant_reader(role pg_catalog.regrole)
-RETURNS pg_catalog.void
+CREATE FUNCTION @extschema@.grant_reader(role regrole)
+RETURNS void
 LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -94,7 +94,7 @@ BEGIN
         TO %s', role);
 END
 $$;
-COMMENT ON FUNCTION @extschema@.grant_reader(pg_catalog.regrole) IS
+COMMENT ON FUNCTION @extschema@.grant_reader IS
     'let a role read all spans, the running ones, the counters, and what tokens were used';
 
 -- functions are open to PUBLIC when made: close every one of this extension
@@ -114,32 +114,32 @@ $$;
 
 GRANT USAGE ON SCHEMA @extschema@ TO PUBLIC;
 GRANT EXECUTE ON FUNCTION
-    @extschema@.jsonschema_is_valid(pg_catalog.jsonb, pg_catalog.jsonb, pg_catalog.text, pg_catalog.bool),
-    @extschema@.jsonschema_assert(pg_catalog.jsonb, pg_catalog.jsonb, pg_catalog.text, pg_catalog.bool),
-    @extschema@.jsonschema_validate(pg_catalog.jsonb, pg_catalog.jsonb, pg_catalog.text, pg_catalog.bool, pg_catalog.int4),
-    @extschema@.jsonschema_check(pg_catalog.jsonb, pg_catalog.text),
-    @extschema@.json_matches_schema(pg_catalog.json, pg_catalog.json),
-    @extschema@.jsonb_matches_schema(pg_catalog.json, pg_catalog.jsonb),
-    @extschema@.jsonschema_is_valid(pg_catalog.json),
-    @extschema@.jsonschema_validation_errors(pg_catalog.json, pg_catalog.json),
-    @extschema@.validate_tool_input(pg_catalog.jsonb, pg_catalog.jsonb),
-    @extschema@.validate_tool_output(pg_catalog.jsonb, pg_catalog.jsonb),
-    @extschema@.coerce_tool_arguments(pg_catalog.jsonb, pg_catalog.jsonb)
+    @extschema@.jsonschema_is_valid(jsonb, jsonb, text, bool),
+    @extschema@.jsonschema_assert(jsonb, jsonb, text, bool),
+    @extschema@.jsonschema_validate(jsonb, jsonb, text, bool, int4),
+    @extschema@.jsonschema_check(jsonb, text),
+    @extschema@.json_matches_schema(json, json),
+    @extschema@.jsonb_matches_schema(json, jsonb),
+    @extschema@.jsonschema_is_valid(json),
+    @extschema@.jsonschema_validation_errors(json, json),
+    @extschema@.validate_tool_input(jsonb, jsonb),
+    @extschema@.validate_tool_output(jsonb, jsonb),
+    @extschema@.coerce_tool_arguments(jsonb, jsonb)
     TO PUBLIC;
 
 GRANT EXECUTE ON FUNCTION
-    @extschema@.create_request_context(pg_catalog.text, pg_catalog.text, pg_catalog.text, pg_catalog.text, pg_catalog.text, pg_catalog.text, pg_catalog.jsonb),
-    @extschema@.request_context_from_headers(pg_catalog.jsonb),
-    @extschema@.use_request_context(pg_catalog.jsonb, pg_catalog.bool),
+    @extschema@.create_request_context(text, text, text, text, text, text, jsonb),
+    @extschema@.request_context_from_headers(jsonb),
+    @extschema@.use_request_context(jsonb, bool),
     @extschema@.current_request_context(),
     @extschema@.serialize_request_context(),
-    @extschema@.deserialize_request_context(pg_catalog.jsonb),
-    @extschema@.child_request_context(pg_catalog.jsonb),
+    @extschema@.deserialize_request_context(jsonb),
+    @extschema@.child_request_context(jsonb),
     @extschema@.response_headers(),
-    @extschema@.request_context_get(pg_catalog.text),
-    @extschema@.request_context_has(pg_catalog.text),
+    @extschema@.request_context_get(text),
+    @extschema@.request_context_has(text),
     @extschema@.request_context_keys(),
-    @extschema@.request_context_set(pg_catalog.text, pg_catalog.jsonb, pg_catalog.bool),
-    @extschema@.request_context_delete(pg_catalog.text, pg_catalog.bool),
-    @extschema@.request_context_clear(pg_catalog.bool)
+    @extschema@.request_context_set(text, jsonb, bool),
+    @extschema@.request_context_delete(text, bool),
+    @extschema@.request_context_clear(bool)
     TO PUBLIC;

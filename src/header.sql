@@ -8,7 +8,7 @@ SET LOCAL search_path TO pg_catalog, pg_temp;
 -- whoever owns the schema could put look-alike functions into it
 DO $$
 DECLARE
-    owner pg_catalog.regrole;
+    owner regrole;
 BEGIN
     SELECT n.nspowner INTO owner
     FROM pg_namespace AS n JOIN pg_roles AS r ON r.oid = n.nspowner

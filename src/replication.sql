@@ -9,8 +9,8 @@
 -- its partition.
 ALTER TABLE @extschema@.execution_spans REPLICA IDENTITY FULL;
 
-CREATE FUNCTION @extschema@.create_publication(name pg_catalog.text)
-RETURNS pg_catalog.void
+CREATE FUNCTION @extschema@.create_publication(name text)
+RETURNS void
 LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -19,13 +19,13 @@ BEGIN
         WITH (publish_via_partition_root = true)', name);
 END
 $$;
-COMMENT ON FUNCTION @extschema@.create_publication(pg_catalog.text) IS
+COMMENT ON FUNCTION @extschema@.create_publication IS
     'make a publication of the spans, their resources and scopes, for subscribers that may record themselves; for the tables'' owner';
 
 -- Two nodes make the same row of the same resource or scope, for its id is a hash
 -- of it. Replication would stop at the second one.
 CREATE FUNCTION @extschema@.skip_known_source()
-RETURNS pg_catalog.trigger
+RETURNS trigger
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -39,8 +39,7 @@ BEGIN
     RETURN NEW;
 END
 $$;
-COMMENT ON FUNCTION @extschema@.skip_known_source() IS
-    'internal: leave out a resource or scope that is there';
+COMMENT ON FUNCTION @extschema@.skip_known_source IS 'internal: leave out a resource or scope that is there';
 CREATE TRIGGER skip_known_source BEFORE INSERT ON @extschema@.otlp_resources
     FOR EACH ROW EXECUTE FUNCTION @extschema@.skip_known_source();
 ALTER TABLE @extschema@.otlp_resources ENABLE REPLICA TRIGGER skip_known_source;

@@ -1,35 +1,35 @@
 -- Room buffer: what is in memory and not yet in the table.
 
 CREATE FUNCTION @extschema@.tracked_spans(
-    OUT trace_id pg_catalog.uuid,
-    OUT span_id pg_catalog.uuid,
-    OUT parent_span_id pg_catalog.uuid,
-    OUT name pg_catalog.text,
-    OUT span_type pg_catalog.text,
-    OUT entity_id pg_catalog.text,
-    OUT started_at pg_catalog.timestamptz,
-    OUT pid pg_catalog.int4,
-    OUT running pg_catalog.bool
-) RETURNS SETOF pg_catalog.record
+    OUT trace_id uuid,
+    OUT span_id uuid,
+    OUT parent_span_id uuid,
+    OUT name text,
+    OUT span_type text,
+    OUT entity_id text,
+    OUT started_at timestamptz,
+    OUT pid int4,
+    OUT running bool
+) RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'fms_tracked_spans'
 LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED ROWS 1000;
-COMMENT ON FUNCTION @extschema@.tracked_spans() IS
+COMMENT ON FUNCTION @extschema@.tracked_spans IS
     'spans of this database in shared memory: running ones, and ended ones that are not yet in the table';
 
 CREATE VIEW @extschema@.active_spans AS
 WITH tracked AS MATERIALIZED (SELECT * FROM @extschema@.tracked_spans())
 SELECT t.trace_id, t.span_id, t.parent_span_id, t.name, t.span_type, t.entity_id,
-       t.started_at, pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) t.started_at AS age, t.pid
+       t.started_at, clock_timestamp() - t.started_at AS age, t.pid
 FROM tracked AS t
 WHERE t.running
 UNION ALL
 SELECT s.trace_id, s.span_id, s.parent_span_id, s.name, s.span_type, s.entity_id,
-       s.started_at, pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) s.started_at, NULL::pg_catalog.int4
+       s.started_at, clock_timestamp() - s.started_at, NULL::int4
 FROM @extschema@.execution_spans AS s
-WHERE s.status OPERATOR(pg_catalog.=) 'started'
-  AND s.name OPERATOR(pg_catalog.<>) ''
+WHERE s.status = 'started'
+  AND s.name <> ''
   AND NOT EXISTS (SELECT FROM tracked AS t
-                  WHERE t.span_id OPERATOR(pg_catalog.=) s.span_id);
+                  WHERE t.span_id = s.span_id);
 COMMENT ON VIEW @extschema@.active_spans IS
     'spans that run right now: from shared memory, and from the table those that memory does not hold';
 COMMENT ON COLUMN @extschema@.active_spans.trace_id IS 'trace of the span';
@@ -43,41 +43,41 @@ COMMENT ON COLUMN @extschema@.active_spans.age IS 'time since the start';
 COMMENT ON COLUMN @extschema@.active_spans.pid IS 'backend that started the span; NULL if memory does not hold it';
 
 CREATE FUNCTION @extschema@.flush()
-RETURNS pg_catalog.void
+RETURNS void
 AS 'MODULE_PATHNAME', 'fms_flush'
 LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
-COMMENT ON FUNCTION @extschema@.flush() IS
+COMMENT ON FUNCTION @extschema@.flush IS
     'wait until everything that any session of this database recorded before the call is in the table';
 
 CREATE FUNCTION @extschema@.buffer_stats(
-    OUT recorded pg_catalog.int8,
-    OUT flushed pg_catalog.int8,
-    OUT pending pg_catalog.int8,
-    OUT written pg_catalog.int8,
-    OUT updated pg_catalog.int8,
-    OUT coalesced pg_catalog.int8,
-    OUT waited pg_catalog.int8,
-    OUT dropped pg_catalog.int8,
-    OUT damaged pg_catalog.int8,
-    OUT truncated pg_catalog.int8,
-    OUT rejected pg_catalog.int8,
-    OUT duplicate_ends pg_catalog.int8,
-    OUT orphan_ends pg_catalog.int8,
-    OUT clamped_ends pg_catalog.int8,
-    OUT untracked pg_catalog.int8,
-    OUT evicted pg_catalog.int8,
-    OUT flushes pg_catalog.int8,
-    OUT flush_errors pg_catalog.int8,
-    OUT flush_time_ms pg_catalog.float8,
-    OUT last_error pg_catalog.text,
-    OUT active_spans pg_catalog.int8,
-    OUT buffer_bytes_used pg_catalog.int8,
-    OUT buffer_bytes pg_catalog.int8,
-    OUT writer_pid pg_catalog.int4
-) RETURNS pg_catalog.record
+    OUT recorded int8,
+    OUT flushed int8,
+    OUT pending int8,
+    OUT written int8,
+    OUT updated int8,
+    OUT coalesced int8,
+    OUT waited int8,
+    OUT dropped int8,
+    OUT damaged int8,
+    OUT truncated int8,
+    OUT rejected int8,
+    OUT duplicate_ends int8,
+    OUT orphan_ends int8,
+    OUT clamped_ends int8,
+    OUT untracked int8,
+    OUT evicted int8,
+    OUT flushes int8,
+    OUT flush_errors int8,
+    OUT flush_time_ms float8,
+    OUT last_error text,
+    OUT active_spans int8,
+    OUT buffer_bytes_used int8,
+    OUT buffer_bytes int8,
+    OUT writer_pid int4
+) RETURNS record
 AS 'MODULE_PATHNAME', 'fms_buffer_stats'
 LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
-COMMENT ON FUNCTION @extschema@.buffer_stats() IS
+COMMENT ON FUNCTION @extschema@.buffer_stats IS
     'counters of this database since the server''s shared memory was set up';
 
 CREATE VIEW @extschema@.stats AS

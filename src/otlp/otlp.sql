@@ -1,11 +1,11 @@
 -- Room otlp: the resources and scopes that spans came from.
 
 CREATE TABLE @extschema@.otlp_resources (
-    id pg_catalog.uuid PRIMARY KEY,
-    service_name pg_catalog.text GENERATED ALWAYS AS (attributes OPERATOR(pg_catalog.->>) 'service.name') STORED,
-    attributes pg_catalog.jsonb NOT NULL DEFAULT '{}',
-    otlp pg_catalog.jsonb,
-    created_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now()
+    id uuid PRIMARY KEY,
+    service_name text GENERATED ALWAYS AS (attributes ->> 'service.name') STORED,
+    attributes jsonb NOT NULL DEFAULT '{}',
+    otlp jsonb,
+    created_at timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE @extschema@.otlp_resources IS
     'resources that spans came from by OTLP, each stored once';
@@ -15,16 +15,16 @@ COMMENT ON COLUMN @extschema@.otlp_resources.attributes IS 'attributes of the re
 COMMENT ON COLUMN @extschema@.otlp_resources.otlp IS
     'fields of the resource that have no column of their own; NULL if there is none';
 COMMENT ON COLUMN @extschema@.otlp_resources.created_at IS 'when the resource was stored';
-SELECT pg_catalog.pg_extension_config_dump('@extschema@.otlp_resources', '');
+SELECT pg_extension_config_dump('@extschema@.otlp_resources', '');
 
 CREATE TABLE @extschema@.otlp_scopes (
-    id pg_catalog.uuid PRIMARY KEY,
-    resource_id pg_catalog.uuid NOT NULL,
-    name pg_catalog.text NOT NULL,
-    version pg_catalog.text NOT NULL,
-    attributes pg_catalog.jsonb NOT NULL DEFAULT '{}',
-    otlp pg_catalog.jsonb,
-    created_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now()
+    id uuid PRIMARY KEY,
+    resource_id uuid NOT NULL,
+    name text NOT NULL,
+    version text NOT NULL,
+    attributes jsonb NOT NULL DEFAULT '{}',
+    otlp jsonb,
+    created_at timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE @extschema@.otlp_scopes IS
     'instrumentation scopes of resources that spans came from by OTLP, each stored once';
@@ -37,15 +37,15 @@ COMMENT ON COLUMN @extschema@.otlp_scopes.attributes IS 'attributes of the scope
 COMMENT ON COLUMN @extschema@.otlp_scopes.otlp IS
     'fields of the scope that have no column of their own; NULL if there is none';
 COMMENT ON COLUMN @extschema@.otlp_scopes.created_at IS 'when the scope was stored';
-SELECT pg_catalog.pg_extension_config_dump('@extschema@.otlp_scopes', '');
+SELECT pg_extension_config_dump('@extschema@.otlp_scopes', '');
 
 CREATE VIEW @extschema@.otlp_spans AS
 SELECT e.trace_id, e.span_id, e.started_at, r.service_name, r.attributes AS resource_attributes,
        s.name AS scope_name, s.version AS scope_version, s.id AS scope_id, r.id AS resource_id
 FROM @extschema@.execution_spans AS e
 JOIN @extschema@.otlp_scopes AS s
-    ON s.id OPERATOR(pg_catalog.=) (e.otlp OPERATOR(pg_catalog.->>) 'scope')::pg_catalog.uuid
-JOIN @extschema@.otlp_resources AS r ON r.id OPERATOR(pg_catalog.=) s.resource_id;
+    ON s.id = (e.otlp ->> 'scope')::uuid
+JOIN @extschema@.otlp_resources AS r ON r.id = s.resource_id;
 COMMENT ON VIEW @extschema@.otlp_spans IS
     'which service and which library a span that came by OTLP is of';
 COMMENT ON COLUMN @extschema@.otlp_spans.trace_id IS 'trace of the span';

@@ -1,32 +1,32 @@
 -- Room record: the table of spans, and the functions that record them.
 
 CREATE TYPE @extschema@.span_context AS (
-    trace_id pg_catalog.uuid,
-    span_id pg_catalog.uuid,
-    parent_span_id pg_catalog.uuid
+    trace_id uuid,
+    span_id uuid,
+    parent_span_id uuid
 );
 COMMENT ON TYPE @extschema@.span_context IS
     'identity of a span: what create_span returns, and what a child or an end needs';
 
 CREATE TABLE @extschema@.execution_spans (
-    trace_id pg_catalog.uuid NOT NULL,
-    span_id pg_catalog.uuid NOT NULL,
-    parent_span_id pg_catalog.uuid,
-    name pg_catalog.text NOT NULL,
-    span_type pg_catalog.text NOT NULL,
-    entity_id pg_catalog.text,
-    started_at pg_catalog.timestamptz NOT NULL,
-    ended_at pg_catalog.timestamptz,
-    duration_ms pg_catalog.float8,
-    status pg_catalog.text NOT NULL,
-    input pg_catalog.jsonb,
-    output pg_catalog.jsonb,
-    error pg_catalog.jsonb,
-    attributes pg_catalog.jsonb NOT NULL DEFAULT '{}',
-    created_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now(),
-    events pg_catalog.jsonb,
-    links pg_catalog.jsonb,
-    otlp pg_catalog.jsonb
+    trace_id uuid NOT NULL,
+    span_id uuid NOT NULL,
+    parent_span_id uuid,
+    name text NOT NULL,
+    span_type text NOT NULL,
+    entity_id text,
+    started_at timestamptz NOT NULL,
+    ended_at timestamptz,
+    duration_ms float8,
+    status text NOT NULL,
+    input jsonb,
+    output jsonb,
+    error jsonb,
+    attributes jsonb NOT NULL DEFAULT '{}',
+    created_at timestamptz NOT NULL DEFAULT now(),
+    events jsonb,
+    links jsonb,
+    otlp jsonb
 ) PARTITION BY RANGE (started_at);
 
 COMMENT ON TABLE @extschema@.execution_spans IS
@@ -54,84 +54,83 @@ COMMENT ON COLUMN @extschema@.execution_spans.otlp IS
     'fields of an OTLP span that have no column of their own; NULL for a span recorded from SQL';
 
 CREATE FUNCTION @extschema@.create_span(
-    name pg_catalog.text,
-    span_type pg_catalog.text,
-    entity_id pg_catalog.text DEFAULT NULL,
-    attributes pg_catalog.jsonb DEFAULT NULL,
-    input pg_catalog.jsonb DEFAULT NULL,
-    trace_id pg_catalog.uuid DEFAULT NULL,
-    parent_span_id pg_catalog.uuid DEFAULT NULL,
-    span_id pg_catalog.uuid DEFAULT NULL,
-    started_at pg_catalog.timestamptz DEFAULT NULL
+    name text,
+    span_type text,
+    entity_id text DEFAULT NULL,
+    attributes jsonb DEFAULT NULL,
+    input jsonb DEFAULT NULL,
+    trace_id uuid DEFAULT NULL,
+    parent_span_id uuid DEFAULT NULL,
+    span_id uuid DEFAULT NULL,
+    started_at timestamptz DEFAULT NULL
 ) RETURNS @extschema@.span_context
 AS 'MODULE_PATHNAME', 'fms_create_span'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION @extschema@.create_span(pg_catalog.text, pg_catalog.text, pg_catalog.text, pg_catalog.jsonb, pg_catalog.jsonb, pg_catalog.uuid, pg_catalog.uuid, pg_catalog.uuid, pg_catalog.timestamptz) IS
+COMMENT ON FUNCTION @extschema@.create_span IS
     'start a span; a repeated call with the same span_id returns the first one''s context and merges attributes';
 
 CREATE FUNCTION @extschema@.create_child_span(
-    parent_span_id pg_catalog.uuid,
-    name pg_catalog.text,
-    span_type pg_catalog.text,
-    entity_id pg_catalog.text DEFAULT NULL,
-    attributes pg_catalog.jsonb DEFAULT NULL,
-    input pg_catalog.jsonb DEFAULT NULL,
-    span_id pg_catalog.uuid DEFAULT NULL,
-    started_at pg_catalog.timestamptz DEFAULT NULL
+    parent_span_id uuid,
+    name text,
+    span_type text,
+    entity_id text DEFAULT NULL,
+    attributes jsonb DEFAULT NULL,
+    input jsonb DEFAULT NULL,
+    span_id uuid DEFAULT NULL,
+    started_at timestamptz DEFAULT NULL
 ) RETURNS @extschema@.span_context
 AS 'MODULE_PATHNAME', 'fms_create_child_span'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION @extschema@.create_child_span(pg_catalog.uuid, pg_catalog.text, pg_catalog.text, pg_catalog.text, pg_catalog.jsonb, pg_catalog.jsonb, pg_catalog.uuid, pg_catalog.timestamptz) IS
-    'start a span below another one, in that one''s trace';
+COMMENT ON FUNCTION @extschema@.create_child_span IS 'start a span below another one, in that one''s trace';
 
 CREATE FUNCTION @extschema@.end_span(
-    span_id pg_catalog.uuid,
-    output pg_catalog.jsonb DEFAULT NULL,
-    attributes pg_catalog.jsonb DEFAULT NULL,
-    error pg_catalog.jsonb DEFAULT NULL,
-    status pg_catalog.text DEFAULT NULL,
-    ended_at pg_catalog.timestamptz DEFAULT NULL
-) RETURNS pg_catalog.bool
+    span_id uuid,
+    output jsonb DEFAULT NULL,
+    attributes jsonb DEFAULT NULL,
+    error jsonb DEFAULT NULL,
+    status text DEFAULT NULL,
+    ended_at timestamptz DEFAULT NULL
+) RETURNS bool
 AS 'MODULE_PATHNAME', 'fms_end_span'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION @extschema@.end_span(pg_catalog.uuid, pg_catalog.jsonb, pg_catalog.jsonb, pg_catalog.jsonb, pg_catalog.text, pg_catalog.timestamptz) IS
+COMMENT ON FUNCTION @extschema@.end_span IS
     'end a span: failed if there is an error, else completed; the first end wins, a later one changes nothing and returns false';
 
 CREATE FUNCTION @extschema@.end_span_with_error(
-    span_id pg_catalog.uuid,
-    error pg_catalog.text,
-    attributes pg_catalog.jsonb DEFAULT NULL,
-    ended_at pg_catalog.timestamptz DEFAULT NULL
-) RETURNS pg_catalog.bool
+    span_id uuid,
+    error text,
+    attributes jsonb DEFAULT NULL,
+    ended_at timestamptz DEFAULT NULL
+) RETURNS bool
 AS 'MODULE_PATHNAME', 'fms_end_span_with_error_text'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION @extschema@.end_span_with_error(pg_catalog.uuid, pg_catalog.text, pg_catalog.jsonb, pg_catalog.timestamptz) IS
+COMMENT ON FUNCTION @extschema@.end_span_with_error(uuid, text, jsonb, timestamptz) IS
     'end a span as failed with an error message';
 
 CREATE FUNCTION @extschema@.end_span_with_error(
-    span_id pg_catalog.uuid,
-    error pg_catalog.jsonb,
-    attributes pg_catalog.jsonb DEFAULT NULL,
-    ended_at pg_catalog.timestamptz DEFAULT NULL
-) RETURNS pg_catalog.bool
+    span_id uuid,
+    error jsonb,
+    attributes jsonb DEFAULT NULL,
+    ended_at timestamptz DEFAULT NULL
+) RETURNS bool
 AS 'MODULE_PATHNAME', 'fms_end_span_with_error_jsonb'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION @extschema@.end_span_with_error(pg_catalog.uuid, pg_catalog.jsonb, pg_catalog.jsonb, pg_catalog.timestamptz) IS
+COMMENT ON FUNCTION @extschema@.end_span_with_error(uuid, jsonb, jsonb, timestamptz) IS
     'end a span as failed with an error object, completed to {message, type}';
 
-CREATE FUNCTION @extschema@.format_error(error pg_catalog.jsonb)
-RETURNS pg_catalog.jsonb
+CREATE FUNCTION @extschema@.format_error(error jsonb)
+RETURNS jsonb
 AS 'MODULE_PATHNAME', 'fms_format_error'
 LANGUAGE C IMMUTABLE PARALLEL SAFE;
-COMMENT ON FUNCTION @extschema@.format_error(pg_catalog.jsonb) IS
+COMMENT ON FUNCTION @extschema@.format_error(jsonb) IS
     'an error in any form as an object with a message and a type, as end_span_with_error stores it';
 
 CREATE FUNCTION @extschema@.format_error(
-    message pg_catalog.text,
-    code pg_catalog.text DEFAULT NULL,
-    stack pg_catalog.text DEFAULT NULL,
-    type pg_catalog.text DEFAULT NULL
-) RETURNS pg_catalog.jsonb
+    message text,
+    code text DEFAULT NULL,
+    stack text DEFAULT NULL,
+    type text DEFAULT NULL
+) RETURNS jsonb
 LANGUAGE sql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -141,43 +140,42 @@ AS $$
         'code', code,
         'stack', stack))
 $$;
-COMMENT ON FUNCTION @extschema@.format_error(pg_catalog.text, pg_catalog.text, pg_catalog.text, pg_catalog.text) IS
+COMMENT ON FUNCTION @extschema@.format_error(text, text, text, text) IS
     'an error object of a message, an SQLSTATE and a context, as GET STACKED DIAGNOSTICS gives them';
 
 CREATE FUNCTION @extschema@.set_span_attributes(
-    span_id pg_catalog.uuid,
-    attributes pg_catalog.jsonb
-) RETURNS pg_catalog.bool
+    span_id uuid,
+    attributes jsonb
+) RETURNS bool
 AS 'MODULE_PATHNAME', 'fms_set_span_attributes'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION @extschema@.set_span_attributes(pg_catalog.uuid, pg_catalog.jsonb) IS
+COMMENT ON FUNCTION @extschema@.set_span_attributes IS
     'merge attributes into a span, running or ended; later keys win; false if the record was dropped';
 
 CREATE FUNCTION @extschema@.add_span_event(
-    span_id pg_catalog.uuid,
-    name pg_catalog.text,
-    attributes pg_catalog.jsonb DEFAULT NULL,
-    at pg_catalog.timestamptz DEFAULT NULL
-) RETURNS pg_catalog.bool
+    span_id uuid,
+    name text,
+    attributes jsonb DEFAULT NULL,
+    at timestamptz DEFAULT NULL
+) RETURNS bool
 AS 'MODULE_PATHNAME', 'fms_add_span_event'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION @extschema@.add_span_event(pg_catalog.uuid, pg_catalog.text, pg_catalog.jsonb, pg_catalog.timestamptz) IS
+COMMENT ON FUNCTION @extschema@.add_span_event IS
     'append an event to a span, running or ended; false if the record was dropped';
 
 CREATE FUNCTION @extschema@.cancel_trace(
-    trace_id pg_catalog.uuid,
-    reason pg_catalog.text DEFAULT NULL
-) RETURNS pg_catalog.int8
+    trace_id uuid,
+    reason text DEFAULT NULL
+) RETURNS int8
 AS 'MODULE_PATHNAME', 'fms_cancel_trace'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION @extschema@.cancel_trace(pg_catalog.uuid, pg_catalog.text) IS
-    'end every running span of a trace as cancelled; returns how many';
+COMMENT ON FUNCTION @extschema@.cancel_trace IS 'end every running span of a trace as cancelled; returns how many';
 
 CREATE FUNCTION @extschema@.deterministic_span_id(
-    trace_id pg_catalog.uuid,
-    key pg_catalog.text
-) RETURNS pg_catalog.uuid
+    trace_id uuid,
+    key text
+) RETURNS uuid
 AS 'MODULE_PATHNAME', 'fms_deterministic_span_id'
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
-COMMENT ON FUNCTION @extschema@.deterministic_span_id(pg_catalog.uuid, pg_catalog.text) IS
+COMMENT ON FUNCTION @extschema@.deterministic_span_id IS
     'the span id that belongs to a key in a trace, the same in every retry and replay';

@@ -1,9 +1,9 @@
 -- Room table: how spans come into execution_spans, and what keeps it.
 
 CREATE TABLE @extschema@.writer_progress (
-    life_id pg_catalog.int8 PRIMARY KEY,
-    position pg_catalog.int8 NOT NULL,
-    written_at pg_catalog.timestamptz NOT NULL
+    life_id int8 PRIMARY KEY,
+    position int8 NOT NULL,
+    written_at timestamptz NOT NULL
 );
 COMMENT ON TABLE @extschema@.writer_progress IS
     'how far a buffer file has been written, kept in the transaction that writes the spans; rows of 90 days or beyond the last 1,000 are removed';
@@ -12,26 +12,26 @@ COMMENT ON COLUMN @extschema@.writer_progress.position IS 'position in the buffe
 COMMENT ON COLUMN @extschema@.writer_progress.written_at IS 'when the last of them were written';
 
 CREATE TABLE @extschema@.rejected_spans (
-    rejected_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now(),
-    sqlstate pg_catalog.text NOT NULL,
-    message pg_catalog.text NOT NULL,
-    trace_id pg_catalog.uuid,
-    span_id pg_catalog.uuid NOT NULL,
-    parent_span_id pg_catalog.uuid,
-    name pg_catalog.text NOT NULL,
-    span_type pg_catalog.text NOT NULL,
-    entity_id pg_catalog.text,
-    started_at pg_catalog.timestamptz,
-    ended_at pg_catalog.timestamptz,
-    status pg_catalog.text NOT NULL,
-    input pg_catalog.jsonb,
-    output pg_catalog.jsonb,
-    error pg_catalog.jsonb,
-    attributes pg_catalog.jsonb,
-    created_at pg_catalog.timestamptz,
-    events pg_catalog.jsonb,
-    links pg_catalog.jsonb,
-    otlp pg_catalog.jsonb
+    rejected_at timestamptz NOT NULL DEFAULT now(),
+    sqlstate text NOT NULL,
+    message text NOT NULL,
+    trace_id uuid,
+    span_id uuid NOT NULL,
+    parent_span_id uuid,
+    name text NOT NULL,
+    span_type text NOT NULL,
+    entity_id text,
+    started_at timestamptz,
+    ended_at timestamptz,
+    status text NOT NULL,
+    input jsonb,
+    output jsonb,
+    error jsonb,
+    attributes jsonb,
+    created_at timestamptz,
+    events jsonb,
+    links jsonb,
+    otlp jsonb
 );
 COMMENT ON TABLE @extschema@.rejected_spans IS
     'spans that execution_spans refused, with the error; retry_rejected_spans() puts them back';
@@ -55,12 +55,12 @@ COMMENT ON COLUMN @extschema@.rejected_spans.created_at IS 'when the first recor
 COMMENT ON COLUMN @extschema@.rejected_spans.events IS 'events of the span';
 COMMENT ON COLUMN @extschema@.rejected_spans.links IS 'links to spans of other traces';
 COMMENT ON COLUMN @extschema@.rejected_spans.otlp IS 'fields of an OTLP span that have no column of their own';
-SELECT pg_catalog.pg_extension_config_dump('@extschema@.rejected_spans', '');
+SELECT pg_extension_config_dump('@extschema@.rejected_spans', '');
 
 CREATE TABLE @extschema@.span_id_directory (
-    id_prefix pg_catalog.int8 NOT NULL,
-    started_on pg_catalog.date NOT NULL,
-    trace_prefix pg_catalog.int8 NOT NULL
+    id_prefix int8 NOT NULL,
+    started_on date NOT NULL,
+    trace_prefix int8 NOT NULL
 );
 CREATE INDEX span_id_directory_idx ON @extschema@.span_id_directory (id_prefix, started_on, trace_prefix);
 COMMENT ON TABLE @extschema@.span_id_directory IS
@@ -68,13 +68,13 @@ COMMENT ON TABLE @extschema@.span_id_directory IS
 COMMENT ON COLUMN @extschema@.span_id_directory.id_prefix IS 'the first 8 bytes of a span id or a trace id';
 COMMENT ON COLUMN @extschema@.span_id_directory.started_on IS 'day in UTC on which such a span, or a span of such a trace, started';
 COMMENT ON COLUMN @extschema@.span_id_directory.trace_prefix IS 'the first 8 bytes of the trace id of that span';
-SELECT pg_catalog.pg_extension_config_dump('@extschema@.span_id_directory', '');
+SELECT pg_extension_config_dump('@extschema@.span_id_directory', '');
 
 CREATE FUNCTION @extschema@.span_id_seen()
 RETURNS trigger
 AS 'MODULE_PATHNAME', 'fms_span_id_seen'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION @extschema@.span_id_seen() IS
+COMMENT ON FUNCTION @extschema@.span_id_seen IS
     'internal: tells the filter in shared memory of an id that comes into span_id_directory';
 
 CREATE TRIGGER span_id_seen BEFORE INSERT ON @extschema@.span_id_directory
@@ -84,103 +84,103 @@ COMMENT ON TRIGGER span_id_seen ON @extschema@.span_id_directory IS
     'tells the filter in shared memory of each id';
 
 CREATE FUNCTION @extschema@.note_span_ids(
-    trace_ids pg_catalog.uuid[],
-    span_ids pg_catalog.uuid[],
-    started_at pg_catalog.timestamptz[]
-) RETURNS pg_catalog.void
+    trace_ids uuid[],
+    span_ids uuid[],
+    started_at timestamptz[]
+) RETURNS void
 AS 'MODULE_PATHNAME', 'fms_note_span_ids'
 LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
-COMMENT ON FUNCTION @extschema@.note_span_ids(pg_catalog.uuid[], pg_catalog.uuid[], pg_catalog.timestamptz[]) IS
+COMMENT ON FUNCTION @extschema@.note_span_ids IS
     'note in span_id_directory when spans started that a statement of yours put into execution_spans, so that they are found by their ids';
 
 CREATE FUNCTION @extschema@.pending_rows(
-    OUT trace_id pg_catalog.uuid,
-    OUT span_id pg_catalog.uuid,
-    OUT parent_span_id pg_catalog.uuid,
-    OUT name pg_catalog.text,
-    OUT span_type pg_catalog.text,
-    OUT entity_id pg_catalog.text,
-    OUT started_at pg_catalog.timestamptz,
-    OUT ended_at pg_catalog.timestamptz,
-    OUT duration_ms pg_catalog.float8,
-    OUT status pg_catalog.text,
-    OUT input pg_catalog.jsonb,
-    OUT output pg_catalog.jsonb,
-    OUT error pg_catalog.jsonb,
-    OUT attributes pg_catalog.jsonb,
-    OUT created_at pg_catalog.timestamptz,
-    OUT events pg_catalog.jsonb,
-    OUT links pg_catalog.jsonb,
-    OUT otlp pg_catalog.jsonb
-) RETURNS SETOF pg_catalog.record
+    OUT trace_id uuid,
+    OUT span_id uuid,
+    OUT parent_span_id uuid,
+    OUT name text,
+    OUT span_type text,
+    OUT entity_id text,
+    OUT started_at timestamptz,
+    OUT ended_at timestamptz,
+    OUT duration_ms float8,
+    OUT status text,
+    OUT input jsonb,
+    OUT output jsonb,
+    OUT error jsonb,
+    OUT attributes jsonb,
+    OUT created_at timestamptz,
+    OUT events jsonb,
+    OUT links jsonb,
+    OUT otlp jsonb
+) RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'fms_pending_rows'
 LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE ROWS 1000;
-COMMENT ON FUNCTION @extschema@.pending_rows() IS
+COMMENT ON FUNCTION @extschema@.pending_rows IS
     'internal: the rows that the running flush writes; an error anywhere else';
 
-CREATE FUNCTION @extschema@.pending_attributes(span_id pg_catalog.uuid)
-RETURNS pg_catalog.jsonb
+CREATE FUNCTION @extschema@.pending_attributes(span_id uuid)
+RETURNS jsonb
 AS 'MODULE_PATHNAME', 'fms_pending_attributes'
 LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
-COMMENT ON FUNCTION @extschema@.pending_attributes(pg_catalog.uuid) IS
+COMMENT ON FUNCTION @extschema@.pending_attributes IS
     'internal: the attributes of a row that the running flush writes, without those of its end';
 
-CREATE FUNCTION @extschema@.pending_finished(finished pg_catalog.bool)
-RETURNS pg_catalog.bool
+CREATE FUNCTION @extschema@.pending_finished(finished bool)
+RETURNS bool
 AS 'MODULE_PATHNAME', 'fms_pending_finished'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION @extschema@.pending_finished(pg_catalog.bool) IS
+COMMENT ON FUNCTION @extschema@.pending_finished IS
     'internal: notes for the running flush whether a row had finished before; with NULL, what was noted';
 
-CREATE FUNCTION @extschema@.make_partition(at pg_catalog.timestamptz)
-RETURNS pg_catalog.regclass
+CREATE FUNCTION @extschema@.make_partition(at timestamptz)
+RETURNS regclass
 AS 'MODULE_PATHNAME', 'fms_make_partition'
 LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
-COMMENT ON FUNCTION @extschema@.make_partition(pg_catalog.timestamptz) IS
+COMMENT ON FUNCTION @extschema@.make_partition IS
     'the partition of execution_spans for a time, made with its key and indexes if there is none';
 
 CREATE FUNCTION @extschema@.apply_retention()
-RETURNS SETOF pg_catalog.text
+RETURNS SETOF text
 AS 'MODULE_PATHNAME', 'fms_apply_retention'
 LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
-COMMENT ON FUNCTION @extschema@.apply_retention() IS
+COMMENT ON FUNCTION @extschema@.apply_retention IS
     'drop the partitions that flowmaestro.retention no longer keeps and that hold no running span, at most 32 of them; returns their names';
 
-CREATE PROCEDURE @extschema@.drop_partitions(before pg_catalog.timestamptz DEFAULT 'infinity')
+CREATE PROCEDURE @extschema@.drop_partitions(before timestamptz DEFAULT 'infinity')
 LANGUAGE C
 AS 'MODULE_PATHNAME', 'fms_drop_partitions';
-COMMENT ON PROCEDURE @extschema@.drop_partitions(pg_catalog.timestamptz) IS
+COMMENT ON PROCEDURE @extschema@.drop_partitions IS
     'drop the partitions that end before a time or at it, with running spans and all, a few in each transaction; by default every one';
 
 CREATE FUNCTION @extschema@.retry_rejected_spans()
-RETURNS pg_catalog.int8
+RETURNS int8
 AS 'MODULE_PATHNAME', 'fms_retry_rejected_spans'
 LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
-COMMENT ON FUNCTION @extschema@.retry_rejected_spans() IS
+COMMENT ON FUNCTION @extschema@.retry_rejected_spans IS
     'write the rows of rejected_spans into execution_spans; returns how many were taken, the others stay';
 
-CREATE FUNCTION @extschema@.import_partition(at pg_catalog.timestamptz, unit pg_catalog.text)
-RETURNS pg_catalog.timestamptz
+CREATE FUNCTION @extschema@.import_partition(at timestamptz, unit text)
+RETURNS timestamptz
 AS 'MODULE_PATHNAME', 'fms_import_partition'
 LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
-COMMENT ON FUNCTION @extschema@.import_partition(pg_catalog.timestamptz, pg_catalog.text) IS
+COMMENT ON FUNCTION @extschema@.import_partition IS
     'internal: see to it that a partition takes the imported spans of a time; returns the time up to which it does';
 
-CREATE FUNCTION @extschema@.import_spans(source pg_catalog.regclass)
-RETURNS pg_catalog.int8
+CREATE FUNCTION @extschema@.import_spans(source regclass)
+RETURNS int8
 LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    missing pg_catalog.text;
-    odd pg_catalog.text;
-    unit pg_catalog.text;
-    low pg_catalog.timestamptz;
-    high pg_catalog.timestamptz := '-infinity';
-    n pg_catalog.int8;
-    total pg_catalog.int8 := 0;
+    missing text;
+    odd text;
+    unit text;
+    low timestamptz;
+    high timestamptz := '-infinity';
+    n int8;
+    total int8 := 0;
 BEGIN
-    IF source = 'flowmaestro.execution_spans'::pg_catalog.regclass THEN
+    IF source = 'flowmaestro.execution_spans'::regclass THEN
         RAISE EXCEPTION 'cannot import execution_spans into itself'
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
@@ -235,5 +235,5 @@ BEGIN
     RETURN total;
 END
 $$;
-COMMENT ON FUNCTION @extschema@.import_spans(pg_catalog.regclass) IS
+COMMENT ON FUNCTION @extschema@.import_spans IS
     'copy the spans of a table with the original columns into execution_spans; rows that are there already stay; returns how many were copied';

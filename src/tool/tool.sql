@@ -1,12 +1,12 @@
 -- Room tool: the tools that models call.
 
 CREATE TABLE @extschema@.tools (
-    name pg_catalog.text COLLATE pg_catalog."C" NOT NULL,
-    input_schema pg_catalog.jsonb NOT NULL,
-    output_schema pg_catalog.jsonb,
-    description pg_catalog.text,
-    version pg_catalog.text,
-    registered_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    name text COLLATE "C" NOT NULL,
+    input_schema jsonb NOT NULL,
+    output_schema jsonb,
+    description text,
+    version text,
+    registered_at timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT tools_pkey PRIMARY KEY (name)
 );
 COMMENT ON TABLE @extschema@.tools IS 'tools that models call; register_tool and import_tools write it';
@@ -16,31 +16,31 @@ COMMENT ON COLUMN @extschema@.tools.output_schema IS 'JSON Schema of the result;
 COMMENT ON COLUMN @extschema@.tools.description IS 'what the tool does, for the model';
 COMMENT ON COLUMN @extschema@.tools.version IS 'whatever the owner of the tool calls this definition';
 COMMENT ON COLUMN @extschema@.tools.registered_at IS 'when this definition was registered';
-SELECT pg_catalog.pg_extension_config_dump('@extschema@.tools', '');
+SELECT pg_extension_config_dump('@extschema@.tools', '');
 
 CREATE FUNCTION @extschema@.register_tool(
-    name pg_catalog.text,
-    input_schema pg_catalog.jsonb,
-    output_schema pg_catalog.jsonb DEFAULT NULL,
-    description pg_catalog.text DEFAULT NULL,
-    version pg_catalog.text DEFAULT NULL
-) RETURNS pg_catalog.void
+    name text,
+    input_schema jsonb,
+    output_schema jsonb DEFAULT NULL,
+    description text DEFAULT NULL,
+    version text DEFAULT NULL
+) RETURNS void
 AS 'MODULE_PATHNAME', 'fms_register_tool'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION @extschema@.register_tool(pg_catalog.text, pg_catalog.jsonb, pg_catalog.jsonb, pg_catalog.text, pg_catalog.text) IS
+COMMENT ON FUNCTION @extschema@.register_tool IS
     'register a tool, or replace the definition of one; a schema that is wrong is an error';
 
-CREATE FUNCTION @extschema@.tool_definition(definition pg_catalog.jsonb)
-RETURNS pg_catalog.jsonb
+CREATE FUNCTION @extschema@.tool_definition(definition jsonb)
+RETURNS jsonb
 AS 'MODULE_PATHNAME', 'fms_tool_definition'
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
-COMMENT ON FUNCTION @extschema@.tool_definition(pg_catalog.jsonb) IS
+COMMENT ON FUNCTION @extschema@.tool_definition IS
     'internal: {name, input_schema, output_schema} of a tool''s definition in any form';
 
 CREATE FUNCTION @extschema@.import_tools(
-    tools pg_catalog.jsonb,
-    version pg_catalog.text DEFAULT NULL
-) RETURNS SETOF pg_catalog.text
+    tools jsonb,
+    version text DEFAULT NULL
+) RETURNS SETOF text
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -69,58 +69,57 @@ BEGIN
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION @extschema@.import_tools(pg_catalog.jsonb, pg_catalog.text) IS
+COMMENT ON FUNCTION @extschema@.import_tools IS
     'register the tools of an OpenAI "tools" array, of an MCP tools/list result, or one definition; returns their names';
 
-CREATE FUNCTION @extschema@.validate_tool_input(tool pg_catalog.jsonb, arguments pg_catalog.jsonb)
-RETURNS pg_catalog.jsonb
+CREATE FUNCTION @extschema@.validate_tool_input(tool jsonb, arguments jsonb)
+RETURNS jsonb
 AS 'MODULE_PATHNAME', 'fms_validate_tool_input'
 LANGUAGE C IMMUTABLE PARALLEL SAFE COST 200;
-COMMENT ON FUNCTION @extschema@.validate_tool_input(pg_catalog.jsonb, pg_catalog.jsonb) IS
+COMMENT ON FUNCTION @extschema@.validate_tool_input(jsonb, jsonb) IS
     'check the arguments of a call of a tool given by its definition: {success, data, coerced} or an error response for the model';
 
-CREATE FUNCTION @extschema@.validate_tool_input(tool pg_catalog.text, arguments pg_catalog.jsonb)
-RETURNS pg_catalog.jsonb
+CREATE FUNCTION @extschema@.validate_tool_input(tool text, arguments jsonb)
+RETURNS jsonb
 AS 'MODULE_PATHNAME', 'fms_validate_tool_input_name'
 LANGUAGE C STABLE PARALLEL SAFE COST 200;
-COMMENT ON FUNCTION @extschema@.validate_tool_input(pg_catalog.text, pg_catalog.jsonb) IS
+COMMENT ON FUNCTION @extschema@.validate_tool_input(text, jsonb) IS
     'check the arguments of a call of a registered tool: {success, data, coerced} or an error response for the model';
 
-CREATE FUNCTION @extschema@.validate_tool_output(tool pg_catalog.jsonb, output pg_catalog.jsonb)
-RETURNS pg_catalog.jsonb
+CREATE FUNCTION @extschema@.validate_tool_output(tool jsonb, output jsonb)
+RETURNS jsonb
 AS 'MODULE_PATHNAME', 'fms_validate_tool_output'
 LANGUAGE C IMMUTABLE PARALLEL SAFE COST 200;
-COMMENT ON FUNCTION @extschema@.validate_tool_output(pg_catalog.jsonb, pg_catalog.jsonb) IS
+COMMENT ON FUNCTION @extschema@.validate_tool_output(jsonb, jsonb) IS
     'check what a tool given by its definition returned: {success, data} or an error response; nothing is coerced';
 
-CREATE FUNCTION @extschema@.validate_tool_output(tool pg_catalog.text, output pg_catalog.jsonb)
-RETURNS pg_catalog.jsonb
+CREATE FUNCTION @extschema@.validate_tool_output(tool text, output jsonb)
+RETURNS jsonb
 AS 'MODULE_PATHNAME', 'fms_validate_tool_output_name'
 LANGUAGE C STABLE PARALLEL SAFE COST 200;
-COMMENT ON FUNCTION @extschema@.validate_tool_output(pg_catalog.text, pg_catalog.jsonb) IS
+COMMENT ON FUNCTION @extschema@.validate_tool_output(text, jsonb) IS
     'check what a registered tool returned: {success, data} or an error response; nothing is coerced';
 
-CREATE FUNCTION @extschema@.coerce_tool_arguments(tool pg_catalog.jsonb, arguments pg_catalog.jsonb)
-RETURNS pg_catalog.jsonb
+CREATE FUNCTION @extschema@.coerce_tool_arguments(tool jsonb, arguments jsonb)
+RETURNS jsonb
 AS 'MODULE_PATHNAME', 'fms_coerce_tool_arguments'
 LANGUAGE C IMMUTABLE PARALLEL SAFE COST 200;
-COMMENT ON FUNCTION @extschema@.coerce_tool_arguments(pg_catalog.jsonb, pg_catalog.jsonb) IS
+COMMENT ON FUNCTION @extschema@.coerce_tool_arguments(jsonb, jsonb) IS
     'arguments with what fails for its type turned into what the schema wants, where that is no guess';
 
-CREATE FUNCTION @extschema@.coerce_tool_arguments(tool pg_catalog.text, arguments pg_catalog.jsonb)
-RETURNS pg_catalog.jsonb
+CREATE FUNCTION @extschema@.coerce_tool_arguments(tool text, arguments jsonb)
+RETURNS jsonb
 AS 'MODULE_PATHNAME', 'fms_coerce_tool_arguments_name'
 LANGUAGE C STABLE PARALLEL SAFE COST 200;
-COMMENT ON FUNCTION @extschema@.coerce_tool_arguments(pg_catalog.text, pg_catalog.jsonb) IS
-    'the same for a registered tool';
+COMMENT ON FUNCTION @extschema@.coerce_tool_arguments(text, jsonb) IS 'the same for a registered tool';
 
 CREATE FUNCTION @extschema@.validate_tool_call(
-    name pg_catalog.text,
-    arguments pg_catalog.jsonb,
-    record pg_catalog.bool DEFAULT NULL,
-    trace_id pg_catalog.uuid DEFAULT NULL,
-    parent_span_id pg_catalog.uuid DEFAULT NULL
-) RETURNS pg_catalog.jsonb
+    name text,
+    arguments jsonb,
+    record bool DEFAULT NULL,
+    trace_id uuid DEFAULT NULL,
+    parent_span_id uuid DEFAULT NULL
+) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -155,5 +154,5 @@ BEGIN
     RETURN result;
 END
 $$;
-COMMENT ON FUNCTION @extschema@.validate_tool_call(pg_catalog.text, pg_catalog.jsonb, pg_catalog.bool, pg_catalog.uuid, pg_catalog.uuid) IS
+COMMENT ON FUNCTION @extschema@.validate_tool_call IS
     'validate_tool_input for a model''s call, an unknown tool included; records a tool_validation span in a trace that is given or current, or if told to';

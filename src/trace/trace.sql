@@ -1,30 +1,30 @@
 -- Room trace: reading what was recorded.
 
 CREATE TYPE @extschema@.tree_span AS (
-    position pg_catalog.int4,
-    depth pg_catalog.int4,
-    path pg_catalog.int4[],
-    span_id pg_catalog.uuid,
-    parent_span_id pg_catalog.uuid,
-    name pg_catalog.text,
-    span_type pg_catalog.text,
-    entity_id pg_catalog.text,
-    status pg_catalog.text,
-    started_at pg_catalog.timestamptz,
-    ended_at pg_catalog.timestamptz,
-    duration_ms pg_catalog.float8,
-    self_ms pg_catalog.float8,
-    share pg_catalog.float8,
-    critical pg_catalog.bool,
-    critical_ms pg_catalog.float8,
-    children pg_catalog.int4,
-    descendants pg_catalog.int4,
-    prompt_tokens pg_catalog.int8,
-    completion_tokens pg_catalog.int8,
-    total_tokens pg_catalog.int8,
-    cost pg_catalog.numeric,
-    error pg_catalog.text,
-    note pg_catalog.text
+    position int4,
+    depth int4,
+    path int4[],
+    span_id uuid,
+    parent_span_id uuid,
+    name text,
+    span_type text,
+    entity_id text,
+    status text,
+    started_at timestamptz,
+    ended_at timestamptz,
+    duration_ms float8,
+    self_ms float8,
+    share float8,
+    critical bool,
+    critical_ms float8,
+    children int4,
+    descendants int4,
+    prompt_tokens int8,
+    completion_tokens int8,
+    total_tokens int8,
+    cost numeric,
+    error text,
+    note text
 );
 COMMENT ON TYPE @extschema@.tree_span IS 'a span and its place in the tree of its trace';
 COMMENT ON COLUMN @extschema@.tree_span.position IS 'number in the order of the tree: parents before children, siblings by start; from 1';
@@ -52,237 +52,234 @@ COMMENT ON COLUMN @extschema@.tree_span.cost IS 'cost that the same calls tell; 
 COMMENT ON COLUMN @extschema@.tree_span.error IS 'message of the error; NULL if there is none';
 COMMENT ON COLUMN @extschema@.tree_span.note IS 'what is odd about the span; NULL if nothing is';
 
-CREATE FUNCTION @extschema@.get_trace_tree(trace_id pg_catalog.uuid)
+CREATE FUNCTION @extschema@.get_trace_tree(trace_id uuid)
 RETURNS SETOF @extschema@.tree_span
 AS 'MODULE_PATHNAME', 'fms_get_trace_tree'
 LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000 ROWS 100;
-COMMENT ON FUNCTION @extschema@.get_trace_tree(pg_catalog.uuid) IS
+COMMENT ON FUNCTION @extschema@.get_trace_tree IS
     'every span of a trace exactly once, in the order of the tree, with its own and the whole subtree''s figures';
 
-CREATE FUNCTION @extschema@.span_ancestors(span_id pg_catalog.uuid)
+CREATE FUNCTION @extschema@.span_ancestors(span_id uuid)
 RETURNS SETOF @extschema@.tree_span
 AS 'MODULE_PATHNAME', 'fms_span_ancestors'
 LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000 ROWS 10;
-COMMENT ON FUNCTION @extschema@.span_ancestors(pg_catalog.uuid) IS
-    'the spans above a span, from the root down to its parent';
+COMMENT ON FUNCTION @extschema@.span_ancestors IS 'the spans above a span, from the root down to its parent';
 
-CREATE FUNCTION @extschema@.span_descendants(span_id pg_catalog.uuid)
+CREATE FUNCTION @extschema@.span_descendants(span_id uuid)
 RETURNS SETOF @extschema@.tree_span
 AS 'MODULE_PATHNAME', 'fms_span_descendants'
 LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000 ROWS 100;
-COMMENT ON FUNCTION @extschema@.span_descendants(pg_catalog.uuid) IS
-    'the spans below a span, in the order of the tree';
+COMMENT ON FUNCTION @extschema@.span_descendants IS 'the spans below a span, in the order of the tree';
 
-CREATE FUNCTION @extschema@.critical_path(trace_id pg_catalog.uuid)
+CREATE FUNCTION @extschema@.critical_path(trace_id uuid)
 RETURNS TABLE (
-    step pg_catalog.int4,
-    span_id pg_catalog.uuid,
-    name pg_catalog.text,
-    span_type pg_catalog.text,
-    depth pg_catalog.int4,
-    from_time pg_catalog.timestamptz,
-    until_time pg_catalog.timestamptz,
-    ms pg_catalog.float8,
-    share pg_catalog.float8
+    step int4,
+    span_id uuid,
+    name text,
+    span_type text,
+    depth int4,
+    from_time timestamptz,
+    until_time timestamptz,
+    ms float8,
+    share float8
 )
 AS 'MODULE_PATHNAME', 'fms_get_critical_path'
 LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000 ROWS 20;
-COMMENT ON FUNCTION @extschema@.critical_path(pg_catalog.uuid) IS
+COMMENT ON FUNCTION @extschema@.critical_path IS
     'the stretches of time that the duration of a trace consists of, each with the span that it was spent in';
 
-CREATE FUNCTION @extschema@.get_trace(trace_id pg_catalog.uuid)
-RETURNS pg_catalog.jsonb
+CREATE FUNCTION @extschema@.get_trace(trace_id uuid)
+RETURNS jsonb
 AS 'MODULE_PATHNAME', 'fms_get_trace'
 LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000;
-COMMENT ON FUNCTION @extschema@.get_trace(pg_catalog.uuid) IS
+COMMENT ON FUNCTION @extschema@.get_trace IS
     'a trace as {traceId, rootSpan, spans, startedAt, endedAt, durationMs, status}, spans by start; NULL if there is none';
 
-CREATE FUNCTION @extschema@.get_span(span_id pg_catalog.uuid)
-RETURNS pg_catalog.jsonb
+CREATE FUNCTION @extschema@.get_span(span_id uuid)
+RETURNS jsonb
 AS 'MODULE_PATHNAME', 'fms_get_span'
 LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100;
-COMMENT ON FUNCTION @extschema@.get_span(pg_catalog.uuid) IS
-    'a span as an object, as in get_trace; NULL if there is none';
+COMMENT ON FUNCTION @extschema@.get_span IS 'a span as an object, as in get_trace; NULL if there is none';
 
 CREATE FUNCTION @extschema@.query_spans(
-    span_type pg_catalog.text DEFAULT NULL,
-    entity_id pg_catalog.text DEFAULT NULL,
-    user_id pg_catalog.text DEFAULT NULL,
-    status pg_catalog.text DEFAULT NULL,
-    started_from pg_catalog.timestamptz DEFAULT NULL,
-    started_until pg_catalog.timestamptz DEFAULT NULL,
-    attributes pg_catalog.jsonb DEFAULT NULL,
-    name_pattern pg_catalog.text DEFAULT NULL,
-    min_duration_ms pg_catalog.float8 DEFAULT NULL,
-    error_text pg_catalog.text DEFAULT NULL,
-    trace_id pg_catalog.uuid DEFAULT NULL,
-    span_types pg_catalog.text[] DEFAULT NULL,
-    page_size pg_catalog.int4 DEFAULT 50,
-    after pg_catalog.text DEFAULT NULL,
-    scan_limit pg_catalog.int8 DEFAULT 20000,
-    OUT trace_id pg_catalog.uuid,
-    OUT span_id pg_catalog.uuid,
-    OUT parent_span_id pg_catalog.uuid,
-    OUT name pg_catalog.text,
-    OUT span_type pg_catalog.text,
-    OUT entity_id pg_catalog.text,
-    OUT started_at pg_catalog.timestamptz,
-    OUT ended_at pg_catalog.timestamptz,
-    OUT duration_ms pg_catalog.float8,
-    OUT status pg_catalog.text,
-    OUT input pg_catalog.jsonb,
-    OUT output pg_catalog.jsonb,
-    OUT error pg_catalog.jsonb,
-    OUT attributes pg_catalog.jsonb,
-    OUT created_at pg_catalog.timestamptz,
-    OUT events pg_catalog.jsonb,
-    OUT links pg_catalog.jsonb,
-    OUT cursor pg_catalog.text
-) RETURNS SETOF pg_catalog.record
+    span_type text DEFAULT NULL,
+    entity_id text DEFAULT NULL,
+    user_id text DEFAULT NULL,
+    status text DEFAULT NULL,
+    started_from timestamptz DEFAULT NULL,
+    started_until timestamptz DEFAULT NULL,
+    attributes jsonb DEFAULT NULL,
+    name_pattern text DEFAULT NULL,
+    min_duration_ms float8 DEFAULT NULL,
+    error_text text DEFAULT NULL,
+    trace_id uuid DEFAULT NULL,
+    span_types text[] DEFAULT NULL,
+    page_size int4 DEFAULT 50,
+    after text DEFAULT NULL,
+    scan_limit int8 DEFAULT 20000,
+    OUT trace_id uuid,
+    OUT span_id uuid,
+    OUT parent_span_id uuid,
+    OUT name text,
+    OUT span_type text,
+    OUT entity_id text,
+    OUT started_at timestamptz,
+    OUT ended_at timestamptz,
+    OUT duration_ms float8,
+    OUT status text,
+    OUT input jsonb,
+    OUT output jsonb,
+    OUT error jsonb,
+    OUT attributes jsonb,
+    OUT created_at timestamptz,
+    OUT events jsonb,
+    OUT links jsonb,
+    OUT cursor text
+) RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'fms_query_spans'
 LANGUAGE C STABLE PARALLEL SAFE COST 1000 ROWS 50;
-COMMENT ON FUNCTION @extschema@.query_spans(pg_catalog.text, pg_catalog.text, pg_catalog.text, pg_catalog.text, pg_catalog.timestamptz, pg_catalog.timestamptz, pg_catalog.jsonb, pg_catalog.text, pg_catalog.float8, pg_catalog.text, pg_catalog.uuid, pg_catalog.text[], pg_catalog.int4, pg_catalog.text, pg_catalog.int8) IS
+COMMENT ON FUNCTION @extschema@.query_spans IS
     'a page of the spans that all given conditions hold for, newest first; pass a row''s cursor as "after" to go on behind it';
 
 CREATE FUNCTION @extschema@.query_spans_page(
-    span_type pg_catalog.text DEFAULT NULL,
-    entity_id pg_catalog.text DEFAULT NULL,
-    user_id pg_catalog.text DEFAULT NULL,
-    status pg_catalog.text DEFAULT NULL,
-    started_from pg_catalog.timestamptz DEFAULT NULL,
-    started_until pg_catalog.timestamptz DEFAULT NULL,
-    attributes pg_catalog.jsonb DEFAULT NULL,
-    name_pattern pg_catalog.text DEFAULT NULL,
-    min_duration_ms pg_catalog.float8 DEFAULT NULL,
-    error_text pg_catalog.text DEFAULT NULL,
-    trace_id pg_catalog.uuid DEFAULT NULL,
-    span_types pg_catalog.text[] DEFAULT NULL,
-    page pg_catalog.int4 DEFAULT 0,
-    per_page pg_catalog.int4 DEFAULT 50
-) RETURNS pg_catalog.jsonb
+    span_type text DEFAULT NULL,
+    entity_id text DEFAULT NULL,
+    user_id text DEFAULT NULL,
+    status text DEFAULT NULL,
+    started_from timestamptz DEFAULT NULL,
+    started_until timestamptz DEFAULT NULL,
+    attributes jsonb DEFAULT NULL,
+    name_pattern text DEFAULT NULL,
+    min_duration_ms float8 DEFAULT NULL,
+    error_text text DEFAULT NULL,
+    trace_id uuid DEFAULT NULL,
+    span_types text[] DEFAULT NULL,
+    page int4 DEFAULT 0,
+    per_page int4 DEFAULT 50
+) RETURNS jsonb
 AS 'MODULE_PATHNAME', 'fms_query_spans_page'
 LANGUAGE C STABLE PARALLEL SAFE COST 10000;
-COMMENT ON FUNCTION @extschema@.query_spans_page(pg_catalog.text, pg_catalog.text, pg_catalog.text, pg_catalog.text, pg_catalog.timestamptz, pg_catalog.timestamptz, pg_catalog.jsonb, pg_catalog.text, pg_catalog.float8, pg_catalog.text, pg_catalog.uuid, pg_catalog.text[], pg_catalog.int4, pg_catalog.int4) IS
+COMMENT ON FUNCTION @extschema@.query_spans_page IS
     'a page, counted from 0, as {spans, total, page, perPage, totalPages}, newest first; it counts all that match, so query_spans is cheaper';
 
 CREATE FUNCTION @extschema@.trace_summary(
-    trace_id pg_catalog.uuid,
-    OUT trace_id pg_catalog.uuid,
-    OUT root_span_id pg_catalog.uuid,
-    OUT name pg_catalog.text,
-    OUT span_type pg_catalog.text,
-    OUT entity_id pg_catalog.text,
-    OUT status pg_catalog.text,
-    OUT started_at pg_catalog.timestamptz,
-    OUT ended_at pg_catalog.timestamptz,
-    OUT duration_ms pg_catalog.float8,
-    OUT last_activity pg_catalog.timestamptz,
-    OUT spans pg_catalog.int4,
-    OUT running pg_catalog.int4,
-    OUT failed pg_catalog.int4,
-    OUT cancelled pg_catalog.int4,
-    OUT odd pg_catalog.int4,
-    OUT roots pg_catalog.int4,
-    OUT depth pg_catalog.int4,
-    OUT prompt_tokens pg_catalog.int8,
-    OUT completion_tokens pg_catalog.int8,
-    OUT total_tokens pg_catalog.int8,
-    OUT cost pg_catalog.numeric
-) RETURNS SETOF pg_catalog.record
+    trace_id uuid,
+    OUT trace_id uuid,
+    OUT root_span_id uuid,
+    OUT name text,
+    OUT span_type text,
+    OUT entity_id text,
+    OUT status text,
+    OUT started_at timestamptz,
+    OUT ended_at timestamptz,
+    OUT duration_ms float8,
+    OUT last_activity timestamptz,
+    OUT spans int4,
+    OUT running int4,
+    OUT failed int4,
+    OUT cancelled int4,
+    OUT odd int4,
+    OUT roots int4,
+    OUT depth int4,
+    OUT prompt_tokens int8,
+    OUT completion_tokens int8,
+    OUT total_tokens int8,
+    OUT cost numeric
+) RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'fms_trace_summary'
 LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000 ROWS 1;
-COMMENT ON FUNCTION @extschema@.trace_summary(pg_catalog.uuid) IS
+COMMENT ON FUNCTION @extschema@.trace_summary IS
     'a trace in one row: its root, counts of its spans, tokens and cost; no row if there is no such trace';
 
 CREATE FUNCTION @extschema@.list_traces(
-    span_type pg_catalog.text DEFAULT NULL,
-    entity_id pg_catalog.text DEFAULT NULL,
-    user_id pg_catalog.text DEFAULT NULL,
-    status pg_catalog.text DEFAULT NULL,
-    started_from pg_catalog.timestamptz DEFAULT NULL,
-    started_until pg_catalog.timestamptz DEFAULT NULL,
-    attributes pg_catalog.jsonb DEFAULT NULL,
-    name_pattern pg_catalog.text DEFAULT NULL,
-    min_duration_ms pg_catalog.float8 DEFAULT NULL,
-    error_text pg_catalog.text DEFAULT NULL,
-    page_size pg_catalog.int4 DEFAULT 50,
-    after pg_catalog.text DEFAULT NULL,
-    scan_limit pg_catalog.int8 DEFAULT 200000,
-    OUT trace_id pg_catalog.uuid,
-    OUT root_span_id pg_catalog.uuid,
-    OUT name pg_catalog.text,
-    OUT span_type pg_catalog.text,
-    OUT entity_id pg_catalog.text,
-    OUT status pg_catalog.text,
-    OUT started_at pg_catalog.timestamptz,
-    OUT ended_at pg_catalog.timestamptz,
-    OUT duration_ms pg_catalog.float8,
-    OUT last_activity pg_catalog.timestamptz,
-    OUT spans pg_catalog.int4,
-    OUT running pg_catalog.int4,
-    OUT failed pg_catalog.int4,
-    OUT cancelled pg_catalog.int4,
-    OUT odd pg_catalog.int4,
-    OUT roots pg_catalog.int4,
-    OUT depth pg_catalog.int4,
-    OUT prompt_tokens pg_catalog.int8,
-    OUT completion_tokens pg_catalog.int8,
-    OUT total_tokens pg_catalog.int8,
-    OUT cost pg_catalog.numeric,
-    OUT cursor pg_catalog.text
-) RETURNS SETOF pg_catalog.record
+    span_type text DEFAULT NULL,
+    entity_id text DEFAULT NULL,
+    user_id text DEFAULT NULL,
+    status text DEFAULT NULL,
+    started_from timestamptz DEFAULT NULL,
+    started_until timestamptz DEFAULT NULL,
+    attributes jsonb DEFAULT NULL,
+    name_pattern text DEFAULT NULL,
+    min_duration_ms float8 DEFAULT NULL,
+    error_text text DEFAULT NULL,
+    page_size int4 DEFAULT 50,
+    after text DEFAULT NULL,
+    scan_limit int8 DEFAULT 200000,
+    OUT trace_id uuid,
+    OUT root_span_id uuid,
+    OUT name text,
+    OUT span_type text,
+    OUT entity_id text,
+    OUT status text,
+    OUT started_at timestamptz,
+    OUT ended_at timestamptz,
+    OUT duration_ms float8,
+    OUT last_activity timestamptz,
+    OUT spans int4,
+    OUT running int4,
+    OUT failed int4,
+    OUT cancelled int4,
+    OUT odd int4,
+    OUT roots int4,
+    OUT depth int4,
+    OUT prompt_tokens int8,
+    OUT completion_tokens int8,
+    OUT total_tokens int8,
+    OUT cost numeric,
+    OUT cursor text
+) RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'fms_list_traces'
 LANGUAGE C STABLE PARALLEL SAFE COST 10000 ROWS 50;
-COMMENT ON FUNCTION @extschema@.list_traces(pg_catalog.text, pg_catalog.text, pg_catalog.text, pg_catalog.text, pg_catalog.timestamptz, pg_catalog.timestamptz, pg_catalog.jsonb, pg_catalog.text, pg_catalog.float8, pg_catalog.text, pg_catalog.int4, pg_catalog.text, pg_catalog.int8) IS
+COMMENT ON FUNCTION @extschema@.list_traces IS
     'traces whose root all given conditions hold for, one row each as in trace_summary, newest root first';
 
 CREATE FUNCTION @extschema@.trace_tree_text(
-    trace_id pg_catalog.uuid,
-    width pg_catalog.int4 DEFAULT 98,
-    ascii pg_catalog.bool DEFAULT false
-) RETURNS SETOF pg_catalog.text
+    trace_id uuid,
+    width int4 DEFAULT 98,
+    ascii bool DEFAULT false
+) RETURNS SETOF text
 AS 'MODULE_PATHNAME', 'fms_trace_tree_text'
 LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000 ROWS 100;
-COMMENT ON FUNCTION @extschema@.trace_tree_text(pg_catalog.uuid, pg_catalog.int4, pg_catalog.bool) IS
+COMMENT ON FUNCTION @extschema@.trace_tree_text IS
     'a trace drawn for a person: a line a span in at most "width" columns, with duration, tokens and a bar in time';
 
-CREATE FUNCTION @extschema@.trace_html(trace_id pg_catalog.uuid)
-RETURNS pg_catalog.text
+CREATE FUNCTION @extschema@.trace_html(trace_id uuid)
+RETURNS text
 AS 'MODULE_PATHNAME', 'fms_trace_html'
 LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000;
-COMMENT ON FUNCTION @extschema@.trace_html(pg_catalog.uuid) IS
+COMMENT ON FUNCTION @extschema@.trace_html IS
     'a trace as an HTML page that needs nothing else: waterfall, tree, search, details; NULL if there is no such trace';
 
 CREATE FUNCTION @extschema@.trace_diff(
-    a pg_catalog.uuid,
-    b pg_catalog.uuid,
-    OUT step pg_catalog.int4,
-    OUT depth pg_catalog.int4,
-    OUT change pg_catalog.text,
-    OUT name pg_catalog.text,
-    OUT span_type pg_catalog.text,
-    OUT a_span_id pg_catalog.uuid,
-    OUT b_span_id pg_catalog.uuid,
-    OUT a_status pg_catalog.text,
-    OUT b_status pg_catalog.text,
-    OUT a_ms pg_catalog.float8,
-    OUT b_ms pg_catalog.float8,
-    OUT delta_ms pg_catalog.float8,
-    OUT a_tokens pg_catalog.int8,
-    OUT b_tokens pg_catalog.int8
-) RETURNS SETOF pg_catalog.record
+    a uuid,
+    b uuid,
+    OUT step int4,
+    OUT depth int4,
+    OUT change text,
+    OUT name text,
+    OUT span_type text,
+    OUT a_span_id uuid,
+    OUT b_span_id uuid,
+    OUT a_status text,
+    OUT b_status text,
+    OUT a_ms float8,
+    OUT b_ms float8,
+    OUT delta_ms float8,
+    OUT a_tokens int8,
+    OUT b_tokens int8
+) RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'fms_trace_diff'
 LANGUAGE C STABLE STRICT PARALLEL SAFE COST 2000 ROWS 100;
-COMMENT ON FUNCTION @extschema@.trace_diff(pg_catalog.uuid, pg_catalog.uuid) IS
+COMMENT ON FUNCTION @extschema@.trace_diff IS
     'two runs side by side; change is vanished, appeared, status, slower, faster or same';
 
 -- what runs is in memory, what has ended is in the table; each with the rights of who asks
 CREATE VIEW @extschema@.active_traces WITH (security_invoker = true) AS
 WITH running AS (
-    SELECT a.trace_id, pg_catalog.count(*) AS spans,
-           pg_catalog.min(a.started_at) AS first_start, pg_catalog.max(a.started_at) AS last_start,
-           pg_catalog.array_agg(a ORDER BY a.parent_span_id IS NOT NULL, a.started_at, a.span_id) AS from_top,
-           (pg_catalog.array_agg(a.name ORDER BY a.started_at DESC, a.span_id DESC))[1] AS latest_span
+    SELECT a.trace_id, count(*) AS spans,
+           min(a.started_at) AS first_start, max(a.started_at) AS last_start,
+           array_agg(a ORDER BY a.parent_span_id IS NOT NULL, a.started_at, a.span_id) AS from_top,
+           (array_agg(a.name ORDER BY a.started_at DESC, a.span_id DESC))[1] AS latest_span
     FROM @extschema@.active_spans AS a GROUP BY a.trace_id
 )
 SELECT r.trace_id,
@@ -290,9 +287,9 @@ SELECT r.trace_id,
        CASE WHEN (r.from_top[1]).parent_span_id IS NULL OR s.name IS NULL THEN (r.from_top[1]).span_type ELSE s.span_type END AS span_type,
        CASE WHEN (r.from_top[1]).parent_span_id IS NULL OR s.name IS NULL THEN (r.from_top[1]).entity_id ELSE s.entity_id END AS entity_id,
        t.started_at,
-       pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) t.started_at AS age,
+       clock_timestamp() - t.started_at AS age,
        t.last_activity,
-       pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) t.last_activity AS idle,
+       clock_timestamp() - t.last_activity AS idle,
        r.spans AS running,
        r.latest_span,
        COALESCE(s.spans, 0) AS written,

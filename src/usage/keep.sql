@@ -1,8 +1,8 @@
 -- Room usage: prices that are loaded, history that is priced again, and sums
 -- that are made again and checked.
 
-CREATE FUNCTION @extschema@.load_model_prices(prices pg_catalog.jsonb)
-RETURNS pg_catalog.int8
+CREATE FUNCTION @extschema@.load_model_prices(prices jsonb)
+RETURNS int8
 LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -36,11 +36,11 @@ BEGIN
     RETURN n;
 END
 $$;
-COMMENT ON FUNCTION @extschema@.load_model_prices(pg_catalog.jsonb) IS
+COMMENT ON FUNCTION @extschema@.load_model_prices IS
     'add prices, or replace those with the same provider, model and valid_from; returns how many; history stays as it is until reprice()';
 
-CREATE FUNCTION @extschema@.rebuild_rollups(first pg_catalog.timestamptz, last pg_catalog.timestamptz)
-RETURNS pg_catalog.void
+CREATE FUNCTION @extschema@.rebuild_rollups(first timestamptz, last timestamptz)
+RETURNS void
 LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -72,10 +72,10 @@ BEGIN
     GROUP BY 1, 2, 3, 4, 5, 6;
 END
 $$;
-COMMENT ON FUNCTION @extschema@.rebuild_rollups(pg_catalog.timestamptz, pg_catalog.timestamptz) IS
+COMMENT ON FUNCTION @extschema@.rebuild_rollups IS
     'internal: make the sums of the days between two times again from span_usage; the caller has locked it';
 
-CREATE FUNCTION @extschema@.recount_usage(during pg_catalog.tstzrange)
+CREATE FUNCTION @extschema@.recount_usage(during tstzrange)
 RETURNS SETOF @extschema@.span_usage
 LANGUAGE plpgsql STABLE STRICT PARALLEL RESTRICTED
 SET search_path = pg_catalog, pg_temp
@@ -147,11 +147,11 @@ BEGIN
     WHERE c.status <> 'started' OR c.carries OR v.covered;
 END
 $$;
-COMMENT ON FUNCTION @extschema@.recount_usage(pg_catalog.tstzrange) IS
+COMMENT ON FUNCTION @extschema@.recount_usage IS
     'what span_usage should have of the traces with calls in a range of time, counted anew from the spans and priced by today''s list';
 
 CREATE FUNCTION @extschema@.kept_spans()
-RETURNS pg_catalog.tstzmultirange
+RETURNS tstzmultirange
 LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -164,11 +164,11 @@ BEGIN
         WHERE i.inhparent = 'flowmaestro.execution_spans'::regclass AND c.relname !~ '^execution_spans_(older|later)'), '{}');
 END
 $$;
-COMMENT ON FUNCTION @extschema@.kept_spans() IS
+COMMENT ON FUNCTION @extschema@.kept_spans IS
     'internal: the times whose partitions are there; what span_usage knows of other times may have no spans any more';
 
-CREATE FUNCTION @extschema@.rebuild_token_usage(during pg_catalog.tstzrange DEFAULT '(,)')
-RETURNS pg_catalog.int8
+CREATE FUNCTION @extschema@.rebuild_token_usage(during tstzrange DEFAULT '(,)')
+RETURNS int8
 LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -212,15 +212,15 @@ BEGIN
     RETURN n;
 END
 $$;
-COMMENT ON FUNCTION @extschema@.rebuild_token_usage(pg_catalog.tstzrange) IS
+COMMENT ON FUNCTION @extschema@.rebuild_token_usage IS
     'make ledger and sums of a range of time again from the spans, after rows were changed by hand; returns how many calls were counted anew';
 
 CREATE FUNCTION @extschema@.check_token_usage(
-    during pg_catalog.tstzrange DEFAULT '(,)',
-    OUT relation pg_catalog.text,
-    OUT expected pg_catalog.jsonb,
-    OUT found pg_catalog.jsonb
-) RETURNS SETOF pg_catalog.record
+    during tstzrange DEFAULT '(,)',
+    OUT relation text,
+    OUT expected jsonb,
+    OUT found jsonb
+) RETURNS SETOF record
 LANGUAGE plpgsql STABLE STRICT PARALLEL RESTRICTED
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -272,10 +272,10 @@ BEGIN
     WHERE e.sums IS DISTINCT FROM f.sums;
 END
 $$;
-COMMENT ON FUNCTION @extschema@.check_token_usage(pg_catalog.tstzrange) IS
+COMMENT ON FUNCTION @extschema@.check_token_usage IS
     'compare ledger and sums of a range of time with a recount; returns what differs: nothing, unless rows were changed by hand';
 
-CREATE FUNCTION @extschema@.reprice(during pg_catalog.tstzrange DEFAULT '(,)')
+CREATE FUNCTION @extschema@.reprice(during tstzrange DEFAULT '(,)')
 RETURNS @extschema@.repricings
 LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
@@ -320,5 +320,5 @@ BEGIN
     RETURN audit;
 END
 $$;
-COMMENT ON FUNCTION @extschema@.reprice(pg_catalog.tstzrange) IS
+COMMENT ON FUNCTION @extschema@.reprice IS
     'price the calls of a range of time by today''s list, as of their start; returns, and keeps in repricings, the sums before and after';

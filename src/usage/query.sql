@@ -1,7 +1,7 @@
 -- Room usage: questions about tokens and cost, and budgets.
 
-CREATE FUNCTION @extschema@.token_usage_filter(filters pg_catalog.jsonb)
-RETURNS pg_catalog.text
+CREATE FUNCTION @extschema@.token_usage_filter(filters jsonb)
+RETURNS text
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -33,16 +33,16 @@ BEGIN
     RETURN condition;
 END
 $$;
-COMMENT ON FUNCTION @extschema@.token_usage_filter(pg_catalog.jsonb) IS 'internal: the condition that filters of token_usage() make';
+COMMENT ON FUNCTION @extschema@.token_usage_filter IS 'internal: the condition that filters of token_usage() make';
 
 CREATE FUNCTION @extschema@.token_usage_sources(
-    by_user pg_catalog.bool,
-    by_span pg_catalog.bool,
-    by_time pg_catalog.bool,
-    "start" pg_catalog.timestamptz,
-    "end" pg_catalog.timestamptz,
-    condition pg_catalog.text
-) RETURNS pg_catalog.text
+    by_user bool,
+    by_span bool,
+    by_time bool,
+    "start" timestamptz,
+    "end" timestamptz,
+    condition text
+) RETURNS text
 LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -84,38 +84,38 @@ BEGIN
         CASE WHEN d0 < d1 THEN format(days, d0, d1) END);
 END
 $$;
-COMMENT ON FUNCTION @extschema@.token_usage_sources(pg_catalog.bool, pg_catalog.bool, pg_catalog.bool, pg_catalog.timestamptz, pg_catalog.timestamptz, pg_catalog.text) IS
+COMMENT ON FUNCTION @extschema@.token_usage_sources IS
     'internal: the query that has the usage of a range: days and hours from the rollups, what is left from the ledger';
 
 CREATE FUNCTION @extschema@.token_usage(
-    group_by pg_catalog.text[],
-    "start" pg_catalog.timestamptz DEFAULT '-infinity',
-    "end" pg_catalog.timestamptz DEFAULT 'infinity',
-    filters pg_catalog.jsonb DEFAULT NULL,
-    OUT entity_id pg_catalog.text,
-    OUT workflow pg_catalog.text,
-    OUT model pg_catalog.text,
-    OUT provider pg_catalog.text,
-    OUT user_id pg_catalog.text,
-    OUT session_id pg_catalog.text,
-    OUT "day" pg_catalog.date,
-    OUT "hour" pg_catalog.timestamptz,
-    OUT calls pg_catalog.numeric,
-    OUT failures pg_catalog.numeric,
-    OUT prompt_tokens pg_catalog.numeric,
-    OUT completion_tokens pg_catalog.numeric,
-    OUT total_tokens pg_catalog.numeric,
-    OUT cache_read_tokens pg_catalog.numeric,
-    OUT cache_write_tokens pg_catalog.numeric,
-    OUT reasoning_tokens pg_catalog.numeric,
-    OUT audio_input_tokens pg_catalog.numeric,
-    OUT audio_output_tokens pg_catalog.numeric,
-    OUT cost pg_catalog.jsonb,
-    OUT avg_ms pg_catalog.float8,
-    OUT p50_ms pg_catalog.float8,
-    OUT p95_ms pg_catalog.float8,
-    OUT p99_ms pg_catalog.float8
-) RETURNS SETOF pg_catalog.record
+    group_by text[],
+    "start" timestamptz DEFAULT '-infinity',
+    "end" timestamptz DEFAULT 'infinity',
+    filters jsonb DEFAULT NULL,
+    OUT entity_id text,
+    OUT workflow text,
+    OUT model text,
+    OUT provider text,
+    OUT user_id text,
+    OUT session_id text,
+    OUT "day" date,
+    OUT "hour" timestamptz,
+    OUT calls numeric,
+    OUT failures numeric,
+    OUT prompt_tokens numeric,
+    OUT completion_tokens numeric,
+    OUT total_tokens numeric,
+    OUT cache_read_tokens numeric,
+    OUT cache_write_tokens numeric,
+    OUT reasoning_tokens numeric,
+    OUT audio_input_tokens numeric,
+    OUT audio_output_tokens numeric,
+    OUT cost jsonb,
+    OUT avg_ms float8,
+    OUT p50_ms float8,
+    OUT p95_ms float8,
+    OUT p99_ms float8
+) RETURNS SETOF record
 LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -171,18 +171,18 @@ BEGIN
     $q$, keys, source);
 END
 $$;
-COMMENT ON FUNCTION @extschema@.token_usage(pg_catalog.text[], pg_catalog.timestamptz, pg_catalog.timestamptz, pg_catalog.jsonb) IS
+COMMENT ON FUNCTION @extschema@.token_usage IS
     'calls, tokens, cost and durations of the model calls that started in a range, its end not included, by any of entity (or agent), workflow, model, provider, user, session, day and hour in the session''s time zone';
 
 CREATE FUNCTION @extschema@.get_token_usage(
-    entity_id pg_catalog.text,
-    "start" pg_catalog.timestamptz DEFAULT '-infinity',
-    "end" pg_catalog.timestamptz DEFAULT 'infinity',
-    OUT prompt_tokens pg_catalog.numeric,
-    OUT completion_tokens pg_catalog.numeric,
-    OUT total_tokens pg_catalog.numeric,
-    OUT cost pg_catalog.jsonb
-) RETURNS pg_catalog.record
+    entity_id text,
+    "start" timestamptz DEFAULT '-infinity',
+    "end" timestamptz DEFAULT 'infinity',
+    OUT prompt_tokens numeric,
+    OUT completion_tokens numeric,
+    OUT total_tokens numeric,
+    OUT cost jsonb
+) RETURNS record
 LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -193,21 +193,21 @@ BEGIN
     FROM flowmaestro.token_usage('{}', "start", "end", jsonb_build_object('entity', entity_id)) AS u;
 END
 $$;
-COMMENT ON FUNCTION @extschema@.get_token_usage(pg_catalog.text, pg_catalog.timestamptz, pg_catalog.timestamptz) IS
+COMMENT ON FUNCTION @extschema@.get_token_usage IS
     'tokens and cost by currency of an entity''s model calls that started in a range, its end not included';
 
 CREATE FUNCTION @extschema@.trace_token_usage(
-    trace_id pg_catalog.uuid,
-    OUT calls pg_catalog.int8,
-    OUT failures pg_catalog.int8,
-    OUT prompt_tokens pg_catalog.numeric,
-    OUT completion_tokens pg_catalog.numeric,
-    OUT total_tokens pg_catalog.numeric,
-    OUT cache_read_tokens pg_catalog.numeric,
-    OUT cache_write_tokens pg_catalog.numeric,
-    OUT reasoning_tokens pg_catalog.numeric,
-    OUT cost pg_catalog.jsonb
-) RETURNS pg_catalog.record
+    trace_id uuid,
+    OUT calls int8,
+    OUT failures int8,
+    OUT prompt_tokens numeric,
+    OUT completion_tokens numeric,
+    OUT total_tokens numeric,
+    OUT cache_read_tokens numeric,
+    OUT cache_write_tokens numeric,
+    OUT reasoning_tokens numeric,
+    OUT cost jsonb
+) RETURNS record
 LANGUAGE plpgsql STABLE STRICT PARALLEL RESTRICTED
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -224,11 +224,11 @@ BEGIN
           WHERE u.trace_id = trace_token_usage.trace_id AND u.counted GROUP BY u.currency) AS c;
 END
 $$;
-COMMENT ON FUNCTION @extschema@.trace_token_usage(pg_catalog.uuid) IS
+COMMENT ON FUNCTION @extschema@.trace_token_usage IS
     'tokens and cost by currency of the model calls of a trace, each counted once';
 
-CREATE FUNCTION @extschema@.budget_condition(scope pg_catalog.text)
-RETURNS pg_catalog.text
+CREATE FUNCTION @extschema@.budget_condition(scope text)
+RETURNS text
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -246,14 +246,14 @@ BEGIN
     RETURN flowmaestro.token_usage_filter(jsonb_build_object(field, substr(scope, length(field) + 2)));
 END
 $$;
-COMMENT ON FUNCTION @extschema@.budget_condition(pg_catalog.text) IS 'internal: the condition that the scope of a budget makes';
+COMMENT ON FUNCTION @extschema@.budget_condition IS 'internal: the condition that the scope of a budget makes';
 
 CREATE FUNCTION @extschema@.set_budget(
-    scope pg_catalog.text,
-    amount pg_catalog.numeric,
-    period pg_catalog.text DEFAULT 'month',
-    currency pg_catalog.text DEFAULT 'USD'
-) RETURNS pg_catalog.void
+    scope text,
+    amount numeric,
+    period text DEFAULT 'month',
+    currency text DEFAULT 'USD'
+) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -276,20 +276,19 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION @extschema@.set_budget(pg_catalog.text, pg_catalog.numeric, pg_catalog.text, pg_catalog.text) IS
-    'let a scope spend an amount in each period; NULL takes the budget away';
+COMMENT ON FUNCTION @extschema@.set_budget IS 'let a scope spend an amount in each period; NULL takes the budget away';
 
 CREATE FUNCTION @extschema@.check_budget(
-    scope pg_catalog.text,
-    reserve pg_catalog.numeric DEFAULT 0,
-    hold pg_catalog.interval DEFAULT '15 minutes',
-    OUT allowed pg_catalog.bool,
-    OUT amount pg_catalog.numeric,
-    OUT spent pg_catalog.numeric,
-    OUT reserved pg_catalog.numeric,
-    OUT remaining pg_catalog.numeric,
-    OUT reservation pg_catalog.text
-) RETURNS pg_catalog.record
+    scope text,
+    reserve numeric DEFAULT 0,
+    hold interval DEFAULT '15 minutes',
+    OUT allowed bool,
+    OUT amount numeric,
+    OUT spent numeric,
+    OUT reserved numeric,
+    OUT remaining numeric,
+    OUT reservation text
+) RETURNS record
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -346,11 +345,11 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION @extschema@.check_budget(pg_catalog.text, pg_catalog.numeric, pg_catalog.interval) IS
+COMMENT ON FUNCTION @extschema@.check_budget IS
     'what is left of a budget, with all that was recorded before now; if there is enough, reserve an amount for a call whose span carries the reservation as flowmaestro.reservation';
 
-CREATE FUNCTION @extschema@.release_budget(reservation pg_catalog.text)
-RETURNS pg_catalog.bool
+CREATE FUNCTION @extschema@.release_budget(reservation text)
+RETURNS bool
 LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -359,5 +358,5 @@ BEGIN
     RETURN FOUND;
 END
 $$;
-COMMENT ON FUNCTION @extschema@.release_budget(pg_catalog.text) IS
+COMMENT ON FUNCTION @extschema@.release_budget IS
     'give up what check_budget() reserved, for a call that was not made; false if there is no such reservation';

@@ -2,7 +2,7 @@
 -- prices differ by contract, region and day.
 
 CREATE FUNCTION @extschema@.starter_model_prices()
-RETURNS pg_catalog.jsonb
+RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -59,5 +59,5 @@ BEGIN
     ]') AS p);
 END
 $$;
-COMMENT ON FUNCTION @extschema@.starter_model_prices() IS
+COMMENT ON FUNCTION @extschema@.starter_model_prices IS
     'public list prices in USD as of 2025-12-01, as load_model_prices() takes them; replace them by your own';

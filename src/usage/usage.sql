@@ -1,18 +1,18 @@
 -- Room usage: tokens and cost of model calls, as a ledger.
 
 CREATE TABLE @extschema@.model_prices (
-    price_id pg_catalog.int8 GENERATED ALWAYS AS IDENTITY UNIQUE,
-    provider pg_catalog.text NOT NULL,
-    model pg_catalog.text NOT NULL CHECK (pg_catalog.length(model) OPERATOR(pg_catalog.>) 0),
-    valid_from pg_catalog.timestamptz NOT NULL,
-    currency pg_catalog.text NOT NULL DEFAULT 'USD' CHECK (pg_catalog.length(currency) OPERATOR(pg_catalog.>) 0),
-    input_price pg_catalog.numeric NOT NULL DEFAULT 0 CHECK (input_price OPERATOR(pg_catalog.>=) 0 AND input_price OPERATOR(pg_catalog.<=) 1e9),
-    output_price pg_catalog.numeric NOT NULL DEFAULT 0 CHECK (output_price OPERATOR(pg_catalog.>=) 0 AND output_price OPERATOR(pg_catalog.<=) 1e9),
-    cache_read_price pg_catalog.numeric CHECK (cache_read_price OPERATOR(pg_catalog.>=) 0 AND cache_read_price OPERATOR(pg_catalog.<=) 1e9),
-    cache_write_price pg_catalog.numeric CHECK (cache_write_price OPERATOR(pg_catalog.>=) 0 AND cache_write_price OPERATOR(pg_catalog.<=) 1e9),
-    reasoning_price pg_catalog.numeric CHECK (reasoning_price OPERATOR(pg_catalog.>=) 0 AND reasoning_price OPERATOR(pg_catalog.<=) 1e9),
-    audio_input_price pg_catalog.numeric CHECK (audio_input_price OPERATOR(pg_catalog.>=) 0 AND audio_input_price OPERATOR(pg_catalog.<=) 1e9),
-    audio_output_price pg_catalog.numeric CHECK (audio_output_price OPERATOR(pg_catalog.>=) 0 AND audio_output_price OPERATOR(pg_catalog.<=) 1e9),
+    price_id int8 GENERATED ALWAYS AS IDENTITY UNIQUE,
+    provider text NOT NULL,
+    model text NOT NULL CHECK (length(model) > 0),
+    valid_from timestamptz NOT NULL,
+    currency text NOT NULL DEFAULT 'USD' CHECK (length(currency) > 0),
+    input_price numeric NOT NULL DEFAULT 0 CHECK (input_price >= 0 AND input_price <= 1e9),
+    output_price numeric NOT NULL DEFAULT 0 CHECK (output_price >= 0 AND output_price <= 1e9),
+    cache_read_price numeric CHECK (cache_read_price >= 0 AND cache_read_price <= 1e9),
+    cache_write_price numeric CHECK (cache_write_price >= 0 AND cache_write_price <= 1e9),
+    reasoning_price numeric CHECK (reasoning_price >= 0 AND reasoning_price <= 1e9),
+    audio_input_price numeric CHECK (audio_input_price >= 0 AND audio_input_price <= 1e9),
+    audio_output_price numeric CHECK (audio_output_price >= 0 AND audio_output_price <= 1e9),
     PRIMARY KEY (provider, model, valid_from)
 );
 COMMENT ON TABLE @extschema@.model_prices IS
@@ -29,52 +29,51 @@ COMMENT ON COLUMN @extschema@.model_prices.cache_write_price IS 'of input tokens
 COMMENT ON COLUMN @extschema@.model_prices.reasoning_price IS 'of reasoning tokens; NULL: as output';
 COMMENT ON COLUMN @extschema@.model_prices.audio_input_price IS 'of audio input tokens; NULL: as input';
 COMMENT ON COLUMN @extschema@.model_prices.audio_output_price IS 'of audio output tokens; NULL: as output';
-SELECT pg_catalog.pg_extension_config_dump('@extschema@.model_prices', '');
-SELECT pg_catalog.pg_extension_config_dump('@extschema@.model_prices_price_id_seq', '');
+SELECT pg_extension_config_dump('@extschema@.model_prices', '');
+SELECT pg_extension_config_dump('@extschema@.model_prices_price_id_seq', '');
 
 CREATE FUNCTION @extschema@.prices_changed()
-RETURNS pg_catalog.trigger
+RETURNS trigger
 AS 'MODULE_PATHNAME', 'fms_prices_changed'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION @extschema@.prices_changed() IS
-    'internal: tell every session that prices have changed';
+COMMENT ON FUNCTION @extschema@.prices_changed IS 'internal: tell every session that prices have changed';
 CREATE TRIGGER prices_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON @extschema@.model_prices
     FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.prices_changed();
 ALTER TABLE @extschema@.model_prices ENABLE ALWAYS TRIGGER prices_changed;
 COMMENT ON TRIGGER prices_changed ON @extschema@.model_prices IS 'has every session read the prices again';
 
 CREATE TABLE @extschema@.span_usage (
-    trace_id pg_catalog.uuid NOT NULL,
-    span_id pg_catalog.uuid NOT NULL,
-    parent_span_id pg_catalog.uuid,
-    waits_for pg_catalog.uuid,
-    started_at pg_catalog.timestamptz NOT NULL,
-    span_type pg_catalog.text COLLATE pg_catalog."C" NOT NULL,
-    entity_id pg_catalog.text COLLATE pg_catalog."C" NOT NULL,
-    user_id pg_catalog.text COLLATE pg_catalog."C" NOT NULL,
-    session_id pg_catalog.text COLLATE pg_catalog."C" NOT NULL,
-    workflow pg_catalog.text COLLATE pg_catalog."C" NOT NULL,
-    provider pg_catalog.text COLLATE pg_catalog."C" NOT NULL,
-    model pg_catalog.text COLLATE pg_catalog."C" NOT NULL,
-    request_model pg_catalog.text COLLATE pg_catalog."C" NOT NULL,
-    currency pg_catalog.text COLLATE pg_catalog."C" NOT NULL,
-    ended pg_catalog.bool NOT NULL,
-    failed pg_catalog.bool NOT NULL,
-    carries pg_catalog.bool NOT NULL,
-    covered pg_catalog.bool NOT NULL,
-    counted pg_catalog.bool NOT NULL,
-    duration_us pg_catalog.int8 NOT NULL,
-    input_tokens pg_catalog.int8 NOT NULL,
-    output_tokens pg_catalog.int8 NOT NULL,
-    total_tokens pg_catalog.int8 NOT NULL,
-    cache_read_tokens pg_catalog.int8 NOT NULL,
-    cache_write_tokens pg_catalog.int8 NOT NULL,
-    reasoning_tokens pg_catalog.int8 NOT NULL,
-    audio_input_tokens pg_catalog.int8 NOT NULL,
-    audio_output_tokens pg_catalog.int8 NOT NULL,
-    ignored pg_catalog.int4 NOT NULL,
-    cost pg_catalog.numeric,
-    price_id pg_catalog.int8,
+    trace_id uuid NOT NULL,
+    span_id uuid NOT NULL,
+    parent_span_id uuid,
+    waits_for uuid,
+    started_at timestamptz NOT NULL,
+    span_type text COLLATE "C" NOT NULL,
+    entity_id text COLLATE "C" NOT NULL,
+    user_id text COLLATE "C" NOT NULL,
+    session_id text COLLATE "C" NOT NULL,
+    workflow text COLLATE "C" NOT NULL,
+    provider text COLLATE "C" NOT NULL,
+    model text COLLATE "C" NOT NULL,
+    request_model text COLLATE "C" NOT NULL,
+    currency text COLLATE "C" NOT NULL,
+    ended bool NOT NULL,
+    failed bool NOT NULL,
+    carries bool NOT NULL,
+    covered bool NOT NULL,
+    counted bool NOT NULL,
+    duration_us int8 NOT NULL,
+    input_tokens int8 NOT NULL,
+    output_tokens int8 NOT NULL,
+    total_tokens int8 NOT NULL,
+    cache_read_tokens int8 NOT NULL,
+    cache_write_tokens int8 NOT NULL,
+    reasoning_tokens int8 NOT NULL,
+    audio_input_tokens int8 NOT NULL,
+    audio_output_tokens int8 NOT NULL,
+    ignored int4 NOT NULL,
+    cost numeric,
+    price_id int8,
     PRIMARY KEY (trace_id, span_id)
 );
 COMMENT ON TABLE @extschema@.span_usage IS
@@ -114,42 +113,42 @@ CREATE INDEX span_usage_waits_for_idx ON @extschema@.span_usage (waits_for) WHER
 COMMENT ON INDEX @extschema@.span_usage_waits_for_idx IS 'finds the calls that wait for a span that arrives';
 CREATE INDEX span_usage_started_at_idx ON @extschema@.span_usage USING brin (started_at) WITH (pages_per_range = 16, autosummarize = on);
 COMMENT ON INDEX @extschema@.span_usage_started_at_idx IS 'serves ranges of time';
-SELECT pg_catalog.pg_extension_config_dump('@extschema@.span_usage', '');
+SELECT pg_extension_config_dump('@extschema@.span_usage', '');
 
 CREATE TABLE @extschema@.uncounted_spans (
-    trace_id pg_catalog.uuid NOT NULL,
-    span_id pg_catalog.uuid NOT NULL,
-    started_at pg_catalog.timestamptz NOT NULL
+    trace_id uuid NOT NULL,
+    span_id uuid NOT NULL,
+    started_at timestamptz NOT NULL
 );
 COMMENT ON TABLE @extschema@.uncounted_spans IS
     'spans whose usage the writer counts when their transaction has committed: of prepared transactions, and of those that could not count them';
 COMMENT ON COLUMN @extschema@.uncounted_spans.trace_id IS 'trace of the span';
 COMMENT ON COLUMN @extschema@.uncounted_spans.span_id IS 'the span';
 COMMENT ON COLUMN @extschema@.uncounted_spans.started_at IS 'start of the span';
-SELECT pg_catalog.pg_extension_config_dump('@extschema@.uncounted_spans', '');
+SELECT pg_extension_config_dump('@extschema@.uncounted_spans', '');
 
 CREATE TABLE @extschema@.token_usage_hourly (
-    entity_id pg_catalog.text COLLATE pg_catalog."C" NOT NULL,
-    hour pg_catalog.timestamptz NOT NULL,
-    user_id pg_catalog.text COLLATE pg_catalog."C" NOT NULL,
-    provider pg_catalog.text COLLATE pg_catalog."C" NOT NULL,
-    model pg_catalog.text COLLATE pg_catalog."C" NOT NULL,
-    span_type pg_catalog.text COLLATE pg_catalog."C" NOT NULL,
-    currency pg_catalog.text COLLATE pg_catalog."C" NOT NULL,
-    calls pg_catalog.int8 NOT NULL,
-    failures pg_catalog.int8 NOT NULL,
-    input_tokens pg_catalog.int8 NOT NULL,
-    output_tokens pg_catalog.int8 NOT NULL,
-    total_tokens pg_catalog.int8 NOT NULL,
-    cache_read_tokens pg_catalog.int8 NOT NULL,
-    cache_write_tokens pg_catalog.int8 NOT NULL,
-    reasoning_tokens pg_catalog.int8 NOT NULL,
-    audio_input_tokens pg_catalog.int8 NOT NULL,
-    audio_output_tokens pg_catalog.int8 NOT NULL,
-    ignored pg_catalog.int8 NOT NULL,
-    cost pg_catalog.numeric NOT NULL,
-    duration_us pg_catalog.int8 NOT NULL,
-    durations pg_catalog.int4[] NOT NULL,
+    entity_id text COLLATE "C" NOT NULL,
+    hour timestamptz NOT NULL,
+    user_id text COLLATE "C" NOT NULL,
+    provider text COLLATE "C" NOT NULL,
+    model text COLLATE "C" NOT NULL,
+    span_type text COLLATE "C" NOT NULL,
+    currency text COLLATE "C" NOT NULL,
+    calls int8 NOT NULL,
+    failures int8 NOT NULL,
+    input_tokens int8 NOT NULL,
+    output_tokens int8 NOT NULL,
+    total_tokens int8 NOT NULL,
+    cache_read_tokens int8 NOT NULL,
+    cache_write_tokens int8 NOT NULL,
+    reasoning_tokens int8 NOT NULL,
+    audio_input_tokens int8 NOT NULL,
+    audio_output_tokens int8 NOT NULL,
+    ignored int8 NOT NULL,
+    cost numeric NOT NULL,
+    duration_us int8 NOT NULL,
+    durations int4[] NOT NULL,
     PRIMARY KEY (entity_id, hour, user_id, provider, model, span_type, currency)
 ) WITH (fillfactor = 70);
 COMMENT ON TABLE @extschema@.token_usage_hourly IS
@@ -177,29 +176,29 @@ COMMENT ON COLUMN @extschema@.token_usage_hourly.duration_us IS 'duration of the
 COMMENT ON COLUMN @extschema@.token_usage_hourly.durations IS 'histogram of these durations; usage_percentile() reads it';
 CREATE INDEX token_usage_hourly_hour_idx ON @extschema@.token_usage_hourly USING brin (hour) WITH (pages_per_range = 16, autosummarize = on);
 COMMENT ON INDEX @extschema@.token_usage_hourly_hour_idx IS 'serves ranges of time of all entities';
-SELECT pg_catalog.pg_extension_config_dump('@extschema@.token_usage_hourly', '');
+SELECT pg_extension_config_dump('@extschema@.token_usage_hourly', '');
 
 CREATE TABLE @extschema@.token_usage_daily (
-    entity_id pg_catalog.text COLLATE pg_catalog."C" NOT NULL,
-    day pg_catalog.timestamptz NOT NULL,
-    provider pg_catalog.text COLLATE pg_catalog."C" NOT NULL,
-    model pg_catalog.text COLLATE pg_catalog."C" NOT NULL,
-    span_type pg_catalog.text COLLATE pg_catalog."C" NOT NULL,
-    currency pg_catalog.text COLLATE pg_catalog."C" NOT NULL,
-    calls pg_catalog.int8 NOT NULL,
-    failures pg_catalog.int8 NOT NULL,
-    input_tokens pg_catalog.int8 NOT NULL,
-    output_tokens pg_catalog.int8 NOT NULL,
-    total_tokens pg_catalog.int8 NOT NULL,
-    cache_read_tokens pg_catalog.int8 NOT NULL,
-    cache_write_tokens pg_catalog.int8 NOT NULL,
-    reasoning_tokens pg_catalog.int8 NOT NULL,
-    audio_input_tokens pg_catalog.int8 NOT NULL,
-    audio_output_tokens pg_catalog.int8 NOT NULL,
-    ignored pg_catalog.int8 NOT NULL,
-    cost pg_catalog.numeric NOT NULL,
-    duration_us pg_catalog.int8 NOT NULL,
-    durations pg_catalog.int4[] NOT NULL,
+    entity_id text COLLATE "C" NOT NULL,
+    day timestamptz NOT NULL,
+    provider text COLLATE "C" NOT NULL,
+    model text COLLATE "C" NOT NULL,
+    span_type text COLLATE "C" NOT NULL,
+    currency text COLLATE "C" NOT NULL,
+    calls int8 NOT NULL,
+    failures int8 NOT NULL,
+    input_tokens int8 NOT NULL,
+    output_tokens int8 NOT NULL,
+    total_tokens int8 NOT NULL,
+    cache_read_tokens int8 NOT NULL,
+    cache_write_tokens int8 NOT NULL,
+    reasoning_tokens int8 NOT NULL,
+    audio_input_tokens int8 NOT NULL,
+    audio_output_tokens int8 NOT NULL,
+    ignored int8 NOT NULL,
+    cost numeric NOT NULL,
+    duration_us int8 NOT NULL,
+    durations int4[] NOT NULL,
     PRIMARY KEY (entity_id, day, provider, model, span_type, currency)
 ) WITH (fillfactor = 70);
 COMMENT ON TABLE @extschema@.token_usage_daily IS
@@ -226,15 +225,15 @@ COMMENT ON COLUMN @extschema@.token_usage_daily.duration_us IS 'duration of the 
 COMMENT ON COLUMN @extschema@.token_usage_daily.durations IS 'histogram of these durations; usage_percentile() reads it';
 CREATE INDEX token_usage_daily_day_idx ON @extschema@.token_usage_daily USING brin (day) WITH (pages_per_range = 16, autosummarize = on);
 COMMENT ON INDEX @extschema@.token_usage_daily_day_idx IS 'serves ranges of time of all entities';
-SELECT pg_catalog.pg_extension_config_dump('@extschema@.token_usage_daily', '');
+SELECT pg_extension_config_dump('@extschema@.token_usage_daily', '');
 
 CREATE TABLE @extschema@.repricings (
-    repriced_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now(),
-    repriced_by pg_catalog.text NOT NULL DEFAULT CURRENT_USER,
-    during pg_catalog.tstzrange NOT NULL,
-    calls pg_catalog.int8 NOT NULL,
-    old_cost pg_catalog.jsonb NOT NULL,
-    new_cost pg_catalog.jsonb NOT NULL
+    repriced_at timestamptz NOT NULL DEFAULT now(),
+    repriced_by text NOT NULL DEFAULT CURRENT_USER,
+    during tstzrange NOT NULL,
+    calls int8 NOT NULL,
+    old_cost jsonb NOT NULL,
+    new_cost jsonb NOT NULL
 );
 COMMENT ON TABLE @extschema@.repricings IS
     'what reprice() changed';
@@ -244,13 +243,13 @@ COMMENT ON COLUMN @extschema@.repricings.during IS 'starts of the calls that wer
 COMMENT ON COLUMN @extschema@.repricings.calls IS 'calls whose cost changed';
 COMMENT ON COLUMN @extschema@.repricings.old_cost IS 'cost of all calls that count in this time before, by currency';
 COMMENT ON COLUMN @extschema@.repricings.new_cost IS 'and after';
-SELECT pg_catalog.pg_extension_config_dump('@extschema@.repricings', '');
+SELECT pg_extension_config_dump('@extschema@.repricings', '');
 
 CREATE TABLE @extschema@.budgets (
-    scope pg_catalog.text PRIMARY KEY,
-    amount pg_catalog.numeric NOT NULL CHECK (amount OPERATOR(pg_catalog.>=) 0),
-    currency pg_catalog.text NOT NULL DEFAULT 'USD',
-    period pg_catalog.text NOT NULL
+    scope text PRIMARY KEY,
+    amount numeric NOT NULL CHECK (amount >= 0),
+    currency text NOT NULL DEFAULT 'USD',
+    period text NOT NULL
 );
 COMMENT ON TABLE @extschema@.budgets IS
     'how much may be spent in a scope';
@@ -258,13 +257,13 @@ COMMENT ON COLUMN @extschema@.budgets.scope IS 'all, or entity:, user:, provider
 COMMENT ON COLUMN @extschema@.budgets.amount IS 'what may be spent in a period';
 COMMENT ON COLUMN @extschema@.budgets.currency IS 'currency of the amount; spending in others does not count';
 COMMENT ON COLUMN @extschema@.budgets.period IS 'hour, day, week, month or year, in UTC, or total';
-SELECT pg_catalog.pg_extension_config_dump('@extschema@.budgets', '');
+SELECT pg_extension_config_dump('@extschema@.budgets', '');
 
 CREATE TABLE @extschema@.budget_reservations (
-    reservation_id pg_catalog.text PRIMARY KEY,
-    scope pg_catalog.text NOT NULL REFERENCES @extschema@.budgets ON DELETE CASCADE,
-    amount pg_catalog.numeric NOT NULL,
-    expires_at pg_catalog.timestamptz NOT NULL
+    reservation_id text PRIMARY KEY,
+    scope text NOT NULL REFERENCES @extschema@.budgets ON DELETE CASCADE,
+    amount numeric NOT NULL,
+    expires_at timestamptz NOT NULL
 );
 COMMENT ON TABLE @extschema@.budget_reservations IS
     'spending that check_budget() allowed and that is not in the ledger yet';
@@ -276,186 +275,185 @@ CREATE INDEX budget_reservations_scope_idx ON @extschema@.budget_reservations (s
 COMMENT ON INDEX @extschema@.budget_reservations_scope_idx IS 'finds what is reserved of a budget';
 
 CREATE FUNCTION @extschema@.pending_usage(
-    OUT trace_id pg_catalog.uuid,
-    OUT span_id pg_catalog.uuid,
-    OUT parent_span_id pg_catalog.uuid,
-    OUT waits_for pg_catalog.uuid,
-    OUT started_at pg_catalog.timestamptz,
-    OUT span_type pg_catalog.text,
-    OUT entity_id pg_catalog.text,
-    OUT user_id pg_catalog.text,
-    OUT session_id pg_catalog.text,
-    OUT workflow pg_catalog.text,
-    OUT provider pg_catalog.text,
-    OUT model pg_catalog.text,
-    OUT request_model pg_catalog.text,
-    OUT currency pg_catalog.text,
-    OUT ended pg_catalog.bool,
-    OUT failed pg_catalog.bool,
-    OUT carries pg_catalog.bool,
-    OUT covered pg_catalog.bool,
-    OUT counted pg_catalog.bool,
-    OUT duration_us pg_catalog.int8,
-    OUT input_tokens pg_catalog.int8,
-    OUT output_tokens pg_catalog.int8,
-    OUT total_tokens pg_catalog.int8,
-    OUT cache_read_tokens pg_catalog.int8,
-    OUT cache_write_tokens pg_catalog.int8,
-    OUT reasoning_tokens pg_catalog.int8,
-    OUT audio_input_tokens pg_catalog.int8,
-    OUT audio_output_tokens pg_catalog.int8,
-    OUT ignored pg_catalog.int4,
-    OUT cost pg_catalog.numeric,
-    OUT price_id pg_catalog.int8
-) RETURNS SETOF pg_catalog.record
+    OUT trace_id uuid,
+    OUT span_id uuid,
+    OUT parent_span_id uuid,
+    OUT waits_for uuid,
+    OUT started_at timestamptz,
+    OUT span_type text,
+    OUT entity_id text,
+    OUT user_id text,
+    OUT session_id text,
+    OUT workflow text,
+    OUT provider text,
+    OUT model text,
+    OUT request_model text,
+    OUT currency text,
+    OUT ended bool,
+    OUT failed bool,
+    OUT carries bool,
+    OUT covered bool,
+    OUT counted bool,
+    OUT duration_us int8,
+    OUT input_tokens int8,
+    OUT output_tokens int8,
+    OUT total_tokens int8,
+    OUT cache_read_tokens int8,
+    OUT cache_write_tokens int8,
+    OUT reasoning_tokens int8,
+    OUT audio_input_tokens int8,
+    OUT audio_output_tokens int8,
+    OUT ignored int4,
+    OUT cost numeric,
+    OUT price_id int8
+) RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'fms_pending_usage'
 LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE ROWS 100;
-COMMENT ON FUNCTION @extschema@.pending_usage() IS
+COMMENT ON FUNCTION @extschema@.pending_usage IS
     'internal: the rows of span_usage that are being written; an error anywhere else';
 
 CREATE FUNCTION @extschema@.pending_sums(
-    OUT entity_id pg_catalog.text,
-    OUT at pg_catalog.timestamptz,
-    OUT user_id pg_catalog.text,
-    OUT provider pg_catalog.text,
-    OUT model pg_catalog.text,
-    OUT span_type pg_catalog.text,
-    OUT currency pg_catalog.text,
-    OUT calls pg_catalog.int8,
-    OUT failures pg_catalog.int8,
-    OUT input_tokens pg_catalog.int8,
-    OUT output_tokens pg_catalog.int8,
-    OUT total_tokens pg_catalog.int8,
-    OUT cache_read_tokens pg_catalog.int8,
-    OUT cache_write_tokens pg_catalog.int8,
-    OUT reasoning_tokens pg_catalog.int8,
-    OUT audio_input_tokens pg_catalog.int8,
-    OUT audio_output_tokens pg_catalog.int8,
-    OUT ignored pg_catalog.int8,
-    OUT cost pg_catalog.numeric,
-    OUT duration_us pg_catalog.int8,
-    OUT durations pg_catalog.int4[]
-) RETURNS SETOF pg_catalog.record
+    OUT entity_id text,
+    OUT at timestamptz,
+    OUT user_id text,
+    OUT provider text,
+    OUT model text,
+    OUT span_type text,
+    OUT currency text,
+    OUT calls int8,
+    OUT failures int8,
+    OUT input_tokens int8,
+    OUT output_tokens int8,
+    OUT total_tokens int8,
+    OUT cache_read_tokens int8,
+    OUT cache_write_tokens int8,
+    OUT reasoning_tokens int8,
+    OUT audio_input_tokens int8,
+    OUT audio_output_tokens int8,
+    OUT ignored int8,
+    OUT cost numeric,
+    OUT duration_us int8,
+    OUT durations int4[]
+) RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'fms_pending_sums'
 LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE ROWS 100;
-COMMENT ON FUNCTION @extschema@.pending_sums() IS
-    'internal: what is being added to the rollups; an error anywhere else';
+COMMENT ON FUNCTION @extschema@.pending_sums IS 'internal: what is being added to the rollups; an error anywhere else';
 
 CREATE FUNCTION @extschema@.usage_of(
-    attributes pg_catalog.jsonb,
-    OUT carries pg_catalog.bool,
-    OUT provider pg_catalog.text,
-    OUT response_model pg_catalog.text,
-    OUT request_model pg_catalog.text,
-    OUT entity_id pg_catalog.text,
-    OUT user_id pg_catalog.text,
-    OUT session_id pg_catalog.text,
-    OUT workflow pg_catalog.text,
-    OUT reservation pg_catalog.text,
-    OUT input_tokens pg_catalog.int8,
-    OUT output_tokens pg_catalog.int8,
-    OUT total_tokens pg_catalog.int8,
-    OUT cache_read_tokens pg_catalog.int8,
-    OUT cache_write_tokens pg_catalog.int8,
-    OUT reasoning_tokens pg_catalog.int8,
-    OUT audio_input_tokens pg_catalog.int8,
-    OUT audio_output_tokens pg_catalog.int8,
-    OUT cost pg_catalog.numeric,
-    OUT ignored pg_catalog.int4
-) RETURNS pg_catalog.record
+    attributes jsonb,
+    OUT carries bool,
+    OUT provider text,
+    OUT response_model text,
+    OUT request_model text,
+    OUT entity_id text,
+    OUT user_id text,
+    OUT session_id text,
+    OUT workflow text,
+    OUT reservation text,
+    OUT input_tokens int8,
+    OUT output_tokens int8,
+    OUT total_tokens int8,
+    OUT cache_read_tokens int8,
+    OUT cache_write_tokens int8,
+    OUT reasoning_tokens int8,
+    OUT audio_input_tokens int8,
+    OUT audio_output_tokens int8,
+    OUT cost numeric,
+    OUT ignored int4
+) RETURNS record
 AS 'MODULE_PATHNAME', 'fms_usage_of'
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
-COMMENT ON FUNCTION @extschema@.usage_of(pg_catalog.jsonb) IS
+COMMENT ON FUNCTION @extschema@.usage_of IS
     'what attributes say of a model call, in any vocabulary; counts are 0 and texts NULL if not given';
 
 CREATE FUNCTION @extschema@.span_cost(
-    provider pg_catalog.text,
-    response_model pg_catalog.text,
-    request_model pg_catalog.text,
-    at pg_catalog.timestamptz,
-    tokens pg_catalog.int8[],
-    OUT cost pg_catalog.numeric,
-    OUT currency pg_catalog.text,
-    OUT price_id pg_catalog.int8
-) RETURNS pg_catalog.record
+    provider text,
+    response_model text,
+    request_model text,
+    at timestamptz,
+    tokens int8[],
+    OUT cost numeric,
+    OUT currency text,
+    OUT price_id int8
+) RETURNS record
 AS 'MODULE_PATHNAME', 'fms_span_cost'
 LANGUAGE C STABLE PARALLEL RESTRICTED;
-COMMENT ON FUNCTION @extschema@.span_cost(pg_catalog.text, pg_catalog.text, pg_catalog.text, pg_catalog.timestamptz, pg_catalog.int8[]) IS
+COMMENT ON FUNCTION @extschema@.span_cost IS
     'what tokens (input, output, total, cache read, cache write, reasoning, audio input, audio output) cost by model_prices; NULL if there is no price';
 
 CREATE FUNCTION @extschema@.lock_token_usage()
-RETURNS pg_catalog.void
+RETURNS void
 AS 'MODULE_PATHNAME', 'fms_lock_token_usage'
 LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
-COMMENT ON FUNCTION @extschema@.lock_token_usage() IS
+COMMENT ON FUNCTION @extschema@.lock_token_usage IS
     'internal: keep all others from changing span_usage and the rollups until the end of the transaction';
 
 CREATE TYPE @extschema@.token_counts AS (
-    calls pg_catalog.int8,
-    input_tokens pg_catalog.int8,
-    output_tokens pg_catalog.int8,
-    total_tokens pg_catalog.int8,
-    cache_read_tokens pg_catalog.int8,
-    cache_write_tokens pg_catalog.int8,
-    reasoning_tokens pg_catalog.int8,
-    audio_input_tokens pg_catalog.int8,
-    audio_output_tokens pg_catalog.int8
+    calls int8,
+    input_tokens int8,
+    output_tokens int8,
+    total_tokens int8,
+    cache_read_tokens int8,
+    cache_write_tokens int8,
+    reasoning_tokens int8,
+    audio_input_tokens int8,
+    audio_output_tokens int8
 );
 COMMENT ON TYPE @extschema@.token_counts IS 'calls and tokens by kind: what token_usage_agg returns';
 
-CREATE FUNCTION @extschema@.token_usage_step(state pg_catalog.int8[], attributes pg_catalog.jsonb)
-RETURNS pg_catalog.int8[]
+CREATE FUNCTION @extschema@.token_usage_step(state int8[], attributes jsonb)
+RETURNS int8[]
 AS 'MODULE_PATHNAME', 'fms_token_usage_step'
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
-COMMENT ON FUNCTION @extschema@.token_usage_step(pg_catalog.int8[], pg_catalog.jsonb) IS 'internal: adds attributes to the state of token_usage_agg';
+COMMENT ON FUNCTION @extschema@.token_usage_step IS 'internal: adds attributes to the state of token_usage_agg';
 
-CREATE FUNCTION @extschema@.token_usage_combine(state pg_catalog.int8[], other pg_catalog.int8[])
-RETURNS pg_catalog.int8[]
+CREATE FUNCTION @extschema@.token_usage_combine(state int8[], other int8[])
+RETURNS int8[]
 AS 'MODULE_PATHNAME', 'fms_token_usage_combine'
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
-COMMENT ON FUNCTION @extschema@.token_usage_combine(pg_catalog.int8[], pg_catalog.int8[]) IS 'internal: adds up two states of token_usage_agg';
+COMMENT ON FUNCTION @extschema@.token_usage_combine IS 'internal: adds up two states of token_usage_agg';
 
-CREATE FUNCTION @extschema@.token_usage_final(state pg_catalog.int8[])
+CREATE FUNCTION @extschema@.token_usage_final(state int8[])
 RETURNS @extschema@.token_counts
 AS 'MODULE_PATHNAME', 'fms_token_usage_final'
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
-COMMENT ON FUNCTION @extschema@.token_usage_final(pg_catalog.int8[]) IS 'internal: the result of token_usage_agg';
+COMMENT ON FUNCTION @extschema@.token_usage_final IS 'internal: the result of token_usage_agg';
 
-CREATE AGGREGATE @extschema@.token_usage_agg(attributes pg_catalog.jsonb) (
+CREATE AGGREGATE @extschema@.token_usage_agg(attributes jsonb) (
     SFUNC = @extschema@.token_usage_step,
-    STYPE = pg_catalog.int8[],
+    STYPE = int8[],
     INITCOND = '{0,0,0,0,0,0,0,0,0}',
     COMBINEFUNC = @extschema@.token_usage_combine,
     FINALFUNC = @extschema@.token_usage_final,
     PARALLEL = SAFE
 );
-COMMENT ON AGGREGATE @extschema@.token_usage_agg(pg_catalog.jsonb) IS
+COMMENT ON AGGREGATE @extschema@.token_usage_agg(jsonb) IS
     'tokens by kind of the attributes of spans, in any vocabulary; it adds up every row that it is given';
 
-CREATE FUNCTION @extschema@.usage_durations_of(duration_us pg_catalog.int8)
-RETURNS pg_catalog.int4[]
+CREATE FUNCTION @extschema@.usage_durations_of(duration_us int8)
+RETURNS int4[]
 AS 'MODULE_PATHNAME', 'fms_usage_durations_of'
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
-COMMENT ON FUNCTION @extschema@.usage_durations_of(pg_catalog.int8) IS 'the histogram of one duration in microseconds';
+COMMENT ON FUNCTION @extschema@.usage_durations_of IS 'the histogram of one duration in microseconds';
 
-CREATE FUNCTION @extschema@.usage_durations_add(durations pg_catalog.int4[], other pg_catalog.int4[])
-RETURNS pg_catalog.int4[]
+CREATE FUNCTION @extschema@.usage_durations_add(durations int4[], other int4[])
+RETURNS int4[]
 AS 'MODULE_PATHNAME', 'fms_usage_durations_add'
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
-COMMENT ON FUNCTION @extschema@.usage_durations_add(pg_catalog.int4[], pg_catalog.int4[]) IS 'two histograms of durations as one';
+COMMENT ON FUNCTION @extschema@.usage_durations_add IS 'two histograms of durations as one';
 
-CREATE AGGREGATE @extschema@.usage_durations_sum(durations pg_catalog.int4[]) (
+CREATE AGGREGATE @extschema@.usage_durations_sum(durations int4[]) (
     SFUNC = @extschema@.usage_durations_add,
-    STYPE = pg_catalog.int4[],
+    STYPE = int4[],
     INITCOND = '{}',
     COMBINEFUNC = @extschema@.usage_durations_add,
     PARALLEL = SAFE
 );
-COMMENT ON AGGREGATE @extschema@.usage_durations_sum(pg_catalog.int4[]) IS 'histograms of durations as one';
+COMMENT ON AGGREGATE @extschema@.usage_durations_sum(int4[]) IS 'histograms of durations as one';
 
-CREATE FUNCTION @extschema@.usage_percentile(durations pg_catalog.int4[], fraction pg_catalog.float8)
-RETURNS pg_catalog.float8
+CREATE FUNCTION @extschema@.usage_percentile(durations int4[], fraction float8)
+RETURNS float8
 AS 'MODULE_PATHNAME', 'fms_usage_percentile'
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
-COMMENT ON FUNCTION @extschema@.usage_percentile(pg_catalog.int4[], pg_catalog.float8) IS
+COMMENT ON FUNCTION @extschema@.usage_percentile IS
     'a percentile of a histogram of durations, in milliseconds, at most an eighth off; NULL if it is empty';

@@ -2,10 +2,10 @@
 -- None of it is in a dump: a restored copy must not send what its source sends.
 
 CREATE TABLE @extschema@.otlp_outbox (
-    id pg_catalog.int8 GENERATED ALWAYS AS IDENTITY (CACHE 1000) PRIMARY KEY,
-    trace_id pg_catalog.uuid NOT NULL,
-    span_id pg_catalog.uuid NOT NULL,
-    started_at pg_catalog.timestamptz NOT NULL
+    id int8 GENERATED ALWAYS AS IDENTITY (CACHE 1000) PRIMARY KEY,
+    trace_id uuid NOT NULL,
+    span_id uuid NOT NULL,
+    started_at timestamptz NOT NULL
 ) WITH (vacuum_truncate = off);
 COMMENT ON TABLE @extschema@.otlp_outbox IS
     'finished spans that the collector has not acknowledged, put in by the transaction that finished them';
@@ -15,11 +15,11 @@ COMMENT ON COLUMN @extschema@.otlp_outbox.span_id IS 'the span';
 COMMENT ON COLUMN @extschema@.otlp_outbox.started_at IS 'start of the work: tells the partition';
 
 CREATE TABLE @extschema@.otlp_refused (
-    refused_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now(),
-    message pg_catalog.text NOT NULL,
-    trace_id pg_catalog.uuid NOT NULL,
-    span_id pg_catalog.uuid NOT NULL,
-    started_at pg_catalog.timestamptz NOT NULL
+    refused_at timestamptz NOT NULL DEFAULT now(),
+    message text NOT NULL,
+    trace_id uuid NOT NULL,
+    span_id uuid NOT NULL,
+    started_at timestamptz NOT NULL
 );
 COMMENT ON TABLE @extschema@.otlp_refused IS
     'spans that the collector refused one by one; retry_refused_spans() sends them again';
@@ -30,31 +30,30 @@ COMMENT ON COLUMN @extschema@.otlp_refused.span_id IS 'the span';
 COMMENT ON COLUMN @extschema@.otlp_refused.started_at IS 'start of the work';
 
 CREATE FUNCTION @extschema@.retry_refused_spans()
-RETURNS pg_catalog.int8
+RETURNS int8
 AS 'MODULE_PATHNAME', 'fms_retry_refused_spans'
 LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
-COMMENT ON FUNCTION @extschema@.retry_refused_spans() IS
-    'have the spans in otlp_refused sent again; returns how many';
+COMMENT ON FUNCTION @extschema@.retry_refused_spans IS 'have the spans in otlp_refused sent again; returns how many';
 
 CREATE FUNCTION @extschema@.otlp_export_stats(
-    OUT exported pg_catalog.int8,
-    OUT rejected pg_catalog.int8,
-    OUT refused pg_catalog.int8,
-    OUT gone pg_catalog.int8,
-    OUT requests pg_catalog.int8,
-    OUT failures pg_catalog.int8,
-    OUT last_success_at pg_catalog.timestamptz,
-    OUT last_failure_at pg_catalog.timestamptz,
-    OUT last_error pg_catalog.text,
-    OUT exporter_pid pg_catalog.int4
-) RETURNS pg_catalog.record
+    OUT exported int8,
+    OUT rejected int8,
+    OUT refused int8,
+    OUT gone int8,
+    OUT requests int8,
+    OUT failures int8,
+    OUT last_success_at timestamptz,
+    OUT last_failure_at timestamptz,
+    OUT last_error text,
+    OUT exporter_pid int4
+) RETURNS record
 AS 'MODULE_PATHNAME', 'fms_otlp_export_stats'
 LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
-COMMENT ON FUNCTION @extschema@.otlp_export_stats() IS
+COMMENT ON FUNCTION @extschema@.otlp_export_stats IS
     'counters of this database''s export since the server''s shared memory was set up';
 
 CREATE VIEW @extschema@.otlp_export_status AS
-SELECT (SELECT pg_catalog.count(*) FROM @extschema@.otlp_outbox) AS queued,
+SELECT (SELECT count(*) FROM @extschema@.otlp_outbox) AS queued,
        x.exported, x.rejected, x.refused, x.gone, x.requests, x.failures,
        x.last_success_at, x.last_failure_at, x.last_error, x.exporter_pid
 FROM @extschema@.otlp_export_stats() AS x;
