@@ -393,6 +393,16 @@ BEGIN ISOLATION LEVEL REPEATABLE READ;
 SELECT flowmaestro.check_budget('user:u1');
 ROLLBACK;
 
+-- a column that an administrator adds to the ledger stays as it is
+ALTER TABLE flowmaestro.span_usage ADD COLUMN remark text DEFAULT 'mine';
+SELECT FROM flowmaestro.create_span('remarked', 'model_generation', attributes => '{"promptTokens": 6}', trace_id => id(6), span_id => id(60), started_at => '2026-01-06');
+SELECT flowmaestro.flush();
+UPDATE flowmaestro.span_usage SET remark = 'changed' WHERE span_id = id(60);
+SELECT flowmaestro.set_span_attributes(id(60), '{"promptTokens": 7}');
+SELECT flowmaestro.flush();
+SELECT input_tokens, remark FROM flowmaestro.span_usage WHERE span_id = id(60);
+ALTER TABLE flowmaestro.span_usage DROP COLUMN remark;
+
 DROP VIEW counted, hourly;
 DROP FUNCTION id, sent_id;
 DROP TABLE said, many, cuts, sent;

@@ -25,21 +25,29 @@ typedef struct FmsSpanPlace
 	TimestampTz started_at;
 } FmsSpanPlace;
 
-/* the texts of an entry that tell what its usage is counted under */
+/*
+ * The texts of an entry that tell what its usage is counted under, with their
+ * columns, in their order.  The model is that of the response, else of the
+ * request.
+ */
+#define FMS_LEDGER_TEXTS_LIST(TEXT) \
+	TEXT(TYPE, "span_type") \
+	TEXT(ENTITY, "entity_id") \
+	TEXT(USER, "user_id") \
+	TEXT(SESSION, "session_id") \
+	TEXT(WORKFLOW, "workflow") \
+	TEXT(PROVIDER, "provider") \
+	TEXT(MODEL, "model") \
+	TEXT(REQUEST_MODEL, "request_model") \
+	TEXT(CURRENCY, "currency")
+
+#define FMS_LEDGER_ENUM(text, column) FMS_LEDGER_##text,
+
 typedef enum FmsLedgerText
 {
-	FMS_LEDGER_TYPE,
-	FMS_LEDGER_ENTITY,
-	FMS_LEDGER_USER,
-	FMS_LEDGER_SESSION,
-	FMS_LEDGER_WORKFLOW,
-	FMS_LEDGER_PROVIDER,
-	FMS_LEDGER_MODEL,			/* of the response, else of the request */
-	FMS_LEDGER_REQUEST_MODEL,
-	FMS_LEDGER_CURRENCY
+	FMS_LEDGER_TEXTS_LIST(FMS_LEDGER_ENUM)
+	FMS_LEDGER_TEXTS			/* how many there are */
 } FmsLedgerText;
-
-#define FMS_LEDGER_TEXTS 9
 
 /* A row of span_usage. */
 typedef struct FmsEntry

@@ -46,20 +46,18 @@
 #define BUCKETS 80				/* the last one begins after ten hours */
 #define GROWTH 1.25				/* of bounds from one bucket to the next */
 
-#define SUMS \
-	"calls, failures, input_tokens, output_tokens, total_tokens, cache_read_tokens, " \
-	"cache_write_tokens, reasoning_tokens, audio_input_tokens, audio_output_tokens, ignored, " \
-	"cost, duration_us, durations"
 #define KEY_COLUMNS 7
-#define GROUP_COLUMNS (KEY_COLUMNS + 14)
+#define GROUP_COLUMNS (KEY_COLUMNS + FMS_TOKEN_KINDS + 6)
 
+#define NAME(kind, column) column ", "
+#define SUMS \
+	"calls, failures, " FMS_TOKEN_KINDS_LIST(NAME) "ignored, cost, duration_us, durations"
 #define ADD(column) \
 	column " = r." column " OPERATOR(pg_catalog.+) excluded." column ", "
+#define ADD_COUNT(kind, column) ADD(column)
 #define ADD_SUMS \
-	ADD("calls") ADD("failures") ADD("input_tokens") ADD("output_tokens") ADD("total_tokens") \
-	ADD("cache_read_tokens") ADD("cache_write_tokens") ADD("reasoning_tokens") \
-	ADD("audio_input_tokens") ADD("audio_output_tokens") ADD("ignored") ADD("cost") ADD("duration_us") \
-	"durations = flowmaestro.usage_durations_add(r.durations, excluded.durations)"
+	ADD("calls") ADD("failures") FMS_TOKEN_KINDS_LIST(ADD_COUNT) ADD("ignored") ADD("cost") \
+	ADD("duration_us") "durations = flowmaestro.usage_durations_add(r.durations, excluded.durations)"
 #define EQUAL(column) \
 	"r." column " OPERATOR(pg_catalog.=) g." column
 

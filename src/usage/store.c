@@ -50,21 +50,38 @@
 #define LOCK_TRIES 40			/* of a writer, LOCK_PAUSE_US apart */
 #define LOCK_PAUSE_US 5000
 
-/* columns of span_usage in their order, which all that reads and writes rows relies on */
-#define ENTRY_COLUMNS \
-	"trace_id, span_id, parent_span_id, waits_for, started_at, span_type, entity_id, user_id, " \
-	"session_id, workflow, provider, model, request_model, currency, ended, failed, carries, " \
-	"covered, counted, duration_us, input_tokens, output_tokens, total_tokens, cache_read_tokens, " \
-	"cache_write_tokens, reasoning_tokens, audio_input_tokens, audio_output_tokens, ignored, " \
-	"cost, price_id"
-#define ENTRY_COLUMN_COUNT 31
+/*
+ * The columns of span_usage in their order.  What names them in statements, and
+ * where a row has them, is made from this list: it is given what to make of the
+ * first column, and of all others.
+ */
+#define ENTRY_COLUMN_LIST(FIRST, NEXT) \
+	FIRST(TRACE_ID, "trace_id") \
+	NEXT(SPAN_ID, "span_id") \
+	NEXT(PARENT_SPAN_ID, "parent_span_id") \
+	NEXT(WAITS_FOR, "waits_for") \
+	NEXT(STARTED_AT, "started_at") \
+	FMS_LEDGER_TEXTS_LIST(NEXT) \
+	NEXT(ENDED, "ended") \
+	NEXT(FAILED, "failed") \
+	NEXT(CARRIES, "carries") \
+	NEXT(COVERED, "covered") \
+	NEXT(COUNTED, "counted") \
+	NEXT(DURATION_US, "duration_us") \
+	FMS_TOKEN_KINDS_LIST(NEXT) \
+	NEXT(IGNORED, "ignored") \
+	NEXT(COST, "cost") \
+	NEXT(PRICE_ID, "price_id")
 
-/* places of columns in ENTRY_COLUMNS, which are those of the table */
+#define FIRST_NAME(id, column) column
+#define NEXT_NAME(id, column) ", " column
+#define ENTRY_COLUMNS ENTRY_COLUMN_LIST(FIRST_NAME, NEXT_NAME)
+#define PLACE(id, column) AT_##id,
+
 enum
 {
-	TRACE_ID, SPAN_ID, PARENT_SPAN_ID, WAITS_FOR, STARTED_AT, FIRST_TEXT,
-	ENDED = FIRST_TEXT + FMS_LEDGER_TEXTS, FAILED, CARRIES, COVERED, COUNTED, DURATION_US,
-	FIRST_COUNT, IGNORED = FIRST_COUNT + FMS_TOKEN_KINDS, COST, PRICE_ID
+	ENTRY_COLUMN_LIST(PLACE, PLACE)
+	ENTRY_COLUMN_COUNT
 };
 
 /*
@@ -72,13 +89,13 @@ enum
  * the caller's.
  */
 static const char *const find_entries =
-	"SELECT u.* FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS k (t, s) "
+	"SELECT " ENTRY_COLUMNS " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS k (t, s) "
 	"JOIN flowmaestro.span_usage AS u ON u.trace_id OPERATOR(pg_catalog.=) k.t "
 	"AND u.span_id OPERATOR(pg_catalog.=) k.s";
 
 /* a trace of which several spans are given is looked up once */
 static const char *const find_trace_entries =
-	"SELECT u.* FROM (SELECT DISTINCT k.t FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS k (t, s)) AS k "
+	"SELECT " ENTRY_COLUMNS " FROM (SELECT DISTINCT k.t FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS k (t, s)) AS k "
 	"JOIN flowmaestro.span_usage AS u ON u.trace_id OPERATOR(pg_catalog.=) k.t";
 
 /*
@@ -91,7 +108,7 @@ static const char *const any_waits =
 
 /* through the index on waits_for, which has the few entries that wait */
 static const char *const find_waiting =
-	"SELECT u.* FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS k (t, s) "
+	"SELECT " ENTRY_COLUMNS " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS k (t, s) "
 	"JOIN flowmaestro.span_usage AS u ON u.waits_for OPERATOR(pg_catalog.=) k.s "
 	"AND u.trace_id OPERATOR(pg_catalog.=) k.t";
 
@@ -116,11 +133,7 @@ static const char *const insert_entries =
 /* whole rows: most of an entry changes when its call ends */
 static const char *const update_entries =
 	"UPDATE flowmaestro.span_usage AS u SET (" ENTRY_COLUMNS ") = "
-	"ROW (p.trace_id, p.span_id, p.parent_span_id, p.waits_for, p.started_at, p.span_type, p.entity_id, "
-	"p.user_id, p.session_id, p.workflow, p.provider, p.model, p.request_model, p.currency, p.ended, "
-	"p.failed, p.carries, p.covered, p.counted, p.duration_us, p.input_tokens, p.output_tokens, "
-	"p.total_tokens, p.cache_read_tokens, p.cache_write_tokens, p.reasoning_tokens, "
-	"p.audio_input_tokens, p.audio_output_tokens, p.ignored, p.cost, p.price_id) "
+	"ROW (p.*) "
 	"FROM flowmaestro.pending_usage() AS p WHERE u.trace_id OPERATOR(pg_catalog.=) p.trace_id "
 	"AND u.span_id OPERATOR(pg_catalog.=) p.span_id";
 
@@ -322,29 +335,29 @@ read_entry(HeapTuple tuple, TupleDesc desc, FmsEntry *entry)
 
 	memset(entry, 0, sizeof(*entry));
 	heap_deform_tuple(tuple, desc, values, nulls);
-	entry->trace_id = *DatumGetUUIDP(values[TRACE_ID]);
-	entry->span_id = *DatumGetUUIDP(values[SPAN_ID]);
-	entry->has_parent = !nulls[PARENT_SPAN_ID];
+	entry->trace_id = *DatumGetUUIDP(values[AT_TRACE_ID]);
+	entry->span_id = *DatumGetUUIDP(values[AT_SPAN_ID]);
+	entry->has_parent = !nulls[AT_PARENT_SPAN_ID];
 	if (entry->has_parent)
-		entry->parent_span_id = *DatumGetUUIDP(values[PARENT_SPAN_ID]);
-	entry->waits = !nulls[WAITS_FOR];
+		entry->parent_span_id = *DatumGetUUIDP(values[AT_PARENT_SPAN_ID]);
+	entry->waits = !nulls[AT_WAITS_FOR];
 	if (entry->waits)
-		entry->waits_for = *DatumGetUUIDP(values[WAITS_FOR]);
-	entry->started_at = DatumGetTimestampTz(values[STARTED_AT]);
+		entry->waits_for = *DatumGetUUIDP(values[AT_WAITS_FOR]);
+	entry->started_at = DatumGetTimestampTz(values[AT_STARTED_AT]);
 	for (int i = 0; i < FMS_LEDGER_TEXTS; i++)
-		entry->text[i] = fms_table_part(values[FIRST_TEXT + i], false);
-	entry->ended = DatumGetBool(values[ENDED]);
-	entry->failed = DatumGetBool(values[FAILED]);
-	entry->carries = DatumGetBool(values[CARRIES]);
-	entry->covered = DatumGetBool(values[COVERED]);
-	entry->duration_us = DatumGetInt64(values[DURATION_US]);
+		entry->text[i] = fms_table_part(values[AT_TYPE + i], false);
+	entry->ended = DatumGetBool(values[AT_ENDED]);
+	entry->failed = DatumGetBool(values[AT_FAILED]);
+	entry->carries = DatumGetBool(values[AT_CARRIES]);
+	entry->covered = DatumGetBool(values[AT_COVERED]);
+	entry->duration_us = DatumGetInt64(values[AT_DURATION_US]);
 	for (int i = 0; i < FMS_TOKEN_KINDS; i++)
-		entry->count[i] = DatumGetInt64(values[FIRST_COUNT + i]);
-	entry->ignored = DatumGetInt32(values[IGNORED]);
-	if (!nulls[COST])
-		entry->cost = DatumGetNumericCopy(values[COST]);
-	entry->has_price = !nulls[PRICE_ID];
-	entry->price_id = entry->has_price ? DatumGetInt64(values[PRICE_ID]) : 0;
+		entry->count[i] = DatumGetInt64(values[AT_INPUT + i]);
+	entry->ignored = DatumGetInt32(values[AT_IGNORED]);
+	if (!nulls[AT_COST])
+		entry->cost = DatumGetNumericCopy(values[AT_COST]);
+	entry->has_price = !nulls[AT_PRICE_ID];
+	entry->price_id = entry->has_price ? DatumGetInt64(values[AT_PRICE_ID]) : 0;
 }
 
 /*
@@ -469,28 +482,28 @@ put_entry(ReturnSetInfo *result, const FmsEntry *entry)
 	Datum		values[ENTRY_COLUMN_COUNT];
 	bool		nulls[ENTRY_COLUMN_COUNT] = {false};
 
-	values[TRACE_ID] = UUIDPGetDatum(&entry->trace_id);
-	values[SPAN_ID] = UUIDPGetDatum(&entry->span_id);
-	values[PARENT_SPAN_ID] = UUIDPGetDatum(&entry->parent_span_id);
-	nulls[PARENT_SPAN_ID] = !entry->has_parent;
-	values[WAITS_FOR] = UUIDPGetDatum(&entry->waits_for);
-	nulls[WAITS_FOR] = !entry->waits;
-	values[STARTED_AT] = TimestampTzGetDatum(entry->started_at);
+	values[AT_TRACE_ID] = UUIDPGetDatum(&entry->trace_id);
+	values[AT_SPAN_ID] = UUIDPGetDatum(&entry->span_id);
+	values[AT_PARENT_SPAN_ID] = UUIDPGetDatum(&entry->parent_span_id);
+	nulls[AT_PARENT_SPAN_ID] = !entry->has_parent;
+	values[AT_WAITS_FOR] = UUIDPGetDatum(&entry->waits_for);
+	nulls[AT_WAITS_FOR] = !entry->waits;
+	values[AT_STARTED_AT] = TimestampTzGetDatum(entry->started_at);
 	for (int i = 0; i < FMS_LEDGER_TEXTS; i++)
-		values[FIRST_TEXT + i] = fms_table_text(&entry->text[i]);
-	values[ENDED] = BoolGetDatum(entry->ended);
-	values[FAILED] = BoolGetDatum(entry->failed);
-	values[CARRIES] = BoolGetDatum(entry->carries);
-	values[COVERED] = BoolGetDatum(entry->covered);
-	values[COUNTED] = BoolGetDatum(fms_entry_counts(entry));
-	values[DURATION_US] = Int64GetDatum(entry->duration_us);
+		values[AT_TYPE + i] = fms_table_text(&entry->text[i]);
+	values[AT_ENDED] = BoolGetDatum(entry->ended);
+	values[AT_FAILED] = BoolGetDatum(entry->failed);
+	values[AT_CARRIES] = BoolGetDatum(entry->carries);
+	values[AT_COVERED] = BoolGetDatum(entry->covered);
+	values[AT_COUNTED] = BoolGetDatum(fms_entry_counts(entry));
+	values[AT_DURATION_US] = Int64GetDatum(entry->duration_us);
 	for (int i = 0; i < FMS_TOKEN_KINDS; i++)
-		values[FIRST_COUNT + i] = Int64GetDatum(entry->count[i]);
-	values[IGNORED] = Int32GetDatum(entry->ignored);
-	values[COST] = NumericGetDatum(entry->cost);
-	nulls[COST] = entry->cost == NULL;
-	values[PRICE_ID] = Int64GetDatum(entry->price_id);
-	nulls[PRICE_ID] = !entry->has_price;
+		values[AT_INPUT + i] = Int64GetDatum(entry->count[i]);
+	values[AT_IGNORED] = Int32GetDatum(entry->ignored);
+	values[AT_COST] = NumericGetDatum(entry->cost);
+	nulls[AT_COST] = entry->cost == NULL;
+	values[AT_PRICE_ID] = Int64GetDatum(entry->price_id);
+	nulls[AT_PRICE_ID] = !entry->has_price;
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 

@@ -16,19 +16,27 @@
 /* a count above this is taken for garbage; sums of int8 have room for millions of it */
 #define FMS_MAX_TOKENS INT64CONST(1000000000000)
 
+/*
+ * The kinds of tokens with their columns, in their order.  Input includes
+ * cached and audio tokens, output those of reasoning and audio.
+ */
+#define FMS_TOKEN_KINDS_LIST(KIND) \
+	KIND(INPUT, "input_tokens") \
+	KIND(OUTPUT, "output_tokens") \
+	KIND(TOTAL, "total_tokens") \
+	KIND(CACHE_READ, "cache_read_tokens") \
+	KIND(CACHE_WRITE, "cache_write_tokens") \
+	KIND(REASONING, "reasoning_tokens") \
+	KIND(AUDIO_INPUT, "audio_input_tokens") \
+	KIND(AUDIO_OUTPUT, "audio_output_tokens")
+
+#define FMS_TOKENS_ENUM(kind, column) FMS_TOKENS_##kind,
+
 typedef enum FmsTokenKind
 {
-	FMS_TOKENS_INPUT,			/* cached and audio tokens included */
-	FMS_TOKENS_OUTPUT,			/* reasoning and audio tokens included */
-	FMS_TOKENS_TOTAL,
-	FMS_TOKENS_CACHE_READ,
-	FMS_TOKENS_CACHE_WRITE,
-	FMS_TOKENS_REASONING,
-	FMS_TOKENS_AUDIO_INPUT,
-	FMS_TOKENS_AUDIO_OUTPUT
+	FMS_TOKEN_KINDS_LIST(FMS_TOKENS_ENUM)
+	FMS_TOKEN_KINDS				/* how many there are */
 } FmsTokenKind;
-
-#define FMS_TOKEN_KINDS 8
 
 typedef enum FmsUsageText
 {
