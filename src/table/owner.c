@@ -90,6 +90,37 @@ owner_of(Oid relation)
 	return owner;
 }
 
+/* Set a parameter until the scope in which it is set is left. */
+void
+fms_table_set(const char *name, const char *value)
+{
+	(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
+							 false);
+}
+
+/*
+ * Have statements that look many keys up planned to do so in an index, whatever
+ * the statistics say, until the scope is left: a plan is kept while its table
+ * grows from nothing.
+ */
+void
+fms_table_plan_by_key(void)
+{
+	static const char *const planning[][2] = {
+		{"enable_seqscan", "off"},
+		{"enable_hashjoin", "off"},
+		{"enable_mergejoin", "off"},
+		{"enable_bitmapscan", "off"},
+		{"enable_material", "off"},
+		{"enable_nestloop", "on"},
+		{"enable_indexscan", "on"},
+		{"jit", "off"},
+	};
+
+	for (int i = 0; i < lengthof(planning); i++)
+		fms_table_set(planning[i][0], planning[i][1]);
+}
+
 /*
  * Become the owner of a relation and connect to SPI.  If an error ends the
  * scope, the end of the (sub)transaction undoes it.
@@ -103,8 +134,7 @@ fms_table_enter(Oid relation, FmsOwnerScope *scope)
 	SetUserIdAndSecContext(owner, scope->security_context | SECURITY_LOCAL_USERID_CHANGE |
 						   SECURITY_RESTRICTED_OPERATION);
 	scope->guc_level = NewGUCNestLevel();
-	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
+	fms_table_set("search_path", "pg_catalog, pg_temp");
 	SPI_connect();
 }
 

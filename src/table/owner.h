@@ -24,6 +24,8 @@ extern bool fms_table_waits;
 
 extern void fms_table_enter(Oid relation, FmsOwnerScope *scope);
 extern void fms_table_leave(FmsOwnerScope *scope);
+extern void fms_table_set(const char *name, const char *value);
+extern void fms_table_plan_by_key(void);
 extern ErrorData *fms_table_try(void (*work) (void *), void *arg);
 extern uint64 fms_table_select(SPIPlanPtr plan, Datum *values);
 extern SPIPlanPtr fms_table_prepared(SPIPlanPtr *plan, const char *sql, int nargs, Oid *types);

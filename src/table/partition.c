@@ -178,14 +178,6 @@ free_name(const FmsPlace *place)
 	return name.data;
 }
 
-/* Set a parameter until the caller's scope of the table is left. */
-static void
-pin(const char *name, const char *value)
-{
-	(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
-							 false);
-}
-
 /* Make new tables lie where the parent's partitions belong, whatever the caller has set. */
 static void
 pin_storage(Oid parent)
@@ -193,9 +185,9 @@ pin_storage(Oid parent)
 	Oid			tablespace = get_rel_tablespace(parent);
 	char	   *name = OidIsValid(tablespace) ? get_tablespace_name(tablespace) : NULL;
 
-	pin("default_tablespace", name == NULL ? "" : name);
+	fms_table_set("default_tablespace", name == NULL ? "" : name);
 	for (int i = 0; i < lengthof(pinned); i++)
-		pin(pinned[i][0], pinned[i][1]);
+		fms_table_set(pinned[i][0], pinned[i][1]);
 }
 
 /*

@@ -36,6 +36,7 @@
 #include "span/payload.h"
 #include "span/text.h"
 #include "table/lookup.h"
+#include "table/owner.h"
 #include "trace/read.h"
 #include "trace/tree.h"
 #include "usage/tokens.h"
@@ -173,14 +174,6 @@ finish_rows(DestReceiver *self)
 {
 }
 
-/* Set a parameter until fms_read_end. */
-void
-fms_read_set(const char *name, const char *value)
-{
-	(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
-							 false);
-}
-
 /*
  * Connect to SPI and see to it that plans made here use the indexes.  Planned
  * for any trace, a partition with few traces would be read as a whole.
@@ -191,8 +184,8 @@ fms_read_begin(void)
 {
 	int			level = NewGUCNestLevel();
 
-	fms_read_set("enable_seqscan", "off");
-	fms_read_set("jit", "off");
+	fms_table_set("enable_seqscan", "off");
+	fms_table_set("jit", "off");
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	return level;

@@ -18,6 +18,5 @@ extern void fms_read_append_times(StringInfo sql, const pg_uuid_t *trace_id);
 extern void fms_read_run(const char *sql, int nargs, Datum *values);
 extern Portal fms_read_open(const char *sql, int nargs, Datum *values);
 extern bool fms_read_trace_of(const pg_uuid_t *span_id, pg_uuid_t *trace_id, StringInfo times);
-extern void fms_read_set(const char *name, const char *value);
 
 #endif							/* FMS_TRACE_READ_H */

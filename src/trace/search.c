@@ -41,6 +41,7 @@
 #include "compat.h"
 #include "limit.h"
 #include "span/text.h"
+#include "table/owner.h"
 #include "trace/read.h"
 #include "trace/search.h"
 
@@ -265,8 +266,8 @@ gather_partition(FmsSearch *search, int driving)
 	int			level = NewGUCNestLevel();
 
 	/* with nothing else left, the condition's own index is what remains */
-	fms_read_set("enable_indexscan", "off");
-	fms_read_set("enable_bitmapscan", "on");
+	fms_table_set("enable_indexscan", "off");
+	fms_table_set("enable_bitmapscan", "on");
 	rc = SPI_execute_with_args(gather_sql(search, driving), FMS_PARAMS,
 							   fms_filter_types, search->filter.values,
 							   search->filter.nulls, true, 0);
@@ -401,9 +402,9 @@ fms_search_run(FmsSearch *search)
 	if ((search->filter.conditions & FMS_BIT(FMS_BY_TYPE)) && search->filter.types == 0)
 		outcome = PAGE_FULL;
 	/* the order of an index, or none at all */
-	fms_read_set("enable_bitmapscan", "off");
-	fms_read_set("enable_sort", "off");
-	fms_read_set("max_parallel_workers_per_gather", "0");
+	fms_table_set("enable_bitmapscan", "off");
+	fms_table_set("enable_sort", "off");
+	fms_table_set("max_parallel_workers_per_gather", "0");
 	for (int i = 0; i < count && outcome == SEARCH_ON; i++)
 	{
 		CHECK_FOR_INTERRUPTS();

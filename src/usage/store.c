@@ -172,21 +172,6 @@ PG_FUNCTION_INFO_V1(fms_pending_usage);
 PG_FUNCTION_INFO_V1(fms_lock_token_usage);
 
 /*
- * Settings under which the statements are planned; undone with the scope, also
- * after an error, as the server does with settings of functions.
- */
-static const char *const planning[][2] = {
-	{"enable_seqscan", "off"},
-	{"enable_hashjoin", "off"},
-	{"enable_mergejoin", "off"},
-	{"enable_bitmapscan", "off"},
-	{"enable_material", "off"},
-	{"enable_nestloop", "on"},
-	{"enable_indexscan", "on"},
-	{"jit", "off"},
-};
-
-/*
  * Become the owner of the tables, connected to SPI.  Whatever isolation the transaction has, the
  * statements see what is committed when they begin: the locks on traces, not a
  * snapshot, keep others away.
@@ -196,9 +181,7 @@ fms_store_enter(FmsStoreScope *scope)
 {
 	scope->context = CurrentMemoryContext;
 	fms_table_enter(fms_buffer_table(), &scope->owner);
-	for (int i = 0; i < lengthof(planning); i++)
-		(void) set_config_option(planning[i][0], planning[i][1], PGC_USERSET, PGC_S_SESSION,
-								 GUC_ACTION_SAVE, true, 0, false);
+	fms_table_plan_by_key();
 	scope->isolation = XactIsoLevel;
 	XactIsoLevel = XACT_READ_COMMITTED;
 }
