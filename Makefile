@@ -49,6 +49,7 @@ OBJS = \
 	src/table/retention.o \
 	src/table/wanted.o \
 	src/table/fold.o \
+	src/table/columns.o \
 	src/table/written.o \
 	src/table/upsert.o \
 	src/table/pace.o \

@@ -26,6 +26,7 @@
 #include "limit.h"
 #include "buffer/buffer.h"
 #include "table/aside.h"
+#include "table/columns.h"
 #include "table/owner.h"
 #include "table/pace.h"
 #include "table/reject.h"
@@ -35,13 +36,14 @@
 #define LOG_EVERY_MS 60000
 
 #define ROW_COLUMNS \
-	"trace_id, span_id, parent_span_id, name, span_type, entity_id, started_at, ended_at, " \
-	"status, input, output, error, attributes, created_at, events, links, otlp"
-#define ROW_COLUMN_COUNT 17
+	FMS_COLUMNS(FMS_COLUMN_NAMED, FMS_COLUMN_NAMED, FMS_COLUMN_NAMED, FMS_COLUMN_NONE, FMS_COLUMN_NAMED_LAST)
+
+/* as many as FMS_COLUMNS: what follows from others is not kept */
+#define NO_COLUMN(number, name) "NULL::float8 AS " name ", "
 
 static const char *const insert_rejected =
 	"INSERT INTO flowmaestro.rejected_spans (" ROW_COLUMNS ", sqlstate, message, rejected_at) "
-	"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)";
+	"SELECT " ROW_COLUMNS ", $1, $2, $3 FROM flowmaestro.pending_rows()";
 
 /* rows whose spans have one that waits for a lock */
 static const char *const find_waiting =
@@ -51,7 +53,8 @@ static const char *const find_waiting =
 
 /* a row of a span is not read before one that came earlier and is still there */
 static const char *const read_rejected =
-	"SELECT " ROW_COLUMNS ", r.sqlstate, r.message, r.rejected_at, r.ctid "
+	"SELECT " FMS_COLUMNS(FMS_COLUMN_NAMED, FMS_COLUMN_NAMED, FMS_COLUMN_NAMED, NO_COLUMN, FMS_COLUMN_NAMED_LAST)
+	", r.sqlstate, r.message, r.rejected_at, r.ctid "
 	"FROM flowmaestro.rejected_spans AS r "
 	"WHERE (NOT $1 OR r.sqlstate OPERATOR(pg_catalog.=) '55P03') "
 	"AND r.rejected_at OPERATOR(pg_catalog.>) $2 "
@@ -82,14 +85,6 @@ rejected_table(void)
 	return get_relname_relid("rejected_spans", get_rel_namespace(fms_buffer_table()));
 }
 
-/* Set parameter n to a datum or to null. */
-static void
-put(Datum *values, char *nulls, int n, Datum value, bool isnull)
-{
-	values[n] = value;
-	nulls[n] = isnull ? 'n' : ' ';
-}
-
 /*
  * Write a row with its error to rejected_spans, as of a time; the caller is
  * connected to SPI.
@@ -98,35 +93,13 @@ static void
 insert_row(FmsRow *row, TimestampTz at)
 {
 	static SPIPlanPtr plan = NULL;
-	Oid			types[20] = {UUIDOID, UUIDOID, UUIDOID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID,
-		TIMESTAMPTZOID, TEXTOID, JSONBOID, JSONBOID, JSONBOID, JSONBOID, TIMESTAMPTZOID, JSONBOID,
-	JSONBOID, JSONBOID, TEXTOID, TEXTOID, TIMESTAMPTZOID};
-	Datum		values[20];
-	char		nulls[20];
-	bool		ended = row->status != FMS_STATUS_STARTED;
+	Oid			types[3] = {TEXTOID, TEXTOID, TIMESTAMPTZOID};
+	Datum		values[3];
 
-	put(values, nulls, 0, UUIDPGetDatum(&row->trace_id), !row->has_trace);
-	put(values, nulls, 1, UUIDPGetDatum(&row->span_id), false);
-	put(values, nulls, 2, UUIDPGetDatum(&row->parent_span_id), !row->has_parent);
-	put(values, nulls, 3, fms_table_text(&row->name), false);
-	put(values, nulls, 4, fms_table_text(&row->type), false);
-	put(values, nulls, 5, fms_table_text(&row->entity), row->entity.data == NULL);
-	put(values, nulls, 6, TimestampTzGetDatum(row->started_at), !row->has_trace);
-	put(values, nulls, 7, TimestampTzGetDatum(row->ended_at), !ended);
-	put(values, nulls, 8, CStringGetTextDatum(fms_table_status(row->status)), false);
-	put(values, nulls, 9, JsonbPGetDatum(row->input), row->input == NULL);
-	put(values, nulls, 10, JsonbPGetDatum(row->output), row->output == NULL);
-	put(values, nulls, 11, JsonbPGetDatum(row->error), row->error == NULL);
-	put(values, nulls, 12, JsonbPGetDatum(row->attributes), row->attributes == NULL);
-	put(values, nulls, 13, TimestampTzGetDatum(row->created_at), false);
-	put(values, nulls, 14, JsonbPGetDatum(row->events), row->events == NULL);
-	put(values, nulls, 15, JsonbPGetDatum(row->links), row->links == NULL);
-	put(values, nulls, 16, JsonbPGetDatum(row->otlp), row->otlp == NULL);
-	put(values, nulls, 17, CStringGetTextDatum(unpack_sql_state(row->refusal->sqlerrcode)), false);
-	put(values, nulls, 18, CStringGetTextDatum(row->refusal->message), false);
-	put(values, nulls, 19, TimestampTzGetDatum(at), false);
-	if (SPI_execute_plan(fms_table_prepared(&plan, insert_rejected, 20, types), values, nulls,
-						 false, 0) != SPI_OK_INSERT)
+	values[0] = CStringGetTextDatum(unpack_sql_state(row->refusal->sqlerrcode));
+	values[1] = CStringGetTextDatum(row->refusal->message);
+	values[2] = TimestampTzGetDatum(at);
+	if (fms_columns_write(fms_table_prepared(&plan, insert_rejected, 3, types), values, &row, 1) != SPI_OK_INSERT)
 		elog(ERROR, "could not write to rejected_spans");
 }
 
@@ -295,71 +268,26 @@ column(HeapTuple tuple, int n, bool *isnull)
 	return SPI_getbinval(tuple, SPI_tuptable->tupdesc, n, isnull);
 }
 
-/* A jsonb column, copied, or NULL. */
-static Jsonb *
-jsonb_column(HeapTuple tuple, int n)
-{
-	bool		isnull;
-	Datum		value = column(tuple, n, &isnull);
-
-	return isnull ? NULL : (Jsonb *) PG_DETOAST_DATUM_COPY(value);
-}
-
-/* A text column, copied; absent if null or empty. */
-static FmsPart
+/* A text column, copied. */
+static char *
 text_column(HeapTuple tuple, int n)
 {
 	bool		isnull;
 	Datum		value = column(tuple, n, &isnull);
-	FmsPart		part = {NULL, 0};
 
-	if (!isnull)
-	{
-		part.data = TextDatumGetCString(value);
-		part.length = strlen(part.data);
-	}
-	return part;
+	return isnull ? NULL : TextDatumGetCString(value);
 }
 
-/* The row that was set aside, from its columns. */
+/* The row that was set aside. */
 static FmsRow *
 rejected_row(HeapTuple tuple)
 {
-	FmsRow	   *row = palloc0(sizeof(FmsRow));
-	bool		no_trace;
-	bool		isnull;
-	Datum		value = column(tuple, 1, &no_trace);
+	FmsRow	   *row = fms_columns_read(tuple, SPI_tuptable->tupdesc, true);
 
-	row->has_trace = !no_trace;
-	if (row->has_trace)
-	{
-		row->trace_id = *DatumGetUUIDP(value);
-		row->started_at = DatumGetTimestampTz(column(tuple, 7, &isnull));
-	}
-	row->span_id = *DatumGetUUIDP(column(tuple, 2, &isnull));
-	value = column(tuple, 3, &isnull);
-	row->has_parent = !isnull;
-	if (row->has_parent)
-		row->parent_span_id = *DatumGetUUIDP(value);
-	row->name = text_column(tuple, 4);
-	row->type = text_column(tuple, 5);
-	row->entity = text_column(tuple, 6);
-	row->has_start = row->name.length > 0;
 	row->adopt_stub = row->has_start;
 	/* nobody knows any more whether the row was looked for */
 	row->look_up = true;
-	row->ended_at = DatumGetTimestampTz(column(tuple, 8, &isnull));
-	row->status = fms_table_parse_status(SPI_getvalue(tuple, SPI_tuptable->tupdesc, 9));
-	row->input = jsonb_column(tuple, 10);
-	row->output = jsonb_column(tuple, 11);
-	row->error = jsonb_column(tuple, 12);
-	row->attributes = jsonb_column(tuple, 13);
-	row->created_at = DatumGetTimestampTz(column(tuple, 14, &isnull));
-	row->events = jsonb_column(tuple, 15);
-	row->links = jsonb_column(tuple, 16);
-	row->otlp = jsonb_column(tuple, 17);
-	row->whole = row->otlp != NULL;
-	row->merged = true;
+	fms_fold_merge(row);
 	return row;
 }
 
@@ -405,13 +333,13 @@ fms_aside_read(bool blocked_only, TimestampTz *after, int *count)
 
 		CHECK_FOR_INTERRUPTS();
 		asides[n].row = rejected_row(tuple);
-		asides[n].sqlstate = text_column(tuple, ROW_COLUMN_COUNT + 1).data;
-		asides[n].message = text_column(tuple, ROW_COLUMN_COUNT + 2).data;
-		asides[n].place = *(ItemPointer) DatumGetPointer(column(tuple, ROW_COLUMN_COUNT + 4, &isnull));
+		asides[n].sqlstate = text_column(tuple, FMS_COLUMN_COUNT + 1);
+		asides[n].message = text_column(tuple, FMS_COLUMN_COUNT + 2);
+		asides[n].place = *(ItemPointer) DatumGetPointer(column(tuple, FMS_COLUMN_COUNT + 4, &isnull));
 		bytes += row_bytes(asides[n].row);
 	}
 	if (n > 0 && (n < SPI_processed || n == READ_ROWS))
-		*after = DatumGetTimestampTz(column(SPI_tuptable->vals[n - 1], ROW_COLUMN_COUNT + 3, &isnull));
+		*after = DatumGetTimestampTz(column(SPI_tuptable->vals[n - 1], FMS_COLUMN_COUNT + 3, &isnull));
 	*count = n;
 	fms_table_leave(&scope);
 	return asides;

@@ -1,14 +1,15 @@
 /*-------------------------------------------------------------------------
  *
  * fold.c
- *	  The events of a batch, folded to one row for each span.
+ *	  What is known of a span, folded to one row.
  *
- * The rules, here for a batch and in upsert.c's statement for what is in the
- * table: the first start gives the fields of a span, a later one only its
- * attributes; the first end gives the outcome, a later one nothing; attributes
- * merge in the order of recording, later keys win; events are appended.  A whole
- * span is a start and an end that are taken together: if the span has both, it
- * changes nothing, so that a batch can be sent again.
+ * The rules of a span are fms_fold_onto(), whatever is folded: each event of a
+ * batch onto the row of its span, and that row onto what the table has.  The first
+ * start gives the fields of a span, a later one only its attributes; the first end
+ * gives the outcome, a later one nothing; attributes merge in the order of
+ * recording, later keys win; events are appended.  A whole span is a start and an
+ * end that are taken together: if the span has both, it changes nothing, so that a
+ * batch can be sent again.
  *
  * Attributes and events are only collected here; fms_fold_merge makes one value
  * of them, all at once, for a span can have thousands.  That can fail (a value
@@ -28,13 +29,6 @@
 #include "span/payload.h"
 #include "table/fold.h"
 
-/* attributes that one record brought; they lie in the event's bytes */
-typedef struct Piece
-{
-	Jsonb	   *attributes;
-	FmsOrigin	origin;
-} Piece;
-
 /* Begin an empty fold for about "room" spans, in the current context. */
 void
 fms_fold_begin(FmsFold *fold, int room)
@@ -51,27 +45,6 @@ fms_fold_begin(FmsFold *fold, int room)
 	fold->rows = palloc(sizeof(FmsRow *) * room);
 }
 
-/* The row of an event's span, made if this is its first event. */
-static FmsRow *
-row_of(FmsFold *fold, const FmsEvent *event)
-{
-	bool		found;
-	FmsRow	   *row = hash_search(fold->index, &event->span_id, HASH_ENTER, &found);
-
-	if (found)
-		return row;
-	memset((char *) row + sizeof(pg_uuid_t), 0, sizeof(FmsRow) - sizeof(pg_uuid_t));
-	row->created_at = event->recorded_at;
-	row->whole = true;
-	if (fold->count == fold->room)
-	{
-		fold->room *= 2;
-		fold->rows = repalloc(fold->rows, sizeof(FmsRow *) * fold->room);
-	}
-	fold->rows[fold->count++] = row;
-	return row;
-}
-
 /* The jsonb of a part, or NULL. */
 static Jsonb *
 jsonb_part(const FmsEvent *event, FmsPartIndex part)
@@ -79,91 +52,186 @@ jsonb_part(const FmsEvent *event, FmsPartIndex part)
 	return unconstify(Jsonb *, (const Jsonb *) event->part[part].data);
 }
 
-/* A start: its fields, if it is the first one. */
-static void
-add_start(FmsRow *row, const FmsEvent *event)
+/* Add a piece to a list; a value that is NULL is none. */
+static List *
+add_piece(List *pieces, Jsonb *value, FmsOrigin origin)
 {
-	if (row->has_start)
-		return;
-	row->has_start = true;
-	row->likely_new = row->likely_new || (event->flags & FMS_IS_NEW) != 0;
-	row->fresh = (event->flags & (FMS_CALLER_ID | FMS_ADOPT_STUB)) == 0;
-	row->has_trace = true;
-	row->trace_id = event->trace_id;
-	row->has_parent = (event->flags & FMS_HAS_PARENT) != 0;
-	row->parent_span_id = event->parent_span_id;
-	row->started_at = event->at;
-	row->name = event->part[FMS_PART_NAME];
-	row->type = event->part[FMS_PART_TYPE];
-	row->entity = event->part[FMS_PART_ENTITY];
-	row->input = jsonb_part(event, FMS_PART_INPUT);
-	row->links = jsonb_part(event, FMS_PART_LINKS);
-	row->otlp = jsonb_part(event, FMS_PART_OTLP);
-}
+	FmsPiece   *piece;
 
-/* An end: the outcome, if it is the first one; false if it is not. */
-static bool
-add_end(FmsRow *row, const FmsEvent *event, TimestampTz ended_at)
-{
-	if (row->status != FMS_STATUS_STARTED)
-		return false;
-	row->status = event->status;
-	row->ended_at = ended_at;
-	row->output = jsonb_part(event, FMS_PART_OUTPUT);
-	row->error = jsonb_part(event, FMS_PART_ERROR);
-	return true;
-}
-
-/* Collect attributes; NULL are none. */
-static void
-add_attributes(FmsRow *row, Jsonb *attributes, FmsOrigin origin)
-{
-	Piece	   *piece;
-
-	if (attributes == NULL)
-		return;
-	piece = palloc(sizeof(Piece));
-	piece->attributes = attributes;
+	if (value == NULL)
+		return pieces;
+	piece = palloc(sizeof(FmsPiece));
+	piece->value = value;
 	piece->origin = origin;
-	row->pieces = lappend(row->pieces, piece);
-}
-
-/* What a start or a whole span brings besides the fields that only the first one gives. */
-static void
-add_contents(FmsRow *row, const FmsEvent *event, FmsOrigin origin)
-{
-	Jsonb	   *events = jsonb_part(event, FMS_PART_EVENTS);
-
-	add_attributes(row, jsonb_part(event, FMS_PART_CONTEXT), origin);
-	add_attributes(row, jsonb_part(event, FMS_PART_ATTRIBUTES), origin);
-	if (events != NULL)
-		row->event_arrays = lappend(row->event_arrays, events);
+	return lappend(pieces, piece);
 }
 
 /*
- * A whole span, or all of one that runs; false if its row had as much.  Such a
- * span that comes again brings its events again.
+ * Give a row that was read from a table its attributes and its events, when its
+ * fields are there.  A row of OTLP has those of a whole span, which can come
+ * again.  What an end brought is not told from what came before it: without a
+ * start, it all counts as the end's.
  */
-static bool
-add_whole(FmsRow *row, const FmsEvent *event)
+void
+fms_fold_tell(FmsRow *row, Jsonb *attributes, Jsonb *events)
 {
-	bool		ended = event->status != FMS_STATUS_STARTED;
+	FmsOrigin	origin = row->otlp != NULL ? FMS_ORIGIN_WHOLE : FMS_ORIGIN_PLAIN;
 
-	if (row->has_start && (row->status != FMS_STATUS_STARTED || !ended))
+	row->event_arrays = add_piece(NIL, events, origin);
+	row->origins = origin;
+	if (!row->has_start && row->status != FMS_STATUS_STARTED)
+		row->origins = origin = FMS_ORIGIN_END;
+	row->pieces = add_piece(NIL, attributes, origin);
+}
+
+/* Take the fields of a start. */
+static void
+take_start(FmsRow *row, const FmsRow *later)
+{
+	row->has_start = true;
+	row->has_trace = true;
+	row->no_start = false;
+	row->fresh = later->fresh;
+	row->likely_new |= later->likely_new;
+	row->trace_id = later->trace_id;
+	row->started_at = later->started_at;
+	row->has_parent = later->has_parent;
+	row->parent_span_id = later->parent_span_id;
+	row->name = later->name;
+	row->type = later->type;
+	row->entity = later->entity;
+	row->input = later->input;
+	row->links = later->links;
+	row->otlp = later->otlp;
+}
+
+/* Take what only whole spans bring; the events of an earlier one come again. */
+static void
+take_whole(FmsRow *row, const FmsRow *later)
+{
+	ListCell   *cell;
+
+	if (row->otlp != NULL && later->event_arrays != NIL)
+	{
+		foreach(cell, row->event_arrays)
+		{
+			if (((FmsPiece *) lfirst(cell))->origin == FMS_ORIGIN_WHOLE)
+				row->event_arrays = foreach_delete_current(row->event_arrays, cell);
+		}
+	}
+	if (later->links != NULL)
+		row->links = later->links;
+	if (later->otlp != NULL)
+		row->otlp = later->otlp;
+}
+
+/* Whether a whole span came with other records of its span: it may be in the table. */
+bool
+fms_fold_is_mixed(const FmsRow *row)
+{
+	return (row->origins & FMS_ORIGIN_WHOLE) != 0 && row->origins != FMS_ORIGIN_WHOLE;
+}
+
+/* Append the pieces of a list to another one, but for those of some origins. */
+static List *
+append_pieces(List *pieces, const List *later, int left_out)
+{
+	ListCell   *cell;
+
+	foreach(cell, later)
+	{
+		FmsPiece   *piece = lfirst(cell);
+
+		if ((piece->origin & left_out) == 0)
+			pieces = lappend(pieces, piece);
+	}
+	return pieces;
+}
+
+/* Whether pieces of a list, but for those of some origins, have something in them. */
+static bool
+has_contents(const List *pieces, int left_out)
+{
+	ListCell   *cell;
+
+	foreach(cell, pieces)
+	{
+		FmsPiece   *piece = lfirst(cell);
+
+		if ((piece->origin & left_out) == 0 && JB_ROOT_COUNT(piece->value) > 0)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Fold a row onto what is known already: the rules of a span.  "later" stays as it
+ * is, and its values must live as long as the row.  Returns what the row took, of
+ * FmsTake.
+ */
+int
+fms_fold_onto(FmsRow *row, const FmsRow *later)
+{
+	bool		ended = row->status != FMS_STATUS_STARTED;
+	bool		ends = later->status != FMS_STATUS_STARTED;
+	int			left_out = ended ? FMS_ORIGIN_END : 0;
+	int			take = 0;
+
+	if (row->has_start && (ended || !ends))
+		left_out |= FMS_ORIGIN_WHOLE;
+	if (later->origins & left_out)
+		take |= FMS_TAKE_NOT_AGAIN;
+	if (later->has_start && !row->has_start)
+	{
+		take_start(row, later);
+		take |= FMS_TAKE_START;
+	}
+	else if (later->has_trace && !row->has_trace)
+	{
+		row->has_trace = true;
+		row->no_start = later->no_start;
+		row->trace_id = later->trace_id;
+		row->started_at = later->started_at;
+	}
+	if (ends && !ended)
+	{
+		row->status = later->status;
+		row->ended_at = later->ended_at;
+		row->output = later->output;
+		row->error = later->error;
+		take |= FMS_TAKE_OUTCOME;
+	}
+	if (later->origins & FMS_ORIGIN_WHOLE & ~left_out)
+		take_whole(row, later);
+	if (later->new_events != NIL || has_contents(later->pieces, left_out) ||
+		has_contents(later->event_arrays, left_out))
+		take |= FMS_TAKE_CONTENTS;
+	row->pieces = append_pieces(row->pieces, later->pieces, left_out);
+	row->event_arrays = append_pieces(row->event_arrays, later->event_arrays, left_out);
+	row->new_events = list_concat(row->new_events, later->new_events);
+	row->origins |= later->origins;
+	row->look_up |= later->look_up;
+	row->adopt_stub |= later->adopt_stub;
+	return take;
+}
+
+/*
+ * Settle the times of a row when all of it is there: an end before the start
+ * becomes the start, and the duration follows.  Returns whether the end changed.
+ */
+bool
+fms_fold_settle(FmsRow *row)
+{
+	bool		clamped;
+
+	row->has_duration = row->status != FMS_STATUS_STARTED && row->has_trace && !row->no_start;
+	if (!row->has_duration)
 		return false;
-	if (row->otlp != NULL && event->part[FMS_PART_EVENTS].data != NULL)
-		row->event_arrays = NIL;
-	row->likely_new = !row->has_start && (event->flags & (FMS_ADOPT_STUB | FMS_IS_KNOWN)) == 0;
-	add_start(row, event);
-	if (ended)
-		(void) add_end(row, event, event->ended_at);
-	row->has_whole = true;
-	add_contents(row, event, FMS_ORIGIN_WHOLE);
-	if (event->part[FMS_PART_LINKS].data != NULL)
-		row->links = jsonb_part(event, FMS_PART_LINKS);
-	if (event->part[FMS_PART_OTLP].data != NULL)
-		row->otlp = jsonb_part(event, FMS_PART_OTLP);
-	return true;
+	clamped = row->ended_at < row->started_at;
+	if (clamped)
+		row->ended_at = row->started_at;
+	row->duration_ms = (row->ended_at - row->started_at) / 1000.0;
+	return clamped;
 }
 
 /* An event to be kept; its bytes stay where they are. */
@@ -176,25 +244,49 @@ copy_event(const FmsEvent *event)
 	return copy;
 }
 
-/* Fold one event in.  Its bytes must live as long as the fold. */
-void
-fms_fold_add(FmsFold *fold, const FmsEvent *event)
+/* What a start, or a whole span, tells of its span. */
+static void
+tell_start(FmsRow *row, const FmsEvent *event, FmsOrigin origin)
 {
-	FmsRow	   *row;
-	Jsonb	   *attributes = jsonb_part(event, FMS_PART_ATTRIBUTES);
+	row->has_start = true;
+	row->has_trace = true;
+	row->trace_id = event->trace_id;
+	row->started_at = event->at;
+	row->has_parent = (event->flags & FMS_HAS_PARENT) != 0;
+	row->parent_span_id = event->parent_span_id;
+	row->fresh = (event->flags & (FMS_CALLER_ID | FMS_ADOPT_STUB)) == 0;
+	row->name = event->part[FMS_PART_NAME];
+	row->type = event->part[FMS_PART_TYPE];
+	row->entity = event->part[FMS_PART_ENTITY];
+	row->input = jsonb_part(event, FMS_PART_INPUT);
+	row->links = jsonb_part(event, FMS_PART_LINKS);
+	row->otlp = jsonb_part(event, FMS_PART_OTLP);
+	row->pieces = add_piece(NIL, jsonb_part(event, FMS_PART_CONTEXT), origin);
+	row->event_arrays = add_piece(NIL, jsonb_part(event, FMS_PART_EVENTS), origin);
+}
 
-	if (event->kind == FMS_EVENT_RESOURCE || event->kind == FMS_EVENT_SCOPE)
-	{
-		fold->sources = lappend(fold->sources, copy_event(event));
-		return;
-	}
-	row = row_of(fold, event);
-	row->whole = row->whole && event->kind == FMS_EVENT_SPAN;
-	if (event->flags & FMS_ADOPT_STUB)
-		row->adopt_stub = true;
-	if (event->flags & FMS_LOOK_UP)
-		row->look_up = true;
-	if ((event->flags & FMS_HAS_TRACE) && !row->has_trace)
+/* What an end, or a whole span that ended, tells of its span. */
+static void
+tell_end(FmsRow *row, const FmsEvent *event, TimestampTz ended_at)
+{
+	row->status = event->status;
+	row->ended_at = ended_at;
+	row->output = jsonb_part(event, FMS_PART_OUTPUT);
+	row->error = jsonb_part(event, FMS_PART_ERROR);
+}
+
+/* What one event tells of its span. */
+static void
+row_of_event(FmsRow *row, const FmsEvent *event)
+{
+	FmsOrigin	origin = FMS_ORIGIN_PLAIN;
+
+	memset(row, 0, sizeof(*row));
+	row->span_id = event->span_id;
+	row->created_at = event->recorded_at;
+	row->adopt_stub = (event->flags & FMS_ADOPT_STUB) != 0;
+	row->look_up = (event->flags & FMS_LOOK_UP) != 0;
+	if (event->flags & FMS_HAS_TRACE)
 	{
 		row->has_trace = true;
 		row->trace_id = event->trace_id;
@@ -203,63 +295,88 @@ fms_fold_add(FmsFold *fold, const FmsEvent *event)
 	switch ((FmsEventKind) event->kind)
 	{
 		case FMS_EVENT_START:
-			add_start(row, event);
-			add_contents(row, event, FMS_ORIGIN_PLAIN);
-			return;
+			tell_start(row, event, origin);
+			row->likely_new = (event->flags & FMS_IS_NEW) != 0;
+			break;
 		case FMS_EVENT_SPAN:
-			if (!add_whole(row, event))
-				fold->duplicates++;
-			return;
+			origin = FMS_ORIGIN_WHOLE;
+			tell_start(row, event, origin);
+			row->likely_new = (event->flags & (FMS_ADOPT_STUB | FMS_IS_KNOWN)) == 0;
+			if (event->status != FMS_STATUS_STARTED)
+				tell_end(row, event, event->ended_at);
+			break;
 		case FMS_EVENT_END:
-			if (!add_end(row, event, event->at))
-			{
-				fold->duplicates++;
-				return;
-			}
-			row->end_has_attributes = attributes != NULL;
-			add_attributes(row, attributes, FMS_ORIGIN_END);
-			return;
-		case FMS_EVENT_ATTRIBUTES:
-			add_attributes(row, attributes, FMS_ORIGIN_PLAIN);
-			return;
-		case FMS_EVENT_EVENT:
-			row->new_events = lappend(row->new_events, copy_event(event));
-			return;
+			origin = FMS_ORIGIN_END;
+			tell_end(row, event, event->at);
+			break;
 		default:
-			return;
+			break;
 	}
+	row->origins = origin;
+	/* the attributes of an event stay with it */
+	if (event->kind == FMS_EVENT_EVENT)
+		row->new_events = list_make1(copy_event(event));
+	else
+		row->pieces = add_piece(row->pieces, jsonb_part(event, FMS_PART_ATTRIBUTES), origin);
+}
+
+/* Fold one event in.  Its bytes must live as long as the fold. */
+void
+fms_fold_add(FmsFold *fold, const FmsEvent *event)
+{
+	FmsRow		told;
+	FmsRow	   *row;
+	bool		found;
+
+	if (event->kind == FMS_EVENT_RESOURCE || event->kind == FMS_EVENT_SCOPE)
+	{
+		fold->sources = lappend(fold->sources, copy_event(event));
+		return;
+	}
+	row_of_event(&told, event);
+	row = hash_search(fold->index, &event->span_id, HASH_ENTER, &found);
+	if (found)
+	{
+		if (fms_fold_onto(row, &told) & FMS_TAKE_NOT_AGAIN)
+			fold->duplicates++;
+		list_free(told.pieces);
+		list_free(told.event_arrays);
+		list_free(told.new_events);
+		return;
+	}
+	*row = told;
+	if (fold->count == fold->room)
+	{
+		fold->room *= 2;
+		fold->rows = repalloc(fold->rows, sizeof(FmsRow *) * fold->room);
+	}
+	fold->rows[fold->count++] = row;
+}
+
+/* Push what is in a piece, which may have to be fetched first. */
+static void
+push_piece(FmsJsonbState *state, const FmsPiece *piece)
+{
+	CHECK_FOR_INTERRUPTS();
+	fms_jsonb_contents(state, DatumGetJsonbP(JsonbPGetDatum(piece->value)));
 }
 
 /*
- * The attributes of some origins merged in their order, later keys win, as
- * pairwise || would have it.  An object under construction takes keys again and
- * keeps the last of each: one sort for all.  NULL if there are none.
+ * Attributes merged in their order, later keys win, as pairwise || would have it.
+ * An object under construction takes keys again and keeps the last of each: one
+ * sort for all.  A single value stays as it is; NULL if there is none.
  */
 static Jsonb *
-merge_pieces(List *pieces, int origins)
+merge_pieces(List *pieces)
 {
 	FmsJsonbState state = {0};
-	Jsonb	   *only = NULL;
-	int			count = 0;
 	ListCell   *cell;
 
+	if (list_length(pieces) < 2)
+		return pieces == NIL ? NULL : ((FmsPiece *) linitial(pieces))->value;
+	fms_jsonb_push(&state, WJB_BEGIN_OBJECT, NULL);
 	foreach(cell, pieces)
-	{
-		Piece	   *piece = lfirst(cell);
-
-		if ((piece->origin & origins) == 0)
-			continue;
-		if (count == 1)
-		{
-			fms_jsonb_push(&state, WJB_BEGIN_OBJECT, NULL);
-			fms_jsonb_contents(&state, only);
-		}
-		if (count++ > 0)
-			fms_jsonb_contents(&state, piece->attributes);
-		only = piece->attributes;
-	}
-	if (count < 2)
-		return only;
+		push_piece(&state, lfirst(cell));
 	return fms_jsonb_end(&state, WJB_END_OBJECT);
 }
 
@@ -271,10 +388,10 @@ merge_events(List *arrays, List *events)
 	ListCell   *cell;
 
 	if (events == NIL && list_length(arrays) < 2)
-		return arrays == NIL ? NULL : linitial(arrays);
+		return arrays == NIL ? NULL : ((FmsPiece *) linitial(arrays))->value;
 	fms_jsonb_push(&state, WJB_BEGIN_ARRAY, NULL);
 	foreach(cell, arrays)
-		fms_jsonb_contents(&state, lfirst(cell));
+		push_piece(&state, lfirst(cell));
 	foreach(cell, events)
 	{
 		Jsonb	   *event = fms_payload_event(lfirst(cell));
@@ -296,16 +413,8 @@ fms_fold_merge(FmsRow *row)
 {
 	if (row->merged)
 		return;
-	row->attributes = merge_pieces(row->pieces, FMS_ORIGIN_PLAIN | FMS_ORIGIN_END | FMS_ORIGIN_WHOLE);
-	if (row->end_has_attributes)
-		row->unended_attributes = merge_pieces(row->pieces, FMS_ORIGIN_PLAIN | FMS_ORIGIN_WHOLE);
+	row->attributes = merge_pieces(row->pieces);
 	row->events = merge_events(row->event_arrays, row->new_events);
-	/* a row of whole spans alone is never without them */
-	if (row->has_whole && !row->whole)
-	{
-		row->rest_attributes = merge_pieces(row->pieces, FMS_ORIGIN_PLAIN);
-		row->rest_events = merge_events(NIL, row->new_events);
-	}
 	row->merged = true;
 }
 
@@ -314,13 +423,5 @@ void
 fms_fold_finish(FmsFold *fold)
 {
 	for (int i = 0; i < fold->count; i++)
-	{
-		FmsRow	   *row = fold->rows[i];
-
-		if (row->status != FMS_STATUS_STARTED && row->has_trace && row->ended_at < row->started_at)
-		{
-			row->ended_at = row->started_at;
-			fold->clamped++;
-		}
-	}
+		fold->clamped += fms_fold_settle(fold->rows[i]);
 }

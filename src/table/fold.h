@@ -14,18 +14,26 @@
 
 #include "span/event.h"
 
-/* what brought attributes; bits, so that some can be chosen */
+/* what brought something; bits, so that some can be left out */
 typedef enum FmsOrigin
 {
-	FMS_ORIGIN_PLAIN = 0x01,	/* a start, or attributes */
+	FMS_ORIGIN_PLAIN = 0x01,	/* a start, attributes, an event */
 	FMS_ORIGIN_END = 0x02,
 	FMS_ORIGIN_WHOLE = 0x04
 } FmsOrigin;
 
+/* attributes, or an array of events, that one record brought, or the table had */
+typedef struct FmsPiece
+{
+	Jsonb	   *value;			/* can be as it is stored: see DatumGetJsonbP */
+	FmsOrigin	origin;
+} FmsPiece;
+
 /*
- * What a batch knows of a span.  Texts and jsonb point into the events' bytes
- * or into the memory context of the fold.  The merged values are there once
- * fms_fold_merge was called.
+ * What is known of a span: from one event, from the events of a batch, from its
+ * row in the table.  Texts and jsonb point into the events' bytes or into the
+ * memory context of the fold.  The merged values are there once fms_fold_merge
+ * was called.
  */
 typedef struct FmsRow
 {
@@ -33,6 +41,7 @@ typedef struct FmsRow
 	bool		has_start;
 	bool		has_trace;		/* trace_id and started_at are known */
 	bool		has_parent;
+	bool		has_duration;
 	bool		no_start;		/* started_at is a stand-in */
 	bool		look_up;		/* the table may have a row of it that nobody
 								 * looked for */
@@ -41,41 +50,43 @@ typedef struct FmsRow
 	bool		fresh;			/* its start made its id: the table has no row
 								 * of it */
 	bool		likely_new;		/* nobody knows a row of the span */
-	bool		whole;			/* only whole spans came: an ended row is not
-								 * changed */
-	bool		has_whole;		/* a whole span came, perhaps among others */
+	int			origins;		/* of all that came; of FmsOrigin */
 	FmsStatus	status;
 	pg_uuid_t	trace_id;
 	pg_uuid_t	parent_span_id;
 	TimestampTz started_at;
 	TimestampTz ended_at;		/* if status is not started */
 	TimestampTz created_at;
+	double		duration_ms;
 	FmsPart		name;
 	FmsPart		type;
 	FmsPart		entity;
 	Jsonb	   *input;
 	Jsonb	   *output;
 	Jsonb	   *error;
-	Jsonb	   *attributes;		/* merged */
-	Jsonb	   *unended_attributes; /* merged: the same without the end's */
-	bool		end_has_attributes; /* the two differ */
-	Jsonb	   *rest_attributes;	/* merged: without a whole span's and the
-									 * end's */
-	Jsonb	   *rest_events;	/* merged: without a whole span's */
-	Jsonb	   *events;			/* merged: array */
 	Jsonb	   *links;			/* array */
 	Jsonb	   *otlp;
-	List	   *pieces;			/* of attributes, in the order of recording */
-	List	   *event_arrays;	/* of Jsonb: what starts and whole spans
-								 * brought */
+	List	   *pieces;			/* of FmsPiece: attributes, as recorded */
+	List	   *event_arrays;	/* of FmsPiece */
 	List	   *new_events;		/* of FmsEvent: events that came one by one */
 	bool		merged;			/* these three are in the merged values */
+	Jsonb	   *attributes;		/* merged */
+	Jsonb	   *events;			/* merged: array */
 	Oid			partition;		/* set by upsert.c */
 	bool		locked;			/* upsert.c or reject.c found it or its
 								 * partition locked */
 	struct FmsRow *origin;		/* of a completed copy: the row itself */
 	struct ErrorData *refusal;	/* why the table refused it; set by reject.c */
 } FmsRow;
+
+/* what a row took of another one that came after it; bits */
+typedef enum FmsTake
+{
+	FMS_TAKE_START = 0x01,
+	FMS_TAKE_OUTCOME = 0x02,
+	FMS_TAKE_CONTENTS = 0x04,	/* attributes, events */
+	FMS_TAKE_NOT_AGAIN = 0x08	/* left out: an end or a whole span again */
+} FmsTake;
 
 typedef struct FmsFold
 {
@@ -91,6 +102,10 @@ typedef struct FmsFold
 extern void fms_fold_begin(FmsFold *fold, int room);
 extern void fms_fold_add(FmsFold *fold, const FmsEvent *event);
 extern void fms_fold_finish(FmsFold *fold);
+extern int	fms_fold_onto(FmsRow *row, const FmsRow *later);
+extern bool fms_fold_is_mixed(const FmsRow *row);
+extern bool fms_fold_settle(FmsRow *row);
 extern void fms_fold_merge(FmsRow *row);
+extern void fms_fold_tell(FmsRow *row, Jsonb *attributes, Jsonb *events);
 
 #endif							/* FMS_TABLE_FOLD_H */

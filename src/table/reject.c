@@ -157,7 +157,7 @@ expect_new(FmsRow **rows, int count)
 {
 	for (int i = 0; i < count; i++)
 	{
-		if (!rows[i]->likely_new || rows[i]->has_whole != rows[i]->whole ||
+		if (!rows[i]->likely_new || fms_fold_is_mixed(rows[i]) ||
 			rows[i]->adopt_stub || rows[i]->look_up)
 			continue;
 		if (cautious > 0)

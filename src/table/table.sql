@@ -118,20 +118,6 @@ LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE ROWS 1000;
 COMMENT ON FUNCTION @extschema@.pending_rows IS
     'internal: the rows that the running flush writes; an error anywhere else';
 
-CREATE FUNCTION @extschema@.pending_attributes(span_id uuid)
-RETURNS jsonb
-AS 'MODULE_PATHNAME', 'fms_pending_attributes'
-LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
-COMMENT ON FUNCTION @extschema@.pending_attributes IS
-    'internal: the attributes of a row that the running flush writes, without those of its end';
-
-CREATE FUNCTION @extschema@.pending_finished(finished bool)
-RETURNS bool
-AS 'MODULE_PATHNAME', 'fms_pending_finished'
-LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION @extschema@.pending_finished IS
-    'internal: notes for the running flush whether a row had finished before; with NULL, what was noted';
-
 CREATE FUNCTION @extschema@.make_partition(at timestamptz)
 RETURNS regclass
 AS 'MODULE_PATHNAME', 'fms_make_partition'

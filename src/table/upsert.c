@@ -3,17 +3,16 @@
  * upsert.c
  *	  Rows into execution_spans: the one write path.
  *
- * Rows are grouped by partition and written with one statement a group,
+ * Rows are grouped by partition.  A span whose id was made by its start has no row
+ * yet: such rows are inserted.  Of the others the table is asked, with one
+ * statement a group that locks the rows it finds; each is folded onto what is
+ * there (fold.c has the rules), and what comes out is written whole.  A row that
+ * is not there is inserted, unless somebody else inserted it meanwhile: then the
+ * table is asked again.
  *
- *		INSERT INTO partition SELECT ... FROM pending_rows()
- *		ON CONFLICT (trace_id, span_id) DO UPDATE ...
- *
- * where pending_rows() hands out the group from memory, so that nothing is
- * turned into text.  A span whose id was made by its start has no row yet: such
- * rows are inserted without ON CONFLICT, whose speculative insertion costs a
- * look-up and a WAL record more for each.  A row without a start has an empty name: it completes the
- * row that is there, or waits as a stub for its start.  If not even the trace
- * is known, the stub's trace id is its span id, under which the start finds it.
+ * A row without a start has an empty name: it completes the row that is there, or
+ * waits as a stub for its start.  If not even the trace is known, the stub's trace
+ * id is its span id, under which the start finds it.
  *
  * Applying a row twice changes nothing but the events column, which the
  * writer's progress row and the transaction around a batch take care of.
@@ -42,6 +41,7 @@
 #include "buffer/buffer.h"
 #include "span/jsonb.h"
 #include "span/names.h"
+#include "table/columns.h"
 #include "table/directory.h"
 #include "table/lookup.h"
 #include "table/owner.h"
@@ -50,98 +50,43 @@
 #include "table/wanted.h"
 #include "table/written.h"
 
-#define COLUMNS 18
 #define PLANS FMS_LIMIT(32, 1)	/* partitions whose statements are kept */
+#define MOST_ROUNDS 10			/* for a row that others insert meanwhile */
 
-/* keep the column's value unless the row is a stub */
-#define FILL(column) \
-	column " = CASE WHEN s.name OPERATOR(pg_catalog.=) '' THEN excluded." column " ELSE s." column " END, "
-
-/* take the outcome if the row has none */
-#define OUTCOME(column) \
-	column " = CASE WHEN s.status OPERATOR(pg_catalog.=) 'started' THEN excluded." column " ELSE s." column " END, "
-
-/* the row waited for this start */
-#define STUB_FILLED \
-	"s.name OPERATOR(pg_catalog.=) '' AND excluded.name OPERATOR(pg_catalog.<>) ''"
-
-/* both the start and the end of the row had been seen */
-#define FINISHED \
-	"s.status OPERATOR(pg_catalog.<>) 'started' AND s.name OPERATOR(pg_catalog.<>) ''"
-#define END_AFTER \
-	"CASE WHEN s.status OPERATOR(pg_catalog.=) 'started' THEN excluded.ended_at ELSE s.ended_at END"
+/* what is done with a group of rows of a partition */
+typedef enum Statement
+{
+	INSERT_FRESH,
+	READ_STORED,
+	INSERT_ABSENT,
+	WRITE_WHOLE,
+	STATEMENTS
+} Statement;
 
 #define INSERT_ROWS \
-	"INSERT INTO flowmaestro.%s AS s (trace_id, span_id, parent_span_id, name, span_type, entity_id, " \
-	"started_at, ended_at, duration_ms, status, input, output, error, attributes, created_at, " \
-	"events, links, otlp) " \
-	"SELECT b.trace_id, b.span_id, b.parent_span_id, b.name, b.span_type, b.entity_id, " \
-	"b.started_at, b.ended_at, b.duration_ms, b.status, b.input, b.output, b.error, b.attributes, " \
-	"b.created_at, b.events, b.links, b.otlp " \
-	"FROM flowmaestro.pending_rows() AS b "
+	"INSERT INTO flowmaestro.%s AS s (" FMS_COLUMNS_NAMED ") " \
+	"SELECT " FMS_COLUMNS_OF_B " FROM flowmaestro.pending_rows() AS b "
 
-static const char *const insert = INSERT_ROWS;
+#define SET_VALUE(number, name) name " = excluded." name ", "
+#define SET_VALUE_LAST(number, name) name " = excluded." name
 
-/* the fields of a row and its outcome, where they are missing */
-#define UPSERT_ROWS \
-	INSERT_ROWS \
-	"ON CONFLICT (trace_id, span_id) DO UPDATE SET " \
-	FILL("parent_span_id") FILL("name") FILL("span_type") FILL("entity_id") FILL("input") \
-	"started_at = CASE WHEN " STUB_FILLED " THEN excluded.started_at ELSE s.started_at END, " \
-	"ended_at = CASE WHEN " STUB_FILLED " AND " END_AFTER " OPERATOR(pg_catalog.<) excluded.started_at " \
-	"THEN excluded.started_at ELSE " END_AFTER " END, " \
-	"duration_ms = CASE WHEN " STUB_FILLED " THEN CASE WHEN " END_AFTER " IS NOT NULL THEN " \
-	"GREATEST(0, EXTRACT(epoch FROM (" END_AFTER ") OPERATOR(pg_catalog.-) excluded.started_at)" \
-	"::pg_catalog.float8 OPERATOR(pg_catalog.*) 1000) END " \
-	"WHEN s.status OPERATOR(pg_catalog.=) 'started' THEN excluded.duration_ms ELSE s.duration_ms END, " \
-	"status = CASE WHEN flowmaestro.pending_finished(" FINISHED ") " \
-	"OR s.status OPERATOR(pg_catalog.<>) 'started' THEN s.status ELSE excluded.status END, " \
-	OUTCOME("output") OUTCOME("error")
-
-/* a start or an outcome that the row lacks */
-#define BRINGS_MORE \
-	"WHERE (" STUB_FILLED ") " \
-	"OR (s.status OPERATOR(pg_catalog.=) 'started' AND excluded.status OPERATOR(pg_catalog.<>) 'started') "
-
-static const char *const upsert =
-	UPSERT_ROWS
-	/* an operator would fetch and store a large value again for nothing */
-	"attributes = CASE WHEN excluded.attributes OPERATOR(pg_catalog.=) '{}' THEN s.attributes "
-	/* an end that lost leaves none behind */
-	"WHEN s.status OPERATOR(pg_catalog.<>) 'started' AND excluded.status OPERATOR(pg_catalog.<>) 'started' "
-	"THEN s.attributes OPERATOR(pg_catalog.||) flowmaestro.pending_attributes(excluded.span_id) "
-	"ELSE s.attributes OPERATOR(pg_catalog.||) excluded.attributes END, "
-	"events = CASE WHEN s.events IS NULL OR excluded.events IS NULL "
-	"THEN COALESCE(s.events, excluded.events) "
-	"ELSE s.events OPERATOR(pg_catalog.||) excluded.events END, "
-	"links = COALESCE(s.links, excluded.links), otlp = COALESCE(s.otlp, excluded.otlp) "
-
-	/*
-	 * a repeated end changes nothing, nor does a repeated start without
-	 * attributes
-	 */
-	BRINGS_MORE
-	"OR ((excluded.attributes OPERATOR(pg_catalog.<>) '{}' OR excluded.events IS NOT NULL) "
-	"AND (excluded.status OPERATOR(pg_catalog.=) 'started' OR excluded.name OPERATOR(pg_catalog.<>) '')) "
-	"RETURNING " FMS_WRITTEN_COLUMNS("") ", flowmaestro.pending_finished(NULL)";
-
-/* whole spans: what such a span brought before comes again, and more of it */
-static const char *const upsert_whole =
-	UPSERT_ROWS
-	"attributes = s.attributes OPERATOR(pg_catalog.||) excluded.attributes, "
-	"events = CASE WHEN s.events IS NULL OR excluded.events IS NULL OR s.otlp IS NOT NULL "
-	"THEN COALESCE(excluded.events, s.events) "
-	"ELSE s.events OPERATOR(pg_catalog.||) excluded.events END, "
-	"links = COALESCE(excluded.links, s.links), otlp = COALESCE(excluded.otlp, s.otlp) "
-	BRINGS_MORE
-	"RETURNING " FMS_WRITTEN_COLUMNS("") ", flowmaestro.pending_finished(NULL)";
+static const char *const statements[STATEMENTS] = {
+	[INSERT_FRESH] = INSERT_ROWS,
+	[READ_STORED] =
+	"SELECT " FMS_COLUMNS_OF_S " FROM ROWS FROM (unnest($1), unnest($2)) AS k (t, s) "
+	"JOIN flowmaestro.%s AS s ON s.trace_id = k.t AND s.span_id = k.s FOR NO KEY UPDATE OF s",
+	[INSERT_ABSENT] = INSERT_ROWS
+	"ON CONFLICT (trace_id, span_id) DO NOTHING RETURNING s.trace_id, s.span_id",
+	/* a large value that did not change stays where it is stored */
+	[WRITE_WHOLE] = INSERT_ROWS
+	"ON CONFLICT (trace_id, span_id) DO UPDATE SET "
+	FMS_COLUMNS(FMS_COLUMN_NONE, FMS_COLUMN_NONE, SET_VALUE, SET_VALUE, SET_VALUE_LAST)
+};
 
 /* the stub that waits for a start under the span's own id */
 static const char *const take_stub =
-	"DELETE FROM flowmaestro.%s AS s "
-	"WHERE s.trace_id OPERATOR(pg_catalog.=) $1 AND s.span_id OPERATOR(pg_catalog.=) $1 "
-	"AND s.name OPERATOR(pg_catalog.=) '' "
-	"RETURNING s.status, s.ended_at, s.output, s.error, s.attributes, s.events";
+	"DELETE FROM flowmaestro.%s AS s WHERE s.trace_id = $1 AND s.span_id = $1 AND s.name = '' "
+	"RETURNING " FMS_COLUMNS_OF_S;
 
 /* the statement for a partition, kept while its name stays */
 typedef struct KeptPlan
@@ -151,153 +96,40 @@ typedef struct KeptPlan
 	SPIPlanPtr	plan;
 } KeptPlan;
 
-static KeptPlan inserts[PLANS];
-static KeptPlan upserts[PLANS];
-static KeptPlan whole_upserts[PLANS];
+static KeptPlan plans[STATEMENTS][PLANS];
 
-/* the group that pending_rows() hands out; NULL outside of a statement */
-static FmsRow **group = NULL;
-static int	group_count = 0;
-
-/* the row that the statement is updating had finished before */
-static bool had_finished = false;
-
-PG_FUNCTION_INFO_V1(fms_pending_rows);
-PG_FUNCTION_INFO_V1(fms_pending_attributes);
-PG_FUNCTION_INFO_V1(fms_pending_finished);
-
-/* Set a column to a jsonb, or to null if there is none. */
-static void
-put_jsonb(Datum *values, bool *nulls, int column, Jsonb *value)
+/* rows that are being written */
+typedef struct Writing
 {
-	nulls[column] = value == NULL;
-	values[column] = JsonbPGetDatum(value);
-}
+	FmsSpanState *spans;		/* what they are now, for the observers */
+	int			count;
+	FmsApplied *applied;
+	MemoryContext context;		/* of all that outlives a statement */
+} Writing;
 
-/* Put a row into the result of pending_rows(). */
-static void
-put_row(ReturnSetInfo *result, FmsRow *row, Jsonb *no_attributes)
-{
-	Datum		values[COLUMNS] = {0};
-	bool		nulls[COLUMNS] = {false};
-	bool		ended = row->status != FMS_STATUS_STARTED;
-
-	values[0] = UUIDPGetDatum(&row->trace_id);
-	values[1] = UUIDPGetDatum(&row->span_id);
-	nulls[2] = !row->has_parent;
-	values[2] = UUIDPGetDatum(&row->parent_span_id);
-	values[3] = fms_table_text(&row->name);
-	values[4] = fms_table_text(&row->type);
-	nulls[5] = row->entity.data == NULL;
-	values[5] = fms_table_text(&row->entity);
-	values[6] = TimestampTzGetDatum(row->started_at);
-	nulls[7] = !ended;
-	nulls[8] = !ended || row->no_start;
-	values[7] = TimestampTzGetDatum(row->ended_at);
-	values[8] = Float8GetDatum((row->ended_at - row->started_at) / 1000.0);
-	values[9] = CStringGetTextDatum(fms_table_status(row->status));
-	put_jsonb(values, nulls, 10, row->input);
-	put_jsonb(values, nulls, 11, row->output);
-	put_jsonb(values, nulls, 12, row->error);
-	put_jsonb(values, nulls, 13, row->attributes == NULL ? no_attributes : row->attributes);
-	values[14] = TimestampTzGetDatum(row->created_at);
-	put_jsonb(values, nulls, 15, row->events);
-	put_jsonb(values, nulls, 16, row->links);
-	put_jsonb(values, nulls, 17, row->otlp);
-	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
-}
-
-/*
- * pending_rows() returns setof execution_spans: the group that upsert.c is
- * writing.
- */
-Datum
-fms_pending_rows(PG_FUNCTION_ARGS)
-{
-	MemoryContext scratch;
-	MemoryContext old;
-	Jsonb	   *no_attributes;
-
-	if (group == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("pending_rows() can only be called by the span writer")));
-	InitMaterializedSRF(fcinfo, 0);
-	no_attributes = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")));
-	scratch = AllocSetContextCreate(CurrentMemoryContext, "pending_rows", ALLOCSET_DEFAULT_SIZES);
-	old = MemoryContextSwitchTo(scratch);
-	for (int i = 0; i < group_count; i++)
-	{
-		CHECK_FOR_INTERRUPTS();
-		put_row((ReturnSetInfo *) fcinfo->resultinfo, group[i], no_attributes);
-		MemoryContextReset(scratch);
-	}
-	MemoryContextSwitchTo(old);
-	MemoryContextDelete(scratch);
-	return (Datum) 0;
-}
-
-/*
- * pending_attributes(span_id uuid) returns jsonb: the attributes of a row of the
- * group that upsert.c is writing, without those of its end.
- */
-Datum
-fms_pending_attributes(PG_FUNCTION_ARGS)
-{
-	pg_uuid_t  *span_id = PG_GETARG_UUID_P(0);
-	Jsonb	   *attributes = NULL;
-
-	for (int i = 0; group != NULL && i < group_count; i++)
-	{
-		FmsRow	   *row = group[i];
-
-		if (memcmp(&row->span_id, span_id, UUID_LEN) == 0)
-			attributes = row->end_has_attributes ? row->unended_attributes : row->attributes;
-	}
-	if (attributes == NULL)
-		PG_RETURN_DATUM(DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")));
-	PG_RETURN_JSONB_P(attributes);
-}
-
-/*
- * pending_finished(finished boolean) returns boolean: carries what a row was
- * before its update to RETURNING, which shows only what it is afterwards.  SET
- * calls it with a value, which it returns; RETURNING, which follows for the
- * same row, with null, for the value.  An inserted row has no SET: it was not
- * there, and the value is false.
- */
-Datum
-fms_pending_finished(PG_FUNCTION_ARGS)
-{
-	bool		finished = PG_ARGISNULL(0) ? had_finished : PG_GETARG_BOOL(0);
-
-	had_finished = !PG_ARGISNULL(0) && finished;
-	PG_RETURN_BOOL(finished);
-}
-
-/* The kept statement that writes rows of the first one's kind; connected to SPI. */
+/* The kept statement for rows of a partition; connected to SPI. */
 static SPIPlanPtr
-plan_for(const FmsRow *row)
+plan_for(Statement statement, Oid partition)
 {
-	char	   *name = get_rel_name(row->partition);
-	KeptPlan   *plans = row->fresh ? inserts : row->whole ? whole_upserts : upserts;
-	const char *statement = row->fresh ? insert : row->whole ? upsert_whole : upsert;
-	KeptPlan   *kept = plans + row->partition % PLANS;
+	char	   *name = get_rel_name(partition);
+	KeptPlan   *kept = &plans[statement][partition % PLANS];
+	Oid			types[2] = {UUIDARRAYOID, UUIDARRAYOID};
 
 	if (name == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("partition with OID %u does not exist", row->partition)));
-	if (kept->plan != NULL && kept->partition == row->partition && strcmp(kept->name, name) == 0)
+				 errmsg("partition with OID %u does not exist", partition)));
+	if (kept->plan != NULL && kept->partition == partition && strcmp(kept->name, name) == 0)
 		return kept->plan;
 	if (kept->plan != NULL)
 		SPI_freeplan(kept->plan);
 	kept->plan = NULL;
-	kept->plan = SPI_prepare(psprintf(statement, quote_identifier(name)), 0, NULL);
+	kept->plan = SPI_prepare(psprintf(statements[statement], quote_identifier(name)),
+							 statement == READ_STORED ? 2 : 0, types);
 	if (kept->plan == NULL || SPI_keepplan(kept->plan) != 0)
 		elog(ERROR, "could not prepare the write of spans: %s",
 			 SPI_result_code_string(SPI_result));
-	kept->partition = row->partition;
+	kept->partition = partition;
 	strlcpy(kept->name, name, NAMEDATALEN);
 	return kept->plan;
 }
@@ -373,139 +205,246 @@ check_later(FmsRow **rows, int count)
 	}
 }
 
-/* What a span is after its row, which made its id, was inserted. */
+/*
+ * Add what a span is after its row was written.  "was" is the row that came, which
+ * may have been folded onto what the table had; that was a finished span or not.
+ * Stubs are left out.
+ */
 static void
-state_of_row(const FmsRow *row, FmsSpanState *span)
+note_state(Writing *writing, const FmsRow *row, const FmsRow *was, bool finished_before)
 {
+	FmsSpanState *span = &writing->spans[writing->count];
+
+	if (!row->has_start)
+		return;
+	writing->count++;
 	span->trace_id = row->trace_id;
 	span->span_id = row->span_id;
 	span->has_parent = row->has_parent;
 	span->parent_span_id = row->parent_span_id;
-	span->arrived = true;
-	span->fresh = true;
+	span->arrived = was->has_start;
+	span->fresh = was->fresh;
 	span->model_call = fms_names_is_model_call(row->type.data, row->type.length);
 	span->status = row->status;
-	span->finishes = row->status != FMS_STATUS_STARTED;
+	span->finishes = row->status != FMS_STATUS_STARTED && !finished_before;
 	span->started_at = row->started_at;
 	span->ended_at = row->ended_at;
 	span->type = row->type;
 	span->entity = row->entity;
-	span->attributes = row->attributes;
+	if (span->model_call && row->attributes != NULL)
+		span->attributes = DatumGetJsonbP(JsonbPGetDatum(row->attributes));
+}
+
+/* Count a row that was inserted or changed. */
+static void
+count_row(FmsApplied *applied, const FmsRow *row)
+{
+	if (row->has_start)
+		applied->written++;
+	else
+		applied->updated++;
+}
+
+/* Insert rows that the table has none of; as the partition's owner. */
+static void
+insert_fresh(FmsRow **rows, int count, Writing *writing)
+{
+	int			rc = fms_columns_write(plan_for(INSERT_FRESH, rows[0]->partition), NULL, rows, count);
+
+	if (rc != SPI_OK_INSERT)
+		elog(ERROR, "write of spans failed: %s", SPI_result_code_string(rc));
+	for (int i = 0; i < count; i++)
+	{
+		note_state(writing, rows[i], rows[i], false);
+		count_row(writing->applied, rows[i]);
+	}
+}
+
+/* Order rows by key. */
+static int
+compare_keys(const void *a, const void *b)
+{
+	const FmsRow *left = *(FmsRow *const *) a;
+	const FmsRow *right = *(FmsRow *const *) b;
+	int			order = memcmp(&left->trace_id, &right->trace_id, UUID_LEN);
+
+	return order != 0 ? order : memcmp(&left->span_id, &right->span_id, UUID_LEN);
+}
+
+/* The place among rows, which are ordered by key, of the one with the key of another row. */
+static int
+find_key(FmsRow **rows, int count, FmsRow *key)
+{
+	FmsRow	  **found = bsearch(&key, rows, count, sizeof(FmsRow *), compare_keys);
+
+	if (found == NULL)
+		elog(ERROR, "execution_spans returned a span that was not asked for");
+	return found - rows;
 }
 
 /*
- * What the spans of a group are after it was written, in a context; connected
- * to SPI.  Returns how many: stubs are left out, and rows that did not change.
+ * Read and lock what the table has of rows, which are ordered by key: sets
+ * stored[i], in a context, or NULL.
  */
-static int
-states_of_group(FmsRow **rows, int count, FmsSpanState *spans, MemoryContext context)
+static void
+read_stored(FmsRow **rows, int count, FmsRow **stored, MemoryContext context)
 {
+	Datum	   *traces = palloc(sizeof(Datum) * count);
+	Datum	   *spans = palloc(sizeof(Datum) * count);
+	Datum		values[2];
 	MemoryContext old;
-	bool		isnull;
-	int			n = 0;
 
-	if (rows[0]->fresh)
+	for (int i = 0; i < count; i++)
 	{
-		for (int i = 0; i < count; i++)
-			state_of_row(rows[i], &spans[i]);
-		return count;
+		traces[i] = UUIDPGetDatum(&rows[i]->trace_id);
+		spans[i] = UUIDPGetDatum(&rows[i]->span_id);
+		stored[i] = NULL;
 	}
+	values[0] = PointerGetDatum(construct_array(traces, count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
+	values[1] = PointerGetDatum(construct_array(spans, count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
+	if (SPI_execute_plan(plan_for(READ_STORED, rows[0]->partition), values, NULL, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read the rows of spans");
 	old = MemoryContextSwitchTo(context);
-	for (int i = 0; i < SPI_processed; i++)
+	for (uint64 i = 0; i < SPI_processed; i++)
 	{
-		fms_written_read(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, &spans[n]);
-		spans[n].arrived = rows[0]->has_start;
-		spans[n].finishes = spans[n].status != FMS_STATUS_STARTED &&
-			!DatumGetBool(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc,
-										FMS_WRITTEN_COLUMN_COUNT + 1, &isnull));
-		if (spans[n].type.length > 0)
-			n++;
+		FmsRow	   *row = fms_columns_read(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, false);
+
+		CHECK_FOR_INTERRUPTS();
+		/* a stub under its own id knows neither trace nor start */
+		row->no_start = !row->has_start &&
+			memcmp(&row->trace_id, &row->span_id, UUID_LEN) == 0;
+		row->has_trace = !row->no_start;
+		stored[find_key(rows, count, row)] = row;
 	}
 	MemoryContextSwitchTo(old);
-	return n;
+	SPI_freetuptable(SPI_tuptable);
+}
+
+/* Fold rows onto what the table has of them, and write what changed; ordered by key. */
+static void
+write_stored(FmsRow **rows, FmsRow **stored, int count, Writing *writing)
+{
+	FmsRow	  **changed = palloc(sizeof(FmsRow *) * count);
+	MemoryContext old = MemoryContextSwitchTo(writing->context);
+	int			n = 0;
+	int			rc;
+
+	for (int i = 0; i < count; i++)
+	{
+		FmsRow	   *row = stored[i];
+		bool		finished = row->has_start && row->status != FMS_STATUS_STARTED;
+		int			take = fms_fold_onto(row, rows[i]);
+
+		if ((take & ~FMS_TAKE_NOT_AGAIN) == 0)
+			continue;
+		if (take & (FMS_TAKE_START | FMS_TAKE_OUTCOME))
+			writing->applied->clamped += fms_fold_settle(row);
+		fms_fold_merge(row);
+		note_state(writing, row, rows[i], finished);
+		count_row(writing->applied, rows[i]);
+		changed[n++] = row;
+	}
+	MemoryContextSwitchTo(old);
+	if (n == 0)
+		return;
+	rc = fms_columns_write(plan_for(WRITE_WHOLE, rows[0]->partition), NULL, changed, n);
+	if (rc != SPI_OK_INSERT)
+		elog(ERROR, "write of spans failed: %s", SPI_result_code_string(rc));
 }
 
 /*
- * Write a group of rows of one partition, as its owner.  Adds to *spans what
- * they are now.  Returns how many rows were inserted or changed.
+ * Insert rows that the table was asked for in vain; ordered by key.  Those that
+ * somebody else has inserted meanwhile are moved to the beginning, and their
+ * number is returned.
  */
-static uint64
-write_group(FmsRow **rows, int count, FmsSpanState *spans, int *span_count)
+static int
+insert_absent(FmsRow **rows, int count, Writing *writing)
 {
-	MemoryContext context = CurrentMemoryContext;
-	FmsOwnerScope scope;
-	uint64		processed;
+	bool	   *inserted = palloc0(sizeof(bool) * count);
+	MemoryContext old = MemoryContextSwitchTo(writing->context);
+	int			left = 0;
 	int			rc;
+
+	for (int i = 0; i < count; i++)
+		fms_fold_merge(rows[i]);
+	MemoryContextSwitchTo(old);
+	rc = fms_columns_write(plan_for(INSERT_ABSENT, rows[0]->partition), NULL, rows, count);
+	if (rc != SPI_OK_INSERT_RETURNING)
+		elog(ERROR, "write of spans failed: %s", SPI_result_code_string(rc));
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		FmsRow		key;
+		bool		isnull;
+
+		key.trace_id = *DatumGetUUIDP(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
+		key.span_id = *DatumGetUUIDP(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2, &isnull));
+		inserted[find_key(rows, count, &key)] = true;
+	}
+	SPI_freetuptable(SPI_tuptable);
+	for (int i = 0; i < count; i++)
+	{
+		if (!inserted[i])
+		{
+			rows[left++] = rows[i];
+			continue;
+		}
+		note_state(writing, rows[i], rows[i], false);
+		count_row(writing->applied, rows[i]);
+	}
+	return left;
+}
+
+/*
+ * Write rows that the table may have, as the partition's owner; ordered by key.
+ * The array is changed.
+ */
+static void
+write_known(FmsRow **rows, int count, Writing *writing)
+{
+	FmsRow	  **stored = palloc(sizeof(FmsRow *) * count);
+	FmsRow	  **found = palloc(sizeof(FmsRow *) * count);
+
+	for (int round = 0; count > 0; round++)
+	{
+		int			present = 0;
+		int			absent = 0;
+
+		if (round == MOST_ROUNDS)
+			ereport(ERROR,
+					(errcode(ERRCODE_UNIQUE_VIOLATION),
+					 errmsg("span can neither be read nor inserted"),
+					 errdetail("A trigger or a policy on execution_spans may hide or suppress its row.")));
+		read_stored(rows, count, stored, writing->context);
+		for (int i = 0; i < count; i++)
+		{
+			if (stored[i] != NULL)
+			{
+				stored[present] = stored[i];
+				found[present++] = rows[i];
+				continue;
+			}
+			rows[absent++] = rows[i];
+		}
+		if (present > 0)
+			write_stored(found, stored, present, writing);
+		count = absent == 0 ? 0 : insert_absent(rows, absent, writing);
+	}
+}
+
+/* Write a group of rows of one partition, as its owner. */
+static void
+write_group(FmsRow **rows, int count, Writing *writing)
+{
+	FmsOwnerScope scope;
 
 	check_later(rows, count);
 	fms_table_enter(rows[0]->partition, &scope);
-	group = rows;
-	group_count = count;
-	had_finished = false;
-	PG_TRY();
-	{
-		rc = SPI_execute_plan(plan_for(rows[0]), NULL, NULL, false, 0);
-		processed = SPI_processed;
-	}
-	PG_FINALLY();
-	{
-		group = NULL;
-	}
-	PG_END_TRY();
-	if (rc != SPI_OK_INSERT && rc != SPI_OK_INSERT_RETURNING)
-		elog(ERROR, "write of spans failed: %s", SPI_result_code_string(rc));
-	*span_count += states_of_group(rows, count, spans + *span_count, context);
+	fms_table_plan_by_key();
+	if (rows[0]->fresh)
+		insert_fresh(rows, count, writing);
+	else
+		write_known(rows, count, writing);
 	fms_table_leave(&scope);
-	return processed;
-}
-
-/* A jsonb column of the first row, copied to a context, or NULL. */
-static Jsonb *
-copy_jsonb(int column, MemoryContext context)
-{
-	bool		isnull;
-	Datum		value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, &isnull);
-	MemoryContext old;
-
-	if (isnull)
-		return NULL;
-	old = MemoryContextSwitchTo(context);
-	value = PointerGetDatum(PG_DETOAST_DATUM_COPY(value));
-	MemoryContextSwitchTo(old);
-	return DatumGetJsonbP(value);
-}
-
-/* Fold the stub of the first row into a row, as what came before it. */
-static void
-fold_stub(FmsRow *row, MemoryContext context, FmsApplied *applied)
-{
-	FmsStatus	status = fms_table_parse_status(SPI_getvalue(SPI_tuptable->vals[0],
-															 SPI_tuptable->tupdesc, 1));
-	MemoryContext old;
-	bool		isnull;
-	Jsonb	   *attributes = copy_jsonb(5, context);
-	Jsonb	   *events = copy_jsonb(6, context);
-
-	if (status != FMS_STATUS_STARTED)
-	{
-		row->status = status;
-		row->ended_at = DatumGetTimestampTz(SPI_getbinval(SPI_tuptable->vals[0],
-														  SPI_tuptable->tupdesc, 2, &isnull));
-		if (row->ended_at < row->started_at && !row->no_start)
-		{
-			row->ended_at = row->started_at;
-			applied->clamped++;
-		}
-		row->output = copy_jsonb(3, context);
-		row->error = copy_jsonb(4, context);
-	}
-	old = MemoryContextSwitchTo(context);
-	if (row->end_has_attributes && status != FMS_STATUS_STARTED)
-		row->attributes = row->unended_attributes;
-	row->end_has_attributes = false;
-	row->attributes = fms_jsonb_merge(attributes, row->attributes);
-	row->events = fms_jsonb_merge(events, row->events);
-	MemoryContextSwitchTo(old);
 }
 
 /*
@@ -535,27 +474,35 @@ look_up(FmsRow *row, FmsSpanRef *ref)
 	return look == FMS_LOOK_FOUND;
 }
 
-/* Delete a stub and fold it into the row of its span. */
-static void
-take_stub_from(Oid partition, FmsRow *row, FmsApplied *applied)
+/* Delete the stub of a row's span and fold the row onto it; returns the row then. */
+static FmsRow *
+take_stub_from(Oid partition, FmsRow *row)
 {
 	MemoryContext context = CurrentMemoryContext;
 	FmsOwnerScope scope;
 	Oid			types[1] = {UUIDOID};
 	Datum		values[1] = {UUIDPGetDatum(&row->span_id)};
+	FmsRow	   *stub = NULL;
 
 	fms_table_enter(partition, &scope);
 	if (SPI_execute_with_args(psprintf(take_stub, quote_identifier(get_rel_name(partition))),
 							  1, types, values, NULL, false, 0) != SPI_OK_DELETE_RETURNING)
 		elog(ERROR, "could not take a stub span");
+	MemoryContextSwitchTo(context);
 	if (SPI_processed > 0)
-		fold_stub(row, context, applied);
+		stub = fms_columns_read(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, true);
 	fms_table_leave(&scope);
+	if (stub == NULL)
+		return row;
+	stub->has_trace = false;
+	stub->origin = row->origin;
+	(void) fms_fold_onto(stub, row);
+	return stub;
 }
 
-/* Take the stub of a row's span, if there is one, out of the table and into the row. */
-static void
-adopt_stub(FmsRow *row, FmsApplied *applied)
+/* Take the stub of a row's span, if there is one, out of the table; returns the row with it. */
+static FmsRow *
+adopt_stub(FmsRow *row)
 {
 	Oid			partition;
 	FmsLook		look = fms_lookup_stub(&row->span_id, fms_table_waits, &partition);
@@ -565,8 +512,7 @@ adopt_stub(FmsRow *row, FmsApplied *applied)
 		look = FMS_LOOK_BUSY;
 	if (look == FMS_LOOK_BUSY)
 		note_busy(row);
-	else if (look == FMS_LOOK_FOUND)
-		take_stub_from(partition, row, applied);
+	return look == FMS_LOOK_FOUND ? take_stub_from(partition, row) : row;
 }
 
 /* Throw if rows could not be looked up. */
@@ -588,7 +534,7 @@ check_busy(FmsRow **rows, int count)
  * such span, a row that knows no trace becomes a stub.
  */
 static void
-find_row(FmsRow *row, FmsApplied *applied)
+find_row(FmsRow *row)
 {
 	FmsSpanRef	ref;
 	bool		found = look_up(row, &ref);
@@ -608,65 +554,35 @@ find_row(FmsRow *row, FmsApplied *applied)
 		row->trace_id = row->span_id;
 		row->started_at = row->status == FMS_STATUS_STARTED ? row->created_at : row->ended_at;
 	}
-	if (row->status != FMS_STATUS_STARTED && !row->no_start && row->ended_at < row->started_at)
-	{
-		row->ended_at = row->started_at;
-		applied->clamped++;
-	}
 	row->has_trace = true;
 }
 
-/*
- * Order rows by partition, fresh ones and those with a start first, whole spans
- * apart, then by key.
- */
+/* Order rows by partition, fresh ones first, then by key. */
 static int
 compare_rows(const void *a, const void *b)
 {
 	const FmsRow *left = *(FmsRow *const *) a;
 	const FmsRow *right = *(FmsRow *const *) b;
-	int			order;
 
 	if (left->partition != right->partition)
 		return left->partition < right->partition ? -1 : 1;
 	if (left->fresh != right->fresh)
 		return left->fresh ? -1 : 1;
-	if (left->has_start != right->has_start)
-		return left->has_start ? -1 : 1;
-	if (left->whole != right->whole)
-		return left->whole ? -1 : 1;
-	order = memcmp(&left->trace_id, &right->trace_id, UUID_LEN);
-	return order != 0 ? order : memcmp(&left->span_id, &right->span_id, UUID_LEN);
+	return compare_keys(a, b);
 }
 
 /* Whether two rows go into the same statement. */
 static bool
 same_group(const FmsRow *left, const FmsRow *right)
 {
-	return left->partition == right->partition && left->fresh == right->fresh &&
-		left->has_start == right->has_start && left->whole == right->whole;
+	return left->partition == right->partition && left->fresh == right->fresh;
 }
 
-/*
- * Take a whole span out of a row that has other events as well, if the table
- * has its end: it came again, and must not bring its events again.
- */
-static void
-drop_whole(FmsRow *row)
+/* Whether the table has to be looked at for the place of a row's span. */
+static bool
+is_incomplete(const FmsRow *row)
 {
-	FmsSpanRef	ref;
-
-	if (!look_up(row, &ref) || !ref.ended || ref.stub)
-		return;
-	row->trace_id = ref.trace_id;
-	row->started_at = ref.started_at;
-	row->has_start = row->fresh = row->adopt_stub = false;
-	row->name = row->type = row->entity = (FmsPart) {NULL, 0};
-	row->status = FMS_STATUS_STARTED;
-	row->attributes = row->rest_attributes;
-	row->end_has_attributes = false;
-	row->events = row->rest_events;
-	row->links = row->otlp = NULL;
+	return !row->has_trace || row->look_up || fms_fold_is_mixed(row);
 }
 
 /* Look at the table for what a row needs from there, without changing the row. */
@@ -677,12 +593,11 @@ complete_row(FmsRow *row, FmsApplied *applied)
 
 	*copy = *row;
 	copy->origin = row;
-	if (copy->has_whole && !copy->whole)
-		drop_whole(copy);
-	if (!copy->has_trace || copy->look_up)
-		find_row(copy, applied);
+	if (is_incomplete(copy))
+		find_row(copy);
 	if (copy->adopt_stub)
-		adopt_stub(copy, applied);
+		copy = adopt_stub(copy);
+	applied->clamped += fms_fold_settle(copy);
 	return copy;
 }
 
@@ -695,17 +610,16 @@ complete_row(FmsRow *row, FmsApplied *applied)
 void
 fms_upsert(FmsRow **rows, int count, FmsApplied *applied)
 {
-	FmsSpanState *spans = palloc0(sizeof(FmsSpanState) * count);
-	int			span_count = 0;
+	Writing		writing = {palloc0(sizeof(FmsSpanState) * count), 0, applied, CurrentMemoryContext};
 	int			next;
 
 	for (int i = 0; i < count; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		fms_fold_merge(rows[i]);
-		if (!rows[i]->has_trace || rows[i]->look_up || rows[i]->adopt_stub ||
-			(rows[i]->has_whole && !rows[i]->whole))
+		if (is_incomplete(rows[i]) || rows[i]->adopt_stub)
 			rows[i] = complete_row(rows[i], applied);
+		if (rows[i]->fresh)
+			fms_fold_merge(rows[i]);
 		if (origin_of(rows[i])->locked)
 			continue;
 		rows[i]->partition = fms_wanted_partition(rows[i]->started_at);
@@ -717,15 +631,9 @@ fms_upsert(FmsRow **rows, int count, FmsApplied *applied)
 	lock_partitions(rows, count);
 	for (int i = 0; i < count; i = next)
 	{
-		uint64		processed;
-
 		for (next = i + 1; next < count && same_group(rows[i], rows[next]); next++)
 			;
-		processed = write_group(rows + i, next - i, spans, &span_count);
-		if (rows[i]->has_start)
-			applied->written += processed;
-		else
-			applied->updated += processed;
+		write_group(rows + i, next - i, &writing);
 	}
-	fms_written_tell(spans, span_count);
+	fms_written_tell(writing.spans, writing.count);
 }
