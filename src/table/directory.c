@@ -75,13 +75,13 @@ typedef struct Entry
 static const char *const insert_entries =
 	"INSERT INTO flowmaestro.span_id_directory (id_prefix, started_on, trace_prefix) "
 	"SELECT k.id_prefix, k.started_on, k.trace_prefix "
-	"FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3)) "
+	"FROM ROWS FROM (unnest($1), unnest($2), unnest($3)) "
 	"AS k (id_prefix, started_on, trace_prefix)";
 
 static const char *const forget_entries =
-	"DELETE FROM flowmaestro.span_id_directory AS d WHERE d.ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
+	"DELETE FROM flowmaestro.span_id_directory AS d WHERE d.ctid = ANY (ARRAY("
 	"SELECT c.ctid FROM flowmaestro.span_id_directory AS c "
-	"WHERE c.started_on OPERATOR(pg_catalog.<) $1 LIMIT $2))";
+	"WHERE c.started_on < $1 LIMIT $2))";
 
 PG_FUNCTION_INFO_V1(fms_note_span_ids);
 PG_FUNCTION_INFO_V1(fms_span_id_seen);

@@ -69,14 +69,13 @@ static const char *const make_steps[] = {
 #endif
 	"ALTER TABLE flowmaestro.%1$s ADD PRIMARY KEY (trace_id, span_id)",
 	"CREATE INDEX ON flowmaestro.%1$s (started_at)",
-	"CREATE INDEX ON flowmaestro.%1$s (span_type pg_catalog.text_pattern_ops, started_at)",
-	"CREATE INDEX ON flowmaestro.%1$s (entity_id pg_catalog.text_pattern_ops, "
-	"span_type pg_catalog.text_pattern_ops, started_at) WHERE entity_id IS NOT NULL",
-	"CREATE INDEX ON flowmaestro.%1$s ((attributes OPERATOR(pg_catalog.->>) 'userId') "
-	"pg_catalog.text_pattern_ops, started_at) "
-	"WHERE (attributes OPERATOR(pg_catalog.->>) 'userId') IS NOT NULL",
-	"CREATE INDEX ON flowmaestro.%1$s (status pg_catalog.text_pattern_ops, started_at) "
-	"WHERE status OPERATOR(pg_catalog.<>) 'completed'",
+	"CREATE INDEX ON flowmaestro.%1$s (span_type text_pattern_ops, started_at)",
+	"CREATE INDEX ON flowmaestro.%1$s (entity_id text_pattern_ops, span_type text_pattern_ops, started_at) "
+	"WHERE entity_id IS NOT NULL",
+	"CREATE INDEX ON flowmaestro.%1$s ((attributes ->> 'userId') text_pattern_ops, started_at) "
+	"WHERE (attributes ->> 'userId') IS NOT NULL",
+	"CREATE INDEX ON flowmaestro.%1$s (status text_pattern_ops, started_at) "
+	"WHERE status <> 'completed'",
 	"CREATE INDEX ON flowmaestro.%1$s USING gin (attributes jsonb_path_ops)",
 };
 
@@ -255,10 +254,10 @@ in_stretch(FmsStretch stretch)
 	initStringInfo(&sql);
 	appendStringInfoString(&sql, "true");
 	if (stretch.from != DT_NOBEGIN)
-		appendStringInfo(&sql, " AND s.started_at OPERATOR(pg_catalog.>=) %s",
+		appendStringInfo(&sql, " AND s.started_at >= %s",
 						 fms_partition_time(stretch.from));
 	if (stretch.until != DT_NOEND)
-		appendStringInfo(&sql, " AND s.started_at OPERATOR(pg_catalog.<) %s",
+		appendStringInfo(&sql, " AND s.started_at < %s",
 						 fms_partition_time(stretch.until));
 	return sql.data;
 }

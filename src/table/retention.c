@@ -125,7 +125,7 @@ has_running_span(const Old *old, const char *name)
 {
 	return fms_tracked_started_between(fms_buffer_table(), old->stretch.from, old->stretch.until) ||
 		fms_partition_run(psprintf("SELECT FROM flowmaestro.%s AS s "
-								   "WHERE s.status OPERATOR(pg_catalog.=) 'started' LIMIT 1",
+								   "WHERE s.status = 'started' LIMIT 1",
 								   quote_identifier(name))) > 0;
 }
 
@@ -235,10 +235,10 @@ delete_until(TimestampTz limit)
 		return 0;
 	fms_table_enter(later, &scope);
 	name = quote_identifier(get_rel_name(later));
-	deleted = fms_partition_run(psprintf("DELETE FROM flowmaestro.%s AS s WHERE s.ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
+	deleted = fms_partition_run(psprintf("DELETE FROM flowmaestro.%s AS s WHERE s.ctid = ANY (ARRAY("
 										 "SELECT c.ctid FROM flowmaestro.%s AS c "
-										 "WHERE c.started_at OPERATOR(pg_catalog.<) %s "
-										 "AND c.status OPERATOR(pg_catalog.<>) 'started' LIMIT %d))",
+										 "WHERE c.started_at < %s "
+										 "AND c.status <> 'started' LIMIT %d))",
 										 name, name, fms_partition_time(limit), DELETED_ROWS));
 	fms_table_leave(&scope);
 	return deleted;
@@ -273,7 +273,7 @@ oldest_time(void)
 	if (!OidIsValid(later))
 		return oldest == DT_NOEND ? DT_NOBEGIN : oldest;
 	fms_table_enter(later, &scope);
-	(void) fms_partition_run(psprintf("SELECT pg_catalog.min(s.started_at) FROM flowmaestro.%s AS s",
+	(void) fms_partition_run(psprintf("SELECT min(s.started_at) FROM flowmaestro.%s AS s",
 									  quote_identifier(get_rel_name(later))));
 	first = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
 	if (!isnull)

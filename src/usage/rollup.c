@@ -52,14 +52,12 @@
 #define NAME(kind, column) column ", "
 #define SUMS \
 	"calls, failures, " FMS_TOKEN_KINDS_LIST(NAME) "ignored, cost, duration_us, durations"
-#define ADD(column) \
-	column " = r." column " OPERATOR(pg_catalog.+) excluded." column ", "
+#define ADD(column) column " = r." column " + excluded." column ", "
 #define ADD_COUNT(kind, column) ADD(column)
 #define ADD_SUMS \
 	ADD("calls") ADD("failures") FMS_TOKEN_KINDS_LIST(ADD_COUNT) ADD("ignored") ADD("cost") \
 	ADD("duration_us") "durations = flowmaestro.usage_durations_add(r.durations, excluded.durations)"
-#define EQUAL(column) \
-	"r." column " OPERATOR(pg_catalog.=) g." column
+#define EQUAL(column) "r." column " = g." column
 
 /*
  * The two rollups, and what differs between them.  A row that is there is added
@@ -84,8 +82,7 @@ static Rollup rollups[] = {
 		SUMS " FROM flowmaestro.pending_sums() "
 		"ON CONFLICT (entity_id, hour, user_id, provider, model, span_type, currency) DO UPDATE SET " ADD_SUMS,
 		"DELETE FROM flowmaestro.token_usage_hourly AS r USING flowmaestro.pending_sums() AS g WHERE "
-		"g.calls OPERATOR(pg_catalog.<) 0 AND r.calls OPERATOR(pg_catalog.=) 0 AND "
-		EQUAL("entity_id") " AND r.hour OPERATOR(pg_catalog.=) g.at AND " EQUAL("user_id") " AND "
+		"g.calls < 0 AND r.calls = 0 AND " EQUAL("entity_id") " AND r.hour = g.at AND " EQUAL("user_id") " AND "
 		EQUAL("provider") " AND " EQUAL("model") " AND " EQUAL("span_type") " AND " EQUAL("currency")
 	},
 	{
@@ -95,8 +92,7 @@ static Rollup rollups[] = {
 		SUMS " FROM flowmaestro.pending_sums() "
 		"ON CONFLICT (entity_id, day, provider, model, span_type, currency) DO UPDATE SET " ADD_SUMS,
 		"DELETE FROM flowmaestro.token_usage_daily AS r USING flowmaestro.pending_sums() AS g WHERE "
-		"g.calls OPERATOR(pg_catalog.<) 0 AND r.calls OPERATOR(pg_catalog.=) 0 AND "
-		EQUAL("entity_id") " AND r.day OPERATOR(pg_catalog.=) g.at AND "
+		"g.calls < 0 AND r.calls = 0 AND " EQUAL("entity_id") " AND r.day = g.at AND "
 		EQUAL("provider") " AND " EQUAL("model") " AND " EQUAL("span_type") " AND " EQUAL("currency")
 	},
 };

@@ -84,33 +84,26 @@ enum
 	ENTRY_COLUMN_COUNT
 };
 
-/*
- * The statements.  Operators are named with their schema: the search path is
- * the caller's.
- */
 static const char *const find_entries =
-	"SELECT " ENTRY_COLUMNS " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS k (t, s) "
-	"JOIN flowmaestro.span_usage AS u ON u.trace_id OPERATOR(pg_catalog.=) k.t "
-	"AND u.span_id OPERATOR(pg_catalog.=) k.s";
+	"SELECT " ENTRY_COLUMNS " FROM ROWS FROM (unnest($1), unnest($2)) AS k (t, s) "
+	"JOIN flowmaestro.span_usage AS u ON u.trace_id = k.t AND u.span_id = k.s";
 
 /* a trace of which several spans are given is looked up once */
 static const char *const find_trace_entries =
-	"SELECT " ENTRY_COLUMNS " FROM (SELECT DISTINCT k.t FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS k (t, s)) AS k "
-	"JOIN flowmaestro.span_usage AS u ON u.trace_id OPERATOR(pg_catalog.=) k.t";
+	"SELECT " ENTRY_COLUMNS " FROM (SELECT DISTINCT k.t FROM ROWS FROM (unnest($1), unnest($2)) AS k (t, s)) AS k "
+	"JOIN flowmaestro.span_usage AS u ON u.trace_id = k.t";
 
 /*
  * Ids made at about the same time are close together: mostly nobody waits
  * between two of them, and one probe of an index says so for a whole batch.
  */
 static const char *const any_waits =
-	"SELECT FROM flowmaestro.span_usage AS u WHERE u.waits_for OPERATOR(pg_catalog.>=) $1 "
-	"AND u.waits_for OPERATOR(pg_catalog.<=) $2 LIMIT 1";
+	"SELECT FROM flowmaestro.span_usage AS u WHERE u.waits_for >= $1 AND u.waits_for <= $2 LIMIT 1";
 
 /* through the index on waits_for, which has the few entries that wait */
 static const char *const find_waiting =
-	"SELECT " ENTRY_COLUMNS " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS k (t, s) "
-	"JOIN flowmaestro.span_usage AS u ON u.waits_for OPERATOR(pg_catalog.=) k.s "
-	"AND u.trace_id OPERATOR(pg_catalog.=) k.t";
+	"SELECT " ENTRY_COLUMNS " FROM ROWS FROM (unnest($1), unnest($2)) AS k (t, s) "
+	"JOIN flowmaestro.span_usage AS u ON u.waits_for = k.s AND u.trace_id = k.t";
 
 /*
  * The times let the planner leave partitions out.  Each is written as two
@@ -119,12 +112,10 @@ static const char *const find_waiting =
  * them again for each key.  A span without a name is a stub.
  */
 static const char *const find_spans =
-	"SELECT " FMS_WRITTEN_COLUMNS("$5 AND ") " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS k (t, s) "
-	"JOIN flowmaestro.execution_spans AS s ON s.trace_id OPERATOR(pg_catalog.=) k.t "
-	"AND s.span_id OPERATOR(pg_catalog.=) k.s "
-	"WHERE (s.started_at OPERATOR(pg_catalog.>) $3 OR s.started_at OPERATOR(pg_catalog.=) $3) "
-	"AND (s.started_at OPERATOR(pg_catalog.<) $4 OR s.started_at OPERATOR(pg_catalog.=) $4) "
-	"AND s.name OPERATOR(pg_catalog.<>) ''";
+	"SELECT " FMS_WRITTEN_COLUMNS("$5 AND ") " FROM ROWS FROM (unnest($1), unnest($2)) AS k (t, s) "
+	"JOIN flowmaestro.execution_spans AS s ON s.trace_id = k.t AND s.span_id = k.s "
+	"WHERE (s.started_at > $3 OR s.started_at = $3) AND (s.started_at < $4 OR s.started_at = $4) "
+	"AND s.name <> ''";
 
 static const char *const insert_entries =
 	"INSERT INTO flowmaestro.span_usage (" ENTRY_COLUMNS ") "
@@ -132,34 +123,28 @@ static const char *const insert_entries =
 
 /* whole rows: most of an entry changes when its call ends */
 static const char *const update_entries =
-	"UPDATE flowmaestro.span_usage AS u SET (" ENTRY_COLUMNS ") = "
-	"ROW (p.*) "
-	"FROM flowmaestro.pending_usage() AS p WHERE u.trace_id OPERATOR(pg_catalog.=) p.trace_id "
-	"AND u.span_id OPERATOR(pg_catalog.=) p.span_id";
+	"UPDATE flowmaestro.span_usage AS u SET (" ENTRY_COLUMNS ") = ROW (p.*) "
+	"FROM flowmaestro.pending_usage() AS p WHERE u.trace_id = p.trace_id AND u.span_id = p.span_id";
 
 /* by transactions that cannot count themselves */
 static const char *const defer_spans =
 	"INSERT INTO flowmaestro.uncounted_spans (trace_id, span_id, started_at) "
-	"SELECT k.t, k.s, k.at FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), "
-	"pg_catalog.unnest($3)) AS k (t, s, at)";
+	"SELECT k.t, k.s, k.at FROM ROWS FROM (unnest($1), unnest($2), unnest($3)) AS k (t, s, at)";
 
 /* by the writer, in the transaction that counts them */
 static const char *const take_deferred =
-	"DELETE FROM flowmaestro.uncounted_spans AS d WHERE d.ctid OPERATOR(pg_catalog.=) "
-	"ANY (ARRAY(SELECT c.ctid FROM flowmaestro.uncounted_spans AS c LIMIT $1)) "
+	"DELETE FROM flowmaestro.uncounted_spans AS d WHERE d.ctid = ANY (ARRAY("
+	"SELECT c.ctid FROM flowmaestro.uncounted_spans AS c LIMIT $1)) "
 	"RETURNING d.trace_id, d.span_id, d.started_at";
 
 /* stubs under their own ids; they were written after the starts that they belong to */
 static const char *const find_stubs =
-	"SELECT s.span_id FROM pg_catalog.unnest($1) AS k (s) "
-	"JOIN flowmaestro.execution_spans AS s ON s.trace_id OPERATOR(pg_catalog.=) k.s "
-	"AND s.span_id OPERATOR(pg_catalog.=) k.s "
-	"WHERE (s.started_at OPERATOR(pg_catalog.>) $2 OR s.started_at OPERATOR(pg_catalog.=) $2) "
-	"AND s.name OPERATOR(pg_catalog.=) ''";
+	"SELECT s.span_id FROM unnest($1) AS k (s) "
+	"JOIN flowmaestro.execution_spans AS s ON s.trace_id = k.s AND s.span_id = k.s "
+	"WHERE (s.started_at > $2 OR s.started_at = $2) AND s.name = ''";
 
 static const char *const settle_reservations =
-	"DELETE FROM flowmaestro.budget_reservations AS r "
-	"WHERE r.reservation_id OPERATOR(pg_catalog.=) ANY ($1)";
+	"DELETE FROM flowmaestro.budget_reservations AS r WHERE r.reservation_id = ANY ($1)";
 
 /*
  * The entries that pending_usage() hands out; NULL outside of a statement, also

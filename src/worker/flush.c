@@ -77,19 +77,17 @@ typedef struct Unsettled
 static Unsettled unsettled = {0};
 
 static const char *const read_progress =
-	"SELECT p.position FROM flowmaestro.writer_progress AS p "
-	"WHERE p.life_id OPERATOR(pg_catalog.=) $1";
+	"SELECT p.position FROM flowmaestro.writer_progress AS p WHERE p.life_id = $1";
 
 static const char *const save_progress =
 	"INSERT INTO flowmaestro.writer_progress AS p (life_id, position, written_at) "
-	"VALUES ($1, $2, pg_catalog.now()) ON CONFLICT (life_id) "
+	"VALUES ($1, $2, now()) ON CONFLICT (life_id) "
 	"DO UPDATE SET position = excluded.position, written_at = excluded.written_at";
 
 static const char *const forget_progress =
 	"DELETE FROM flowmaestro.writer_progress AS p "
-	"WHERE p.written_at OPERATOR(pg_catalog.<) "
-	"(pg_catalog.now() OPERATOR(pg_catalog.-) '" KEPT_FOR "'::pg_catalog.interval) "
-	"OR p.life_id OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT q.life_id "
+	"WHERE p.written_at < now() - interval '" KEPT_FOR "' "
+	"OR p.life_id = ANY (ARRAY(SELECT q.life_id "
 	"FROM flowmaestro.writer_progress AS q ORDER BY q.written_at DESC OFFSET " KEPT_LIVES "))";
 
 /* the table whose writer_progress was looked at in this process */

@@ -33,8 +33,7 @@
 
 static const char *const insert_keys =
 	"INSERT INTO flowmaestro.otlp_outbox (trace_id, span_id, started_at) "
-	"SELECT k.t, k.s, k.at FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), "
-	"pg_catalog.unnest($3)) AS k (t, s, at)";
+	"SELECT k.t, k.s, k.at FROM ROWS FROM (unnest($1), unnest($2), unnest($3)) AS k (t, s, at)";
 
 static const char *const retry_refused =
 	"WITH taken AS (DELETE FROM flowmaestro.otlp_refused AS r "

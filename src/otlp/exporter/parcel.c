@@ -53,18 +53,16 @@ static const char *const read_keys =
 /* planned each time: the bounds choose the partitions */
 static const char *const read_spans =
 	"SELECT " FMS_OTLP_COLUMNS ", k.id "
-	"FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), "
-	"pg_catalog.unnest($3)) AS k (id, t, s) "
-	"LEFT JOIN flowmaestro.execution_spans AS s ON s.trace_id OPERATOR(pg_catalog.=) k.t "
-	"AND s.span_id OPERATOR(pg_catalog.=) k.s "
-	"AND s.started_at OPERATOR(pg_catalog.>=) $4 AND s.started_at OPERATOR(pg_catalog.<=) $5";
+	"FROM ROWS FROM (unnest($1), unnest($2), unnest($3)) AS k (id, t, s) "
+	"LEFT JOIN flowmaestro.execution_spans AS s ON s.trace_id = k.t AND s.span_id = k.s "
+	"AND s.started_at >= $4 AND s.started_at <= $5";
 
 static const char *const take_rows =
-	"DELETE FROM flowmaestro.otlp_outbox AS o WHERE o.id OPERATOR(pg_catalog.=) ANY ($1)";
+	"DELETE FROM flowmaestro.otlp_outbox AS o WHERE o.id = ANY ($1)";
 
 static const char *const refuse_rows =
 	"WITH taken AS (DELETE FROM flowmaestro.otlp_outbox AS o "
-	"WHERE o.id OPERATOR(pg_catalog.=) ANY ($1) RETURNING o.trace_id, o.span_id, o.started_at) "
+	"WHERE o.id = ANY ($1) RETURNING o.trace_id, o.span_id, o.started_at) "
 	"INSERT INTO flowmaestro.otlp_refused (trace_id, span_id, started_at, message) "
 	"SELECT t.trace_id, t.span_id, t.started_at, $2 FROM taken AS t";
 
