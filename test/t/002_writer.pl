@@ -67,6 +67,8 @@ CREATE FUNCTION trap.now() RETURNS timestamptz LANGUAGE plpgsql AS $$BEGIN RAISE
 		'flowmaestro.enabled' => 'off',
 		'flowmaestro.write_mode' => 'transactional',
 		role => 'nobody');
+	# since 19 strings have no other form
+	delete $settings{standard_conforming_strings} if $node->pg_version->major >= 19;
 	foreach (sort keys %settings)
 	{
 		my $value = $_ eq 'search_path' ? $settings{$_} : "'$settings{$_}'";

@@ -450,7 +450,9 @@ subtest 'smuggling' => sub {
 		my $socket = connection();
 
 		send_all($socket, $bytes);
-		is(status(answer($socket)), $what =~ /too large/ ? '413' : '400', $what);
+		# newer libraries say 501 to an encoding that they do not know
+		like(status(answer($socket)),
+			$what =~ /too large/ ? qr/^413$/ : $what =~ /^an encoding/ ? qr/^(?:400|501)$/ : qr/^400$/, $what);
 		ok(is_closed($socket, 5), 'the connection is closed');
 	}
 	is(count_of('smuggled'), '0', 'nothing got through');
