@@ -58,10 +58,21 @@ typedef struct PricedModel
 	FmsPrice   *newest;
 } PricedModel;
 
+/* what a price is for, and where the price is if it has none of its own */
+typedef struct Priced
+{
+	FmsTokenKind tokens;
+	FmsPriceKind whole;
+} Priced;
+
+#define PRICED(kind, whole, column) {FMS_TOKENS_##kind, FMS_PRICE_##whole},
+#define NAME(kind, whole, column) ", p." column
+
+static const Priced priced[FMS_PRICE_KINDS] = {FMS_PRICE_KINDS_LIST(PRICED)};
+
 static const char *const read_prices =
-	"SELECT p.price_id, p.valid_from, p.provider, p.model, p.currency, p.input_price, p.output_price, "
-	"p.cache_read_price, p.cache_write_price, p.reasoning_price, p.audio_input_price, p.audio_output_price "
-	"FROM flowmaestro.model_prices AS p ORDER BY p.valid_from, p.price_id";
+	"SELECT p.price_id, p.valid_from, p.provider, p.model, p.currency" FMS_PRICE_KINDS_LIST(NAME)
+	" FROM flowmaestro.model_prices AS p ORDER BY p.valid_from, p.price_id";
 
 static MemoryContext context = NULL;	/* of all of the following */
 static HTAB *models = NULL;		/* NULL: not read, or no longer valid */
@@ -366,9 +377,9 @@ add_cost(Numeric sum, int64 tokens, Numeric price)
 
 /* A price of a kind, else that of the kind that it is part of; the latter is never NULL. */
 static Numeric
-price_of(const FmsPrice *price, FmsPriceKind kind, FmsPriceKind whole)
+price_of(const FmsPrice *price, FmsPriceKind kind)
 {
-	return price->price[kind] != NULL ? price->price[kind] : price->price[whole];
+	return price->price[kind] != NULL ? price->price[kind] : price->price[priced[kind].whole];
 }
 
 /*
@@ -378,24 +389,17 @@ price_of(const FmsPrice *price, FmsPriceKind kind, FmsPriceKind whole)
 Numeric
 fms_prices_cost(const FmsPrice *price, const int64 *count)
 {
-	int64		input = count[FMS_TOKENS_INPUT] - count[FMS_TOKENS_CACHE_READ] -
-		count[FMS_TOKENS_CACHE_WRITE] - count[FMS_TOKENS_AUDIO_INPUT];
-	int64		output = count[FMS_TOKENS_OUTPUT] - count[FMS_TOKENS_REASONING] -
-		count[FMS_TOKENS_AUDIO_OUTPUT];
+	int64		tokens[FMS_PRICE_KINDS];
 	Numeric		sum = NULL;
 
-	sum = add_cost(sum, input, price->price[FMS_PRICE_INPUT]);
-	sum = add_cost(sum, output, price->price[FMS_PRICE_OUTPUT]);
-	sum = add_cost(sum, count[FMS_TOKENS_CACHE_READ],
-				   price_of(price, FMS_PRICE_CACHE_READ, FMS_PRICE_INPUT));
-	sum = add_cost(sum, count[FMS_TOKENS_CACHE_WRITE],
-				   price_of(price, FMS_PRICE_CACHE_WRITE, FMS_PRICE_INPUT));
-	sum = add_cost(sum, count[FMS_TOKENS_REASONING],
-				   price_of(price, FMS_PRICE_REASONING, FMS_PRICE_OUTPUT));
-	sum = add_cost(sum, count[FMS_TOKENS_AUDIO_INPUT],
-				   price_of(price, FMS_PRICE_AUDIO_INPUT, FMS_PRICE_INPUT));
-	sum = add_cost(sum, count[FMS_TOKENS_AUDIO_OUTPUT],
-				   price_of(price, FMS_PRICE_AUDIO_OUTPUT, FMS_PRICE_OUTPUT));
+	for (int kind = 0; kind < FMS_PRICE_KINDS; kind++)
+	{
+		tokens[kind] = count[priced[kind].tokens];
+		if (priced[kind].whole != kind)
+			tokens[priced[kind].whole] -= tokens[kind];
+	}
+	for (int kind = 0; kind < FMS_PRICE_KINDS; kind++)
+		sum = add_cost(sum, tokens[kind], price_of(price, kind));
 	if (sum == NULL)
 		return int64_to_numeric(0);
 	return DatumGetNumeric(DirectFunctionCall1(numeric_trim_scale,

@@ -10,19 +10,27 @@
 
 #include "usage/tokens.h"
 
-/* kinds of prices, each per million tokens; NULL: as the kind it is part of */
+/*
+ * The kinds of tokens that have a price, each with the kind that it is part of
+ * and its column, in their order, a whole before its parts.  Prices are per
+ * million tokens; where one is NULL, that of the whole holds.
+ */
+#define FMS_PRICE_KINDS_LIST(PRICE) \
+	PRICE(INPUT, INPUT, "input_price") \
+	PRICE(OUTPUT, OUTPUT, "output_price") \
+	PRICE(CACHE_READ, INPUT, "cache_read_price") \
+	PRICE(CACHE_WRITE, INPUT, "cache_write_price") \
+	PRICE(REASONING, OUTPUT, "reasoning_price") \
+	PRICE(AUDIO_INPUT, INPUT, "audio_input_price") \
+	PRICE(AUDIO_OUTPUT, OUTPUT, "audio_output_price")
+
+#define FMS_PRICE_ENUM(kind, whole, column) FMS_PRICE_##kind,
+
 typedef enum FmsPriceKind
 {
-	FMS_PRICE_INPUT,
-	FMS_PRICE_OUTPUT,
-	FMS_PRICE_CACHE_READ,
-	FMS_PRICE_CACHE_WRITE,
-	FMS_PRICE_REASONING,
-	FMS_PRICE_AUDIO_INPUT,
-	FMS_PRICE_AUDIO_OUTPUT
+	FMS_PRICE_KINDS_LIST(FMS_PRICE_ENUM)
+	FMS_PRICE_KINDS				/* how many there are */
 } FmsPriceKind;
-
-#define FMS_PRICE_KINDS 7
 
 /* A row of model_prices; valid until the next fms_prices_refresh. */
 typedef struct FmsPrice
