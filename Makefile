@@ -27,6 +27,7 @@ OBJS = \
 	src/span/identity.o \
 	src/span/jsonb.o \
 	src/span/text.o \
+	src/span/plan.o \
 	src/span/event.o \
 	src/span/names.o \
 	src/span/redact.o \

@@ -99,7 +99,7 @@ insert_row(FmsRow *row, TimestampTz at)
 	values[0] = CStringGetTextDatum(unpack_sql_state(row->refusal->sqlerrcode));
 	values[1] = CStringGetTextDatum(row->refusal->message);
 	values[2] = TimestampTzGetDatum(at);
-	if (fms_columns_write(fms_table_prepared(&plan, insert_rejected, 3, types), values, &row, 1) != SPI_OK_INSERT)
+	if (fms_columns_write(fms_plan_kept(&plan, insert_rejected, 3, types), values, &row, 1) != SPI_OK_INSERT)
 		elog(ERROR, "could not write to rejected_spans");
 }
 
@@ -254,7 +254,7 @@ fms_aside_mark_overtaken(FmsRow **rows, int count)
 		ids[i] = UUIDPGetDatum(&rows[i]->span_id);
 	values[0] = PointerGetDatum(construct_array(ids, count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
 	fms_table_enter(rejected_table(), &scope);
-	(void) fms_table_select(fms_table_prepared(&plan, find_waiting, 1, types), values);
+	(void) fms_table_select(fms_plan_kept(&plan, find_waiting, 1, types), values);
 	for (uint64 i = 0; i < SPI_processed; i++)
 		rows[DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc,
 										 1, &isnull)) - 1]->locked = true;
@@ -323,7 +323,7 @@ fms_aside_read(bool blocked_only, TimestampTz *after, int *count)
 	bool		isnull;
 
 	fms_table_enter(rejected_table(), &scope);
-	(void) fms_table_select(fms_table_prepared(&plan, read_rejected, 3, types), values);
+	(void) fms_table_select(fms_plan_kept(&plan, read_rejected, 3, types), values);
 	MemoryContextSwitchTo(context);
 	asides = palloc(sizeof(FmsAside) * Max(SPI_processed, 1));
 	*after = DT_NOBEGIN;

@@ -178,22 +178,6 @@ fms_table_try(void (*work) (void *), void *arg)
 	return error;
 }
 
-/* Prepare a statement once in a session; the caller is connected to SPI. */
-SPIPlanPtr
-fms_table_prepared(SPIPlanPtr *plan, const char *sql, int nargs, Oid *types)
-{
-	if (*plan == NULL)
-	{
-		SPIPlanPtr	made = SPI_prepare(sql, nargs, types);
-
-		if (made == NULL || SPI_keepplan(made) != 0)
-			elog(ERROR, "could not prepare a look-up of spans: %s",
-				 SPI_result_code_string(SPI_result));
-		*plan = made;
-	}
-	return *plan;
-}
-
 /*
  * Run a look-up on what is committed now, whatever the caller's snapshot;
  * returns the number of rows.

@@ -8,9 +8,8 @@
 #ifndef FMS_TABLE_OWNER_H
 #define FMS_TABLE_OWNER_H
 
-#include "executor/spi.h"
-
 #include "span/event.h"
+#include "span/plan.h"
 
 typedef struct FmsOwnerScope
 {
@@ -28,7 +27,6 @@ extern void fms_table_set(const char *name, const char *value);
 extern void fms_table_plan_by_key(void);
 extern ErrorData *fms_table_try(void (*work) (void *), void *arg);
 extern uint64 fms_table_select(SPIPlanPtr plan, Datum *values);
-extern SPIPlanPtr fms_table_prepared(SPIPlanPtr *plan, const char *sql, int nargs, Oid *types);
 extern const char *fms_table_status(FmsStatus status);
 extern FmsStatus fms_table_parse_status(const char *name);
 extern Datum fms_table_text(const FmsPart *part);

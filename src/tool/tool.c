@@ -20,12 +20,12 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
 
 #include "span/jsonb.h"
+#include "span/plan.h"
 #include "tool/tool.h"
 
 #define MAX_TOLD 100			/* issues in an answer; more are counted */
@@ -120,25 +120,6 @@ read_definition(Jsonb *definition, Tool *tool)
 		tool->output = value_jsonb(value);
 }
 
-/*
- * A plan that is prepared once in a process and kept for its life.  It names the
- * table by name, so it follows the extension's next life.  SPI is connected.
- */
-static SPIPlanPtr
-prepare_once(SPIPlanPtr *plan, const char *query, int nargs, Oid *types)
-{
-	if (*plan == NULL)
-	{
-		SPIPlanPtr	fresh = SPI_prepare(query, nargs, types);
-
-		if (fresh == NULL || SPI_keepplan(fresh) != 0)
-			elog(ERROR, "could not prepare a query for tools: %s",
-				 SPI_result_code_string(SPI_result));
-		*plan = fresh;
-	}
-	return *plan;
-}
-
 /* A jsonb column of the row that a query found, in another context; NULL for NULL. */
 static Jsonb *
 result_jsonb(int column, MemoryContext context)
@@ -172,7 +153,7 @@ find_tool(text *name, Tool *tool)
 	tool->name = text_to_cstring(name);
 	tool->registered = true;
 	SPI_connect();
-	if (SPI_execute_plan(prepare_once(&plan, FIND_TOOL, 1, types), values, NULL, true,
+	if (SPI_execute_plan(fms_plan_kept(&plan, FIND_TOOL, 1, types), values, NULL, true,
 						 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read the table of tools");
 	if (SPI_processed == 0)
@@ -278,9 +259,7 @@ fms_register_tool(PG_FUNCTION_ARGS)
 		values[i] = PG_GETARG_DATUM(i);
 	}
 	SPI_connect();
-	if (SPI_execute_plan(prepare_once(&plan, REGISTER_TOOL, lengthof(types), types), values, nulls,
-						 false, 0) != SPI_OK_INSERT)
-		elog(ERROR, "could not write to the table of tools");
+	(void) fms_plan_run(&plan, REGISTER_TOOL, lengthof(types), types, values, nulls);
 	SPI_finish();
 	PG_RETURN_VOID();
 }

@@ -398,23 +398,6 @@ fms_pending_sums(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* Run a statement of a rollup, prepared once in a session; connected to SPI. */
-static void
-run(SPIPlanPtr *plan, const char *sql)
-{
-	if (*plan == NULL)
-	{
-		SPIPlanPtr	made = SPI_prepare(sql, 0, NULL);
-
-		if (made == NULL || SPI_keepplan(made) != 0)
-			elog(ERROR, "could not prepare a statement of a rollup: %s",
-				 SPI_result_code_string(SPI_result));
-		*plan = made;
-	}
-	if (SPI_execute_plan(*plan, NULL, NULL, false, 0) < 0)
-		elog(ERROR, "could not write a rollup: %s", SPI_result_code_string(SPI_result));
-}
-
 /*
  * Add postings to both rollups; the array gets sorted.  The caller is
  * connected to SPI as the owner of the tables.
@@ -440,9 +423,9 @@ fms_rollup_post(FmsPosting *postings, int count)
 		{
 			pending_for = &rollups[i];
 			qsort(postings, count, sizeof(FmsPosting), compare_postings);
-			run(&rollups[i].upsert_plan, rollups[i].upsert);
+			(void) fms_plan_run(&rollups[i].upsert_plan, rollups[i].upsert, 0, NULL, NULL, NULL);
 			if (taken_out)
-				run(&rollups[i].prune_plan, rollups[i].prune);
+				(void) fms_plan_run(&rollups[i].prune_plan, rollups[i].prune, 0, NULL, NULL, NULL);
 		}
 	}
 	PG_FINALLY();

@@ -256,22 +256,6 @@ fms_lock_token_usage(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* A statement that is prepared once in a session; *plan is where it is kept. */
-static SPIPlanPtr
-prepared(SPIPlanPtr *plan, const char *sql, int nargs, Oid *types)
-{
-	if (*plan == NULL)
-	{
-		SPIPlanPtr	made = SPI_prepare(sql, nargs, types);
-
-		if (made == NULL || SPI_keepplan(made) != 0)
-			elog(ERROR, "could not prepare a statement of the ledger: %s",
-				 SPI_result_code_string(SPI_result));
-		*plan = made;
-	}
-	return *plan;
-}
-
 /*
  * Keys as two arrays, of traces and of spans, in the current memory context.
  * Arrays pass any number of keys to a statement that is prepared once.
@@ -341,9 +325,7 @@ look_up_entries(SPIPlanPtr *plan, const char *sql, const FmsSpanKey *keys, int c
 	MemoryContext spi;
 
 	key_arrays(keys, count, values);
-	if (SPI_execute_plan(prepared(plan, sql, 2, types), values, NULL, false, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read the ledger: %s", SPI_result_code_string(SPI_result));
-	*found = (int) SPI_processed;
+	*found = (int) fms_plan_run(plan, sql, 2, types, values, NULL);
 	entries = SPI_palloc(sizeof(FmsEntry) * Max(*found, 1));
 	spi = MemoryContextSwitchTo(GetMemoryChunkContext(entries));
 	for (int i = 0; i < *found; i++)
@@ -393,9 +375,7 @@ anybody_waits(const FmsSpanKey *keys, int count)
 	}
 	values[0] = UUIDPGetDatum(least);
 	values[1] = UUIDPGetDatum(greatest);
-	if (SPI_execute_plan(prepared(&plan, any_waits, 2, types), values, NULL, false, 1) != SPI_OK_SELECT)
-		elog(ERROR, "could not read the ledger: %s", SPI_result_code_string(SPI_result));
-	return SPI_processed > 0;
+	return fms_plan_run(&plan, any_waits, 2, types, values, NULL) > 0;
 }
 
 /*
@@ -431,9 +411,7 @@ fms_store_spans(const FmsSpanKey *keys, int count, TimestampTz from, TimestampTz
 	values[2] = TimestampTzGetDatum(from);
 	values[3] = TimestampTzGetDatum(until);
 	values[4] = BoolGetDatum(whole);
-	if (SPI_execute_plan(prepared(&plan, find_spans, 5, types), values, NULL, false, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read spans: %s", SPI_result_code_string(SPI_result));
-	*found = (int) SPI_processed;
+	*found = (int) fms_plan_run(&plan, find_spans, 5, types, values, NULL);
 	spans = SPI_palloc(sizeof(FmsSpanState) * Max(*found, 1));
 	spi = MemoryContextSwitchTo(GetMemoryChunkContext(spans));
 	for (int i = 0; i < *found; i++)
@@ -520,7 +498,7 @@ run_pending(SPIPlanPtr *plan, const char *sql, FmsEntry **entries, int count)
 	pending_count = count;
 	PG_TRY();
 	{
-		rc = SPI_execute_plan(prepared(plan, sql, 0, NULL), NULL, NULL, false, 0);
+		rc = SPI_execute_plan(fms_plan_kept(plan, sql, 0, NULL), NULL, NULL, false, 0);
 	}
 	PG_FINALLY();
 	{
@@ -564,8 +542,7 @@ fms_store_defer(const FmsSpanPlace *places, int count)
 	key_arrays(keys, count, values);
 	values[2] = PointerGetDatum(construct_array(starts, count, TIMESTAMPTZOID, sizeof(TimestampTz),
 												FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
-	if (SPI_execute_plan(prepared(&plan, defer_spans, 3, types), values, NULL, false, 0) != SPI_OK_INSERT)
-		elog(ERROR, "could not leave spans to the writer: %s", SPI_result_code_string(SPI_result));
+	(void) fms_plan_run(&plan, defer_spans, 3, types, values, NULL);
 }
 
 /*
@@ -581,9 +558,7 @@ fms_store_take_deferred(int limit, int *count)
 	FmsSpanPlace *places;
 	bool		isnull;
 
-	if (SPI_execute_plan(prepared(&plan, take_deferred, 1, types), values, NULL, false, 0) != SPI_OK_DELETE_RETURNING)
-		elog(ERROR, "could not take the spans that were left: %s", SPI_result_code_string(SPI_result));
-	*count = (int) SPI_processed;
+	*count = (int) fms_plan_run(&plan, take_deferred, 1, types, values, NULL);
 	places = SPI_palloc(sizeof(FmsSpanPlace) * Max(*count, 1));
 	for (int i = 0; i < *count; i++)
 	{
@@ -619,9 +594,7 @@ fms_store_stubs(const FmsSpanPlace *places, int count, int *found)
 	}
 	values[0] = PointerGetDatum(construct_array(ids, count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
 	values[1] = TimestampTzGetDatum(from);
-	if (SPI_execute_plan(prepared(&plan, find_stubs, 2, types), values, NULL, false, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read spans: %s", SPI_result_code_string(SPI_result));
-	*found = (int) SPI_processed;
+	*found = (int) fms_plan_run(&plan, find_stubs, 2, types, values, NULL);
 	stubs = SPI_palloc(sizeof(pg_uuid_t) * Max(*found, 1));
 	for (int i = 0; i < *found; i++)
 		stubs[i] = *DatumGetUUIDP(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
@@ -642,6 +615,5 @@ fms_store_settle_reservations(Datum *ids, int count)
 	if (count == 0)
 		return;
 	values[0] = PointerGetDatum(construct_array(ids, count, TEXTOID, -1, false, TYPALIGN_INT));
-	if (SPI_execute_plan(prepared(&plan, settle_reservations, 1, types), values, NULL, false, 0) != SPI_OK_DELETE)
-		elog(ERROR, "could not settle reservations: %s", SPI_result_code_string(SPI_result));
+	(void) fms_plan_run(&plan, settle_reservations, 1, types, values, NULL);
 }

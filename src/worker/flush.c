@@ -212,16 +212,7 @@ save_end(Oid table, const Batch *batch)
 	};
 
 	fms_table_enter(table, &scope);
-	if (plan == NULL)
-	{
-		SPIPlanPtr	made = SPI_prepare(save_progress, 2, types);
-
-		if (made == NULL || SPI_keepplan(made) != 0)
-			elog(ERROR, "could not prepare the writer's progress");
-		plan = made;
-	}
-	if (SPI_execute_plan(plan, values, NULL, false, 0) != SPI_OK_INSERT)
-		elog(ERROR, "could not save the writer's progress");
+	(void) fms_plan_run(&plan, save_progress, 2, types, values, NULL);
 	fms_table_leave(&scope);
 }
 

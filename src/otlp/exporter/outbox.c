@@ -87,9 +87,7 @@ write_keys(Datum *traces, Datum *spans, Datum *starts, int n)
 												FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 	lock_outbox();
 	fms_table_enter(fms_buffer_table(), &scope);
-	if (SPI_execute_plan(fms_table_prepared(&plan, insert_keys, 3, types), arrays, NULL,
-						 false, 0) != SPI_OK_INSERT)
-		elog(ERROR, "could not write to otlp_outbox");
+	(void) fms_plan_run(&plan, insert_keys, 3, types, arrays, NULL);
 	fms_table_leave(&scope);
 }
 
