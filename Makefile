@@ -49,6 +49,7 @@ OBJS = \
 	src/table/partition.o \
 	src/table/retention.o \
 	src/table/wanted.o \
+	src/table/feed.o \
 	src/table/fold.o \
 	src/table/columns.o \
 	src/table/written.o \

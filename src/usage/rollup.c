@@ -31,15 +31,13 @@
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
-#include "funcapi.h"
-#include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/memutils.h"
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
 #include "compat.h"
+#include "table/feed.h"
 #include "table/owner.h"
 #include "usage/ledger.h"
 
@@ -111,9 +109,10 @@ typedef struct Sums
 	int32		durations[BUCKETS];
 } Sums;
 
-/* the postings that pending_sums() adds up; NULL outside of a statement */
-static FmsPosting *pending = NULL;
-static int	pending_count = 0;
+static int	put_sums(const FmsFeed *feed, int i, ReturnSetInfo *result);
+
+/* the postings that pending_sums() adds up, and the rollup that it does so for */
+static FmsFeed sums_feed = {.function = "pending_sums", .put = put_sums};
 static const Rollup *pending_for = NULL;
 
 PG_FUNCTION_INFO_V1(fms_pending_sums);
@@ -336,7 +335,7 @@ is_zero(const Sums *sums)
 
 /* Put the sums of a row into the result of pending_sums(), in the order of its columns. */
 static void
-put_sums(ReturnSetInfo *result, const Sums *sums)
+put_row(ReturnSetInfo *result, const Sums *sums)
 {
 	static const FmsLedgerText keys[] = {FMS_LEDGER_USER, FMS_LEDGER_PROVIDER, FMS_LEDGER_MODEL,
 	FMS_LEDGER_TYPE, FMS_LEDGER_CURRENCY};
@@ -361,41 +360,41 @@ put_sums(ReturnSetInfo *result, const Sums *sums)
 }
 
 /*
- * pending_sums() returns setof record: what is added to the rows of the
- * rollup that is being written, in the order of their keys.  Called by anybody
- * else it is an error.  Sums of costs are made and thrown away row by row.
+ * Put what a posting and those after it with the same key add to a row.  Sums of
+ * costs are made and thrown away row by row.
+ */
+static int
+put_sums(const FmsFeed *feed, int i, ReturnSetInfo *result)
+{
+	const FmsPosting *postings = feed->rows;
+	int			next;
+	Sums		sums;
+
+	memset(&sums, 0, sizeof(sums));
+	sums.example = postings[i].entry;
+	sums.at = interval_of(pending_for, sums.example);
+	for (next = i; next < feed->count && compare_postings(&postings[i], &postings[next]) == 0; next++)
+		add_posting(&sums, &postings[next]);
+	if (!is_zero(&sums))
+		put_row(result, &sums);
+	return next;
+}
+
+/*
+ * pending_sums() returns setof record: what is added to the rows of the rollup
+ * that is being written, in the order of their keys
  */
 Datum
 fms_pending_sums(PG_FUNCTION_ARGS)
 {
-	MemoryContext scratch;
-	MemoryContext old;
-	int			next;
+	return fms_feed_rows(&sums_feed, fcinfo);
+}
 
-	if (pending == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("pending_sums() can only be called by the span writer")));
-	InitMaterializedSRF(fcinfo, 0);
-	scratch = AllocSetContextCreate(CurrentMemoryContext, "pending_sums", ALLOCSET_DEFAULT_SIZES);
-	old = MemoryContextSwitchTo(scratch);
-	for (int i = 0; i < pending_count; i = next)
-	{
-		Sums		sums;
-
-		CHECK_FOR_INTERRUPTS();
-		memset(&sums, 0, sizeof(sums));
-		sums.example = pending[i].entry;
-		sums.at = interval_of(pending_for, sums.example);
-		for (next = i; next < pending_count && compare_postings(&pending[i], &pending[next]) == 0; next++)
-			add_posting(&sums, &pending[next]);
-		if (!is_zero(&sums))
-			put_sums((ReturnSetInfo *) fcinfo->resultinfo, &sums);
-		MemoryContextReset(scratch);
-	}
-	MemoryContextSwitchTo(old);
-	MemoryContextDelete(scratch);
-	return (Datum) 0;
+/* Run a statement that reads pending_sums(). */
+static void
+run_rollup(SPIPlanPtr *plan, const char *sql, FmsPosting *postings, int count)
+{
+	(void) fms_feed_run(&sums_feed, postings, count, fms_plan_kept(plan, sql, 0, NULL));
 }
 
 /*
@@ -415,22 +414,12 @@ fms_rollup_post(FmsPosting *postings, int count)
 		return;
 	for (int i = 0; i < count; i++)
 		taken_out |= postings[i].sign < 0;
-	PG_TRY();
+	for (int i = 0; i < lengthof(rollups); i++)
 	{
-		pending = postings;
-		pending_count = count;
-		for (int i = 0; i < lengthof(rollups); i++)
-		{
-			pending_for = &rollups[i];
-			qsort(postings, count, sizeof(FmsPosting), compare_postings);
-			(void) fms_plan_run(&rollups[i].upsert_plan, rollups[i].upsert, 0, NULL, NULL, NULL);
-			if (taken_out)
-				(void) fms_plan_run(&rollups[i].prune_plan, rollups[i].prune, 0, NULL, NULL, NULL);
-		}
+		pending_for = &rollups[i];
+		qsort(postings, count, sizeof(FmsPosting), compare_postings);
+		run_rollup(&rollups[i].upsert_plan, rollups[i].upsert, postings, count);
+		if (taken_out)
+			run_rollup(&rollups[i].prune_plan, rollups[i].prune, postings, count);
 	}
-	PG_FINALLY();
-	{
-		pending = NULL;
-	}
-	PG_END_TRY();
 }

@@ -30,7 +30,6 @@
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "executor/spi.h"
-#include "funcapi.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/array.h"
@@ -43,6 +42,7 @@
 #include "compat.h"
 #include "limit.h"
 #include "buffer/buffer.h"
+#include "table/feed.h"
 #include "table/owner.h"
 #include "usage/store.h"
 
@@ -146,12 +146,10 @@ static const char *const find_stubs =
 static const char *const settle_reservations =
 	"DELETE FROM flowmaestro.budget_reservations AS r WHERE r.reservation_id = ANY ($1)";
 
-/*
- * The entries that pending_usage() hands out; NULL outside of a statement, also
- * after an error, so that nothing ever reads memory that is gone.
- */
-static FmsEntry **pending = NULL;
-static int	pending_count = 0;
+static int	put_entry(const FmsFeed *feed, int i, ReturnSetInfo *result);
+
+/* the entries that pending_usage() hands out */
+static FmsFeed usage_feed = {.function = "pending_usage", .put = put_entry};
 
 PG_FUNCTION_INFO_V1(fms_pending_usage);
 PG_FUNCTION_INFO_V1(fms_lock_token_usage);
@@ -422,9 +420,10 @@ fms_store_spans(const FmsSpanKey *keys, int count, TimestampTz from, TimestampTz
 }
 
 /* Put an entry into the result of pending_usage(), in the order of ENTRY_COLUMNS. */
-static void
-put_entry(ReturnSetInfo *result, const FmsEntry *entry)
+static int
+put_entry(const FmsFeed *feed, int i, ReturnSetInfo *result)
 {
+	const FmsEntry *entry = ((FmsEntry **) feed->rows)[i];
 	Datum		values[ENTRY_COLUMN_COUNT];
 	bool		nulls[ENTRY_COLUMN_COUNT] = {false};
 
@@ -435,51 +434,30 @@ put_entry(ReturnSetInfo *result, const FmsEntry *entry)
 	values[AT_WAITS_FOR] = UUIDPGetDatum(&entry->waits_for);
 	nulls[AT_WAITS_FOR] = !entry->waits;
 	values[AT_STARTED_AT] = TimestampTzGetDatum(entry->started_at);
-	for (int i = 0; i < FMS_LEDGER_TEXTS; i++)
-		values[AT_TYPE + i] = fms_table_text(&entry->text[i]);
+	for (int n = 0; n < FMS_LEDGER_TEXTS; n++)
+		values[AT_TYPE + n] = fms_table_text(&entry->text[n]);
 	values[AT_ENDED] = BoolGetDatum(entry->ended);
 	values[AT_FAILED] = BoolGetDatum(entry->failed);
 	values[AT_CARRIES] = BoolGetDatum(entry->carries);
 	values[AT_COVERED] = BoolGetDatum(entry->covered);
 	values[AT_COUNTED] = BoolGetDatum(fms_entry_counts(entry));
 	values[AT_DURATION_US] = Int64GetDatum(entry->duration_us);
-	for (int i = 0; i < FMS_TOKEN_KINDS; i++)
-		values[AT_INPUT + i] = Int64GetDatum(entry->count[i]);
+	for (int n = 0; n < FMS_TOKEN_KINDS; n++)
+		values[AT_INPUT + n] = Int64GetDatum(entry->count[n]);
 	values[AT_IGNORED] = Int32GetDatum(entry->ignored);
 	values[AT_COST] = NumericGetDatum(entry->cost);
 	nulls[AT_COST] = entry->cost == NULL;
 	values[AT_PRICE_ID] = Int64GetDatum(entry->price_id);
 	nulls[AT_PRICE_ID] = !entry->has_price;
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	return i + 1;
 }
 
-/*
- * pending_usage() returns setof span_usage: the entries that are being written.
- * Called by anybody else it is an error.  Datums of a row are made in memory
- * that is emptied after it.
- */
+/* pending_usage() returns setof span_usage: the entries that are being written */
 Datum
 fms_pending_usage(PG_FUNCTION_ARGS)
 {
-	MemoryContext scratch;
-	MemoryContext old;
-
-	if (pending == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("pending_usage() can only be called by the span writer")));
-	InitMaterializedSRF(fcinfo, 0);
-	scratch = AllocSetContextCreate(CurrentMemoryContext, "pending_usage", ALLOCSET_DEFAULT_SIZES);
-	old = MemoryContextSwitchTo(scratch);
-	for (int i = 0; i < pending_count; i++)
-	{
-		CHECK_FOR_INTERRUPTS();
-		put_entry((ReturnSetInfo *) fcinfo->resultinfo, pending[i]);
-		MemoryContextReset(scratch);
-	}
-	MemoryContextSwitchTo(old);
-	MemoryContextDelete(scratch);
-	return (Datum) 0;
+	return fms_feed_rows(&usage_feed, fcinfo);
 }
 
 /*
@@ -490,24 +468,14 @@ fms_pending_usage(PG_FUNCTION_ARGS)
 static void
 run_pending(SPIPlanPtr *plan, const char *sql, FmsEntry **entries, int count)
 {
-	int			rc;
+	uint64		written;
 
 	if (count == 0)
 		return;
-	pending = entries;
-	pending_count = count;
-	PG_TRY();
-	{
-		rc = SPI_execute_plan(fms_plan_kept(plan, sql, 0, NULL), NULL, NULL, false, 0);
-	}
-	PG_FINALLY();
-	{
-		pending = NULL;
-	}
-	PG_END_TRY();
-	if (rc < 0 || SPI_processed != count)
-		elog(ERROR, "could not write the ledger: %s, %llu of %d rows", SPI_result_code_string(rc),
-			 (unsigned long long) SPI_processed, count);
+	written = fms_feed_run(&usage_feed, entries, count, fms_plan_kept(plan, sql, 0, NULL));
+	if (written != count)
+		elog(ERROR, "could not write the ledger: %llu of %d rows", (unsigned long long) written,
+			 count);
 }
 
 /* Write entries, new ones and changed ones; their traces are locked. */
