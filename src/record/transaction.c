@@ -28,6 +28,7 @@
 #include "record/claim.h"
 #include "record/transaction.h"
 #include "table/otlp_source.h"
+#include "table/owner.h"
 #include "table/reject.h"
 #include "usage/ledger.h"
 
@@ -355,15 +356,6 @@ settle(const FmsEvent *event)
 		fms_buffer_settle();
 }
 
-/* Whether an error has to reach the caller. */
-static bool
-is_callers(int sqlerrcode)
-{
-	int			category = ERRCODE_TO_CATEGORY(sqlerrcode);
-
-	return category == ERRCODE_TRANSACTION_ROLLBACK || category == ERRCODE_OPERATOR_INTERVENTION;
-}
-
 /*
  * Apply a batch; *changed tells how many rows it changed.  An error that
  * is not the caller's drops the batch, with a warning: false then.
@@ -386,7 +378,7 @@ apply(FmsFold *fold, uint64 *changed)
 
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
-		if (is_callers(error->sqlerrcode))
+		if (fms_table_is_callers(error))
 			PG_RE_THROW();
 		FlushErrorState();
 		fms_buffer_dropped(error->message);

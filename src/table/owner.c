@@ -178,6 +178,15 @@ fms_table_try(void (*work) (void *), void *arg)
 	return error;
 }
 
+/* Whether an error has to reach the caller, whose transaction or session it ends. */
+bool
+fms_table_is_callers(const ErrorData *error)
+{
+	int			category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
+
+	return category == ERRCODE_TRANSACTION_ROLLBACK || category == ERRCODE_OPERATOR_INTERVENTION;
+}
+
 /*
  * Run a look-up on what is committed now, whatever the caller's snapshot;
  * returns the number of rows.

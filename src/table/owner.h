@@ -26,6 +26,7 @@ extern void fms_table_leave(FmsOwnerScope *scope);
 extern void fms_table_set(const char *name, const char *value);
 extern void fms_table_plan_by_key(void);
 extern ErrorData *fms_table_try(void (*work) (void *), void *arg);
+extern bool fms_table_is_callers(const ErrorData *error);
 extern uint64 fms_table_select(SPIPlanPtr plan, Datum *values);
 extern const char *fms_table_status(FmsStatus status);
 extern FmsStatus fms_table_parse_status(const char *name);

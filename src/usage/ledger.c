@@ -806,23 +806,27 @@ post_as_now(FmsSpanPlace *places, int given)
 
 /* Count what the transaction wrote. */
 static void
-post_written(void)
+post_written(void *unused)
 {
+	PushActiveSnapshot(GetTransactionSnapshot());
 	post_as_now(written, written_count);
+	PopActiveSnapshot();
 }
 
 /* Leave what the transaction wrote to the writer, if it commits. */
 static void
-defer_written(void)
+defer_written(void *unused)
 {
 	FmsStoreScope scope;
 
+	PushActiveSnapshot(GetTransactionSnapshot());
 	for (int i = 0; i < written_count; i += POST_SPANS)
 	{
 		fms_store_enter(&scope);
 		fms_store_defer(written + i, Min(POST_SPANS, written_count - i));
 		fms_store_leave(&scope);
 	}
+	PopActiveSnapshot();
 }
 
 /*
@@ -830,42 +834,20 @@ defer_written(void)
  * not take the caller's work along: it is told, and false returned.
  */
 static bool
-attempt(void (*work) (void))
+attempt(void (*work) (void *))
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
 	int			isolation = XactIsoLevel;
-	volatile bool done = false;
+	ErrorData  *error = fms_table_try(work, NULL);
 
-	BeginInternalSubTransaction(NULL);
-	PushActiveSnapshot(GetTransactionSnapshot());
-	PG_TRY();
-	{
-		work();
-		PopActiveSnapshot();
-		ReleaseCurrentSubTransaction();
-		done = true;
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		XactIsoLevel = isolation;
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION ||
-			ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_TRANSACTION_ROLLBACK)
-			PG_RE_THROW();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		ereport(WARNING,
-				(errcode(error->sqlerrcode),
-				 errmsg("usage of tokens is not counted yet: %s", error->message)));
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	return done;
+	if (error == NULL)
+		return true;
+	XactIsoLevel = isolation;
+	if (fms_table_is_callers(error))
+		ReThrowError(error);
+	ereport(WARNING,
+			(errcode(error->sqlerrcode),
+			 errmsg("usage of tokens is not counted yet: %s", error->message)));
+	return false;
 }
 
 /*
