@@ -21,29 +21,9 @@
 #include "lib/stringinfo.h"
 
 #include "otlp/exporter/verdict.h"
+#include "otlp/reader.h"
 
 #define TEXT_BYTES 160			/* of an answer that are shown */
-#define VARINT_BITS 64
-
-/* wire types of protobuf */
-#define VARINT 0
-#define FIXED64 1
-#define BYTES 2
-#define FIXED32 5
-
-/* a stretch of a message that is still to be read */
-typedef struct AnswerReader
-{
-	const uint8 *at;
-	const uint8 *end;
-} AnswerReader;
-
-typedef struct AnswerField
-{
-	uint64		number;
-	uint64		value;			/* of a number */
-	AnswerReader bytes;			/* of everything else */
-} AnswerField;
 
 /* What to do after an answer, or after none. */
 FmsVerdict
@@ -72,68 +52,23 @@ fms_verdict_of(const FmsPostAnswer *answer)
 	}
 }
 
-/* Read a varint, seven bits a byte, the lowest first; false if it does not end. */
-static bool
-read_varint(AnswerReader *reader, uint64 *value)
+/* Begin to read a message of an answer, of which not all may have been kept. */
+static FmsReader
+answer_reader(FmsPart message)
 {
-	*value = 0;
-	for (int shift = 0; shift < VARINT_BITS && reader->at < reader->end; shift += 7)
-	{
-		uint8		byte = *reader->at++;
+	FmsReader	reader = fms_reader_of(message);
 
-		*value |= (uint64) (byte & 0x7f) << shift;
-		if ((byte & 0x80) == 0)
-			return true;
-	}
-	return false;
-}
-
-/*
- * Read a field.  One that goes beyond the end of what was kept of the answer is
- * cut there.  False at the end, and if this is no protobuf.
- */
-static bool
-read_field(AnswerReader *reader, AnswerField *field)
-{
-	uint64		key;
-	uint64		length = 0;
-
-	if (!read_varint(reader, &key))
-		return false;
-	field->number = key >> 3;
-	field->value = 0;
-	switch (key & 7)
-	{
-		case VARINT:
-			if (!read_varint(reader, &field->value))
-				return false;
-			break;
-		case FIXED64:
-			length = 8;
-			break;
-		case FIXED32:
-			length = 4;
-			break;
-		case BYTES:
-			if (!read_varint(reader, &length))
-				return false;
-			break;
-		default:
-			return false;
-	}
-	field->bytes.at = reader->at;
-	reader->at += Min(length, reader->end - reader->at);
-	field->bytes.end = reader->at;
-	return true;
+	reader.cut = true;
+	return reader;
 }
 
 /* The body of an answer. */
-static AnswerReader
+static FmsPart
 body_of(const FmsPostAnswer *answer)
 {
-	const uint8 *body = (const uint8 *) answer->body;
+	FmsPart		body = {answer->body, answer->bytes};
 
-	return (AnswerReader) {body, body + (answer->is_protobuf ? answer->bytes : 0)};
+	return body;
 }
 
 /*
@@ -143,48 +78,32 @@ body_of(const FmsPostAnswer *answer)
 int64
 fms_verdict_rejected(const FmsPostAnswer *answer)
 {
-	AnswerReader reader = body_of(answer);
-	AnswerField partial;
-	AnswerField field;
-	int64		rejected = 0;
+	FmsReaderField partial;
+	FmsReaderField rejected;
 
-	while (read_field(&reader, &partial))
-	{
-		while (partial.number == 1 && read_field(&partial.bytes, &field))
-		{
-			if (field.number == 1)
-				rejected = (int64) field.value;
-		}
-	}
-	return Max(rejected, 0);
+	if (!answer->is_protobuf ||
+		!fms_reader_find(answer_reader(body_of(answer)), FMS_TAG(1, FMS_WIRE_BYTES), &partial) ||
+		!fms_reader_find(answer_reader(partial.bytes), FMS_TAG(1, FMS_WIRE_VARINT), &rejected))
+		return 0;
+	return Max((int64) rejected.number, 0);
 }
 
 /*
  * The message in an answer: of a success, in its partial success, and of a
  * failure, in its status.  Of another kind of answer it is the text itself.
  */
-static AnswerReader
+static FmsPart
 message_of(const FmsPostAnswer *answer)
 {
-	const uint8 *body = (const uint8 *) answer->body;
-	AnswerReader reader = body_of(answer);
-	AnswerReader message = {NULL, NULL};
-	AnswerField field;
-	AnswerField inner;
+	FmsReaderField partial;
+	FmsReaderField message = {0};
 
 	if (!answer->is_protobuf)
-		return (AnswerReader) {body, body + answer->bytes};
-	while (read_field(&reader, &field))
-	{
-		if (field.number == 2)
-			message = field.bytes;
-		while (field.number == 1 && read_field(&field.bytes, &inner))
-		{
-			if (inner.number == 2)
-				message = inner.bytes;
-		}
-	}
-	return message;
+		return body_of(answer);
+	if (!fms_reader_find(answer_reader(body_of(answer)), FMS_TAG(2, FMS_WIRE_BYTES), &message) &&
+		fms_reader_find(answer_reader(body_of(answer)), FMS_TAG(1, FMS_WIRE_BYTES), &partial))
+		(void) fms_reader_find(answer_reader(partial.bytes), FMS_TAG(2, FMS_WIRE_BYTES), &message);
+	return message.bytes;
 }
 
 /* What an answer says, for people, in the current memory context. */
@@ -192,15 +111,19 @@ char *
 fms_verdict_text(const FmsPostAnswer *answer)
 {
 	StringInfoData text;
-	AnswerReader message = message_of(answer);
+	FmsPart		message = message_of(answer);
 
 	if (answer->status == 0)
 		return pstrdup(answer->error);
 	initStringInfo(&text);
 	appendStringInfo(&text, "HTTP status %d", answer->status);
-	if (message.at < message.end)
+	if (message.length > 0)
 		appendStringInfoString(&text, ": ");
-	for (const uint8 *c = message.at; c < message.end && c < message.at + TEXT_BYTES; c++)
-		appendStringInfoChar(&text, *c >= ' ' && *c < 0x7f ? *c : *c >= 0x80 ? '?' : ' ');
+	for (uint32 i = 0; i < Min(message.length, TEXT_BYTES); i++)
+	{
+		uint8		c = message.data[i];
+
+		appendStringInfoChar(&text, c >= ' ' && c < 0x7f ? c : c >= 0x80 ? '?' : ' ');
+	}
 	return text.data;
 }

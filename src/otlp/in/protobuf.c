@@ -21,173 +21,16 @@
  */
 #include "postgres.h"
 
-#include "miscadmin.h"
-
 #include "otlp/in/decode.h"
-
-typedef enum WireType
-{
-	WIRE_VARINT = 0,
-	WIRE_64 = 1,
-	WIRE_BYTES = 2,
-	WIRE_32 = 5
-} WireType;
-
-/* a number of a field and how it is written, as one */
-#define FIELD(number, wire) ((number) << 3 | (wire))
-
-/* where a message is read */
-typedef struct Reader
-{
-	const unsigned char *at;
-	const unsigned char *end;
-	bool		broken;			/* what comes next is no field */
-} Reader;
-
-typedef struct Field
-{
-	uint64		tag;			/* FIELD() */
-	uint64		number;			/* of WIRE_VARINT, WIRE_64, WIRE_32 */
-	FmsPart		bytes;			/* of WIRE_BYTES */
-} Field;
-
-/* Begin to read a message. */
-static Reader
-reader_of(FmsPart message)
-{
-	Reader		reader = {(const unsigned char *) message.data,
-	(const unsigned char *) message.data + message.length, false};
-
-	return reader;
-}
-
-/* Read a number of 7 bits a byte; false if it does not end or has more than 64 bits. */
-static bool
-read_varint(Reader *reader, uint64 *number)
-{
-	uint64		result = 0;
-
-	if (reader->at < reader->end && *reader->at < 0x80)
-	{
-		*number = *reader->at++;
-		return true;
-	}
-	for (int shift = 0; shift < 70 && reader->at < reader->end; shift += 7)
-	{
-		unsigned char byte = *reader->at++;
-
-		if (shift == 63 && byte > 1)
-			return false;
-		result |= (uint64) (byte & 0x7f) << shift;
-		if (byte < 0x80)
-		{
-			*number = result;
-			return true;
-		}
-	}
-	return false;
-}
-
-/* Read a number of "bytes" bytes, the lowest first. */
-static bool
-read_fixed(Reader *reader, int bytes, uint64 *number)
-{
-	uint64		result = 0;
-
-	if (reader->end - reader->at < bytes)
-		return false;
-	for (int i = 0; i < bytes; i++)
-		result |= (uint64) reader->at[i] << (8 * i);
-	reader->at += bytes;
-	*number = result;
-	return true;
-}
-
-/* Read bytes with their length. */
-static bool
-read_bytes(Reader *reader, FmsPart *bytes)
-{
-	uint64		length;
-
-	if (!read_varint(reader, &length) || length > (uint64) (reader->end - reader->at))
-		return false;
-	bytes->data = (const char *) reader->at;
-	bytes->length = (uint32) length;
-	reader->at += length;
-	return true;
-}
-
-/*
- * Read the value of a field whose tag is known.  The wire type alone tells how
- * long it is; 3 and 4, which bracket a group, and 6 and 7, which nobody uses, are
- * errors.
- */
-static bool
-read_value(Reader *reader, Field *field)
-{
-	switch ((WireType) (field->tag & 7))
-	{
-		case WIRE_VARINT:
-			return read_varint(reader, &field->number);
-		case WIRE_64:
-			return read_fixed(reader, 8, &field->number);
-		case WIRE_BYTES:
-			return read_bytes(reader, &field->bytes);
-		case WIRE_32:
-			return read_fixed(reader, 4, &field->number);
-		default:
-			return false;
-	}
-}
-
-/*
- * Read the next field; false at the end of the message, or if it is broken there:
- * then the reader stays before the field, so that its place can be told.
- */
-static bool
-next_field(Reader *reader, Field *field)
-{
-	const unsigned char *begin = reader->at;
-
-	CHECK_FOR_INTERRUPTS();
-	if (reader->at >= reader->end)
-		return false;
-	if (read_varint(reader, &field->tag) && field->tag >> 3 != 0 && field->tag <= PG_UINT32_MAX &&
-		read_value(reader, field))
-		return true;
-	reader->at = begin;
-	reader->broken = true;
-	return false;
-}
+#include "otlp/reader.h"
 
 /* Say that a message is broken, if it is; else true. */
 static bool
-is_sound(FmsOtlpDecoder *decoder, const Reader *reader)
+is_sound(FmsOtlpDecoder *decoder, const FmsReader *reader)
 {
 	if (reader->broken)
 		return fms_otlp_refuse(decoder, "a field is broken");
 	return true;
-}
-
-/*
- * Find the last field of a tag; false if there is none.  Everything else is
- * passed over by its length, which is why looking twice is cheap.
- */
-static bool
-find_field(FmsPart message, uint64 tag, Field *found)
-{
-	Reader		reader = reader_of(message);
-	Field		field;
-	bool		there = false;
-
-	while (next_field(&reader, &field))
-	{
-		if (field.tag != tag)
-			continue;
-		*found = field;
-		there = true;
-	}
-	return there;
 }
 
 static bool read_any_value(FmsOtlpDecoder *decoder, uint32 node, FmsPart message, int depth);
@@ -199,22 +42,22 @@ static bool read_any_value(FmsOtlpDecoder *decoder, uint32 node, FmsPart message
 static bool
 read_key_value(FmsOtlpDecoder *decoder, FmsPart message, int depth)
 {
-	Reader		reader = reader_of(message);
+	FmsReader	reader = fms_reader_of(message);
 	FmsOtlpNode *node = fms_otlp_add_node(decoder);
 	FmsPart		value = {NULL, 0};
-	Field		field;
+	FmsReaderField field;
 
 	if (node == NULL)
 		return false;
 	node->key = message.data;
-	while (next_field(&reader, &field))
+	while (fms_reader_next(&reader, &field))
 	{
-		if (field.tag == FIELD(1, WIRE_BYTES))
+		if (field.tag == FMS_TAG(1, FMS_WIRE_BYTES))
 		{
 			node->key = field.bytes.data;
 			node->key_length = field.bytes.length;
 		}
-		else if (field.tag == FIELD(2, WIRE_BYTES))
+		else if (field.tag == FMS_TAG(2, FMS_WIRE_BYTES))
 			value = field.bytes;
 	}
 	if (!is_sound(decoder, &reader))
@@ -230,17 +73,17 @@ static bool
 read_values(FmsOtlpDecoder *decoder, uint32 parent, FmsOtlpType type, FmsPart message,
 			int depth)
 {
-	Reader		reader = reader_of(message);
+	FmsReader	reader = fms_reader_of(message);
 	uint32		count = 0;
-	Field		field;
+	FmsReaderField field;
 
 	if (depth >= FMS_OTLP_MAX_DEPTH)
 		return fms_otlp_refuse(decoder, "an attribute is nested deeper than 64");
-	while (next_field(&reader, &field))
+	while (fms_reader_next(&reader, &field))
 	{
 		uint32		node = decoder->node_count;
 
-		if (field.tag != FIELD(1, WIRE_BYTES))
+		if (field.tag != FMS_TAG(1, FMS_WIRE_BYTES))
 			continue;
 		count++;
 		if (type == FMS_OTLP_MAP)
@@ -272,32 +115,32 @@ set_bytes(FmsOtlpNode *node, FmsOtlpType type, FmsPart bytes)
  * The index of a string (8) means something in profiles only.
  */
 static bool
-set_value(FmsOtlpDecoder *decoder, uint32 n, const Field *field, int depth)
+set_value(FmsOtlpDecoder *decoder, uint32 n, const FmsReaderField *field, int depth)
 {
 	FmsOtlpNode *node = &decoder->nodes[n];
 
 	switch (field->tag)
 	{
-		case FIELD(1, WIRE_BYTES):
+		case FMS_TAG(1, FMS_WIRE_BYTES):
 			set_bytes(node, FMS_OTLP_STRING, field->bytes);
 			return true;
-		case FIELD(2, WIRE_VARINT):
+		case FMS_TAG(2, FMS_WIRE_VARINT):
 			node->type = FMS_OTLP_BOOL;
 			node->value.boolean = field->number != 0;
 			return true;
-		case FIELD(3, WIRE_VARINT):
+		case FMS_TAG(3, FMS_WIRE_VARINT):
 			node->type = FMS_OTLP_INT;
 			node->value.integer = (int64) field->number;
 			return true;
-		case FIELD(4, WIRE_64):
+		case FMS_TAG(4, FMS_WIRE_64):
 			node->type = FMS_OTLP_DOUBLE;
 			memcpy(&node->value.number, &field->number, sizeof(double));
 			return true;
-		case FIELD(5, WIRE_BYTES):
+		case FMS_TAG(5, FMS_WIRE_BYTES):
 			return read_values(decoder, n, FMS_OTLP_ARRAY, field->bytes, depth);
-		case FIELD(6, WIRE_BYTES):
+		case FMS_TAG(6, FMS_WIRE_BYTES):
 			return read_values(decoder, n, FMS_OTLP_MAP, field->bytes, depth);
-		case FIELD(7, WIRE_BYTES):
+		case FMS_TAG(7, FMS_WIRE_BYTES):
 			set_bytes(node, FMS_OTLP_BYTES, field->bytes);
 			return true;
 		default:
@@ -310,9 +153,9 @@ set_value(FmsOtlpDecoder *decoder, uint32 n, const Field *field, int depth)
 static bool
 is_value(uint64 tag)
 {
-	return tag == FIELD(1, WIRE_BYTES) || tag == FIELD(2, WIRE_VARINT) ||
-		tag == FIELD(3, WIRE_VARINT) || tag == FIELD(4, WIRE_64) ||
-		tag == FIELD(5, WIRE_BYTES) || tag == FIELD(6, WIRE_BYTES) || tag == FIELD(7, WIRE_BYTES);
+	return tag == FMS_TAG(1, FMS_WIRE_BYTES) || tag == FMS_TAG(2, FMS_WIRE_VARINT) ||
+		tag == FMS_TAG(3, FMS_WIRE_VARINT) || tag == FMS_TAG(4, FMS_WIRE_64) ||
+		tag == FMS_TAG(5, FMS_WIRE_BYTES) || tag == FMS_TAG(6, FMS_WIRE_BYTES) || tag == FMS_TAG(7, FMS_WIRE_BYTES);
 }
 
 /*
@@ -322,11 +165,11 @@ is_value(uint64 tag)
 static bool
 read_any_value(FmsOtlpDecoder *decoder, uint32 n, FmsPart message, int depth)
 {
-	Reader		reader = reader_of(message);
-	Field		value = {0};
-	Field		field;
+	FmsReader	reader = fms_reader_of(message);
+	FmsReaderField value = {0};
+	FmsReaderField field;
 
-	while (next_field(&reader, &field))
+	while (fms_reader_next(&reader, &field))
 	{
 		if (is_value(field.tag))
 			value = field;
@@ -341,11 +184,11 @@ read_any_value(FmsOtlpDecoder *decoder, uint32 n, FmsPart message, int depth)
 static bool
 read_attributes(FmsOtlpDecoder *decoder, FmsPart message, uint64 tag, FmsOtlpList *list)
 {
-	Reader		reader = reader_of(message);
-	Field		field;
+	FmsReader	reader = fms_reader_of(message);
+	FmsReaderField field;
 
 	list->first = decoder->node_count;
-	while (next_field(&reader, &field))
+	while (fms_reader_next(&reader, &field))
 	{
 		if (field.tag == tag && !read_key_value(decoder, field.bytes, 0))
 			return false;
@@ -358,64 +201,64 @@ read_attributes(FmsOtlpDecoder *decoder, FmsPart message, uint64 tag, FmsOtlpLis
 static bool
 read_event(FmsOtlpDecoder *decoder, FmsOtlpSpan *span, FmsPart message)
 {
-	Reader		reader = reader_of(message);
+	FmsReader	reader = fms_reader_of(message);
 	FmsOtlpEvent *event = fms_otlp_add_event(decoder, span);
-	Field		field;
+	FmsReaderField field;
 
 	if (event == NULL)
 		return false;
-	while (next_field(&reader, &field))
+	while (fms_reader_next(&reader, &field))
 	{
-		if (field.tag == FIELD(1, WIRE_64))
+		if (field.tag == FMS_TAG(1, FMS_WIRE_64))
 			event->time = field.number;
-		else if (field.tag == FIELD(2, WIRE_BYTES))
+		else if (field.tag == FMS_TAG(2, FMS_WIRE_BYTES))
 			event->name = field.bytes;
-		else if (field.tag == FIELD(4, WIRE_VARINT))
+		else if (field.tag == FMS_TAG(4, FMS_WIRE_VARINT))
 			event->dropped_attributes = (uint32) field.number;
 	}
 	return is_sound(decoder, &reader) &&
-		read_attributes(decoder, message, FIELD(3, WIRE_BYTES), &event->attributes);
+		read_attributes(decoder, message, FMS_TAG(3, FMS_WIRE_BYTES), &event->attributes);
 }
 
 /* Read a Link as a new link of a span. */
 static bool
 read_link(FmsOtlpDecoder *decoder, FmsOtlpSpan *span, FmsPart message)
 {
-	Reader		reader = reader_of(message);
+	FmsReader	reader = fms_reader_of(message);
 	FmsOtlpLink *link = fms_otlp_add_link(decoder, span);
-	Field		field;
+	FmsReaderField field;
 
 	if (link == NULL)
 		return false;
-	while (next_field(&reader, &field))
+	while (fms_reader_next(&reader, &field))
 	{
-		if (field.tag == FIELD(1, WIRE_BYTES))
+		if (field.tag == FMS_TAG(1, FMS_WIRE_BYTES))
 			link->trace_id = field.bytes;
-		else if (field.tag == FIELD(2, WIRE_BYTES))
+		else if (field.tag == FMS_TAG(2, FMS_WIRE_BYTES))
 			link->span_id = field.bytes;
-		else if (field.tag == FIELD(3, WIRE_BYTES))
+		else if (field.tag == FMS_TAG(3, FMS_WIRE_BYTES))
 			link->trace_state = field.bytes;
-		else if (field.tag == FIELD(5, WIRE_VARINT))
+		else if (field.tag == FMS_TAG(5, FMS_WIRE_VARINT))
 			link->dropped_attributes = (uint32) field.number;
-		else if (field.tag == FIELD(6, WIRE_32))
+		else if (field.tag == FMS_TAG(6, FMS_WIRE_32))
 			link->flags = (uint32) field.number;
 	}
 	return is_sound(decoder, &reader) &&
-		read_attributes(decoder, message, FIELD(4, WIRE_BYTES), &link->attributes);
+		read_attributes(decoder, message, FMS_TAG(4, FMS_WIRE_BYTES), &link->attributes);
 }
 
 /* Read a Status into a span. */
 static bool
 read_status(FmsOtlpDecoder *decoder, FmsOtlpSpan *span, FmsPart message)
 {
-	Reader		reader = reader_of(message);
-	Field		field;
+	FmsReader	reader = fms_reader_of(message);
+	FmsReaderField field;
 
-	while (next_field(&reader, &field))
+	while (fms_reader_next(&reader, &field))
 	{
-		if (field.tag == FIELD(2, WIRE_BYTES))
+		if (field.tag == FMS_TAG(2, FMS_WIRE_BYTES))
 			span->message = field.bytes;
-		else if (field.tag == FIELD(3, WIRE_VARINT))
+		else if (field.tag == FMS_TAG(3, FMS_WIRE_VARINT))
 			span->code = (int32) field.number;
 	}
 	return is_sound(decoder, &reader);
@@ -423,23 +266,23 @@ read_status(FmsOtlpDecoder *decoder, FmsOtlpSpan *span, FmsPart message)
 
 /* Read a field of a span that is a text; false if it is none. */
 static bool
-read_span_text(FmsOtlpSpan *span, const Field *field)
+read_span_text(FmsOtlpSpan *span, const FmsReaderField *field)
 {
 	switch (field->tag)
 	{
-		case FIELD(1, WIRE_BYTES):
+		case FMS_TAG(1, FMS_WIRE_BYTES):
 			span->trace_id = field->bytes;
 			return true;
-		case FIELD(2, WIRE_BYTES):
+		case FMS_TAG(2, FMS_WIRE_BYTES):
 			span->span_id = field->bytes;
 			return true;
-		case FIELD(3, WIRE_BYTES):
+		case FMS_TAG(3, FMS_WIRE_BYTES):
 			span->trace_state = field->bytes;
 			return true;
-		case FIELD(4, WIRE_BYTES):
+		case FMS_TAG(4, FMS_WIRE_BYTES):
 			span->parent_id = field->bytes;
 			return true;
-		case FIELD(5, WIRE_BYTES):
+		case FMS_TAG(5, FMS_WIRE_BYTES):
 			span->name = field->bytes;
 			return true;
 		default:
@@ -452,33 +295,34 @@ read_span_text(FmsOtlpSpan *span, const Field *field)
  * same field numbers as spans with other forms: that gives them away.
  */
 static void
-read_span_number(FmsOtlpSpan *span, const Field *field)
+read_span_number(FmsOtlpSpan *span, const FmsReaderField *field)
 {
 	switch (field->tag)
 	{
-		case FIELD(6, WIRE_VARINT):
+		case FMS_TAG(6, FMS_WIRE_VARINT):
 			span->kind = (int32) field->number;
 			break;
-		case FIELD(7, WIRE_64):
+		case FMS_TAG(7, FMS_WIRE_64):
 			span->start = field->number;
 			break;
-		case FIELD(8, WIRE_64):
+		case FMS_TAG(8, FMS_WIRE_64):
 			span->end = field->number;
 			break;
-		case FIELD(10, WIRE_VARINT):
+		case FMS_TAG(10, FMS_WIRE_VARINT):
 			span->dropped_attributes = (uint32) field->number;
 			break;
-		case FIELD(12, WIRE_VARINT):
+		case FMS_TAG(12, FMS_WIRE_VARINT):
 			span->dropped_events = (uint32) field->number;
 			break;
-		case FIELD(14, WIRE_VARINT):
+		case FMS_TAG(14, FMS_WIRE_VARINT):
 			span->dropped_links = (uint32) field->number;
 			break;
-		case FIELD(16, WIRE_32):
+		case FMS_TAG(16, FMS_WIRE_32):
 			span->flags = (uint32) field->number;
 			break;
-		case FIELD(1, WIRE_64): /* time_unix_nano and */
-		case FIELD(11, WIRE_64):	/* observed_time_unix_nano of a LogRecord */
+		case FMS_TAG(1, FMS_WIRE_64):	/* time_unix_nano and */
+		case FMS_TAG(11, FMS_WIRE_64):	/* observed_time_unix_nano of a
+										 * LogRecord */
 			span->like_log = true;
 			break;
 	}
@@ -491,14 +335,14 @@ read_span_number(FmsOtlpSpan *span, const Field *field)
 static bool
 read_span_parts(FmsOtlpDecoder *decoder, FmsOtlpSpan *span, FmsPart message)
 {
-	Reader		reader = reader_of(message);
-	Field		field;
+	FmsReader	reader = fms_reader_of(message);
+	FmsReaderField field;
 
-	while (next_field(&reader, &field))
+	while (fms_reader_next(&reader, &field))
 	{
-		if (field.tag == FIELD(11, WIRE_BYTES) && !read_event(decoder, span, field.bytes))
+		if (field.tag == FMS_TAG(11, FMS_WIRE_BYTES) && !read_event(decoder, span, field.bytes))
 			return false;
-		if (field.tag == FIELD(13, WIRE_BYTES) && !read_link(decoder, span, field.bytes))
+		if (field.tag == FMS_TAG(13, FMS_WIRE_BYTES) && !read_link(decoder, span, field.bytes))
 			return false;
 	}
 	return true;
@@ -508,23 +352,23 @@ read_span_parts(FmsOtlpDecoder *decoder, FmsOtlpSpan *span, FmsPart message)
 static bool
 read_span(FmsOtlpDecoder *decoder, FmsOtlpSpan *span, FmsPart message)
 {
-	Reader		reader = reader_of(message);
+	FmsReader	reader = fms_reader_of(message);
 	bool		parts = false;
-	Field		field;
+	FmsReaderField field;
 
 	memset(span, 0, sizeof(*span));
-	while (next_field(&reader, &field))
+	while (fms_reader_next(&reader, &field))
 	{
-		if (field.tag == FIELD(9, WIRE_BYTES))
+		if (field.tag == FMS_TAG(9, FMS_WIRE_BYTES))
 		{
 			if (!read_key_value(decoder, field.bytes, 0))
 				return false;
 		}
 		else if (read_span_text(span, &field))
 			continue;
-		else if (field.tag == FIELD(11, WIRE_BYTES) || field.tag == FIELD(13, WIRE_BYTES))
+		else if (field.tag == FMS_TAG(11, FMS_WIRE_BYTES) || field.tag == FMS_TAG(13, FMS_WIRE_BYTES))
 			parts = true;
-		else if (field.tag == FIELD(15, WIRE_BYTES))
+		else if (field.tag == FMS_TAG(15, FMS_WIRE_BYTES))
 		{
 			if (!read_status(decoder, span, field.bytes))
 				return false;
@@ -540,11 +384,11 @@ read_span(FmsOtlpDecoder *decoder, FmsOtlpSpan *span, FmsPart message)
 static uint32
 read_entity_keys(FmsOtlpDecoder *decoder, FmsPart message, uint64 tag)
 {
-	Reader		reader = reader_of(message);
+	FmsReader	reader = fms_reader_of(message);
 	uint32		count = 0;
-	Field		field;
+	FmsReaderField field;
 
-	while (next_field(&reader, &field))
+	while (fms_reader_next(&reader, &field))
 	{
 		if (field.tag == tag && fms_otlp_add_text(decoder, field.bytes))
 			count++;
@@ -558,67 +402,67 @@ static void
 read_entity(FmsOtlpDecoder *decoder, FmsOtlpResource *resource, FmsPart message)
 {
 	FmsOtlpEntity *entity = fms_otlp_add_entity(decoder, resource);
-	Field		field;
+	FmsReaderField field;
 
 	if (entity == NULL)
 		return;
-	if (find_field(message, FIELD(1, WIRE_BYTES), &field))
+	if (fms_reader_find(fms_reader_of(message), FMS_TAG(1, FMS_WIRE_BYTES), &field))
 		entity->schema_url = field.bytes;
-	if (find_field(message, FIELD(2, WIRE_BYTES), &field))
+	if (fms_reader_find(fms_reader_of(message), FMS_TAG(2, FMS_WIRE_BYTES), &field))
 		entity->type = field.bytes;
-	entity->id_keys = read_entity_keys(decoder, message, FIELD(3, WIRE_BYTES));
-	entity->description_keys = read_entity_keys(decoder, message, FIELD(4, WIRE_BYTES));
+	entity->id_keys = read_entity_keys(decoder, message, FMS_TAG(3, FMS_WIRE_BYTES));
+	entity->description_keys = read_entity_keys(decoder, message, FMS_TAG(4, FMS_WIRE_BYTES));
 }
 
 /* Read the Resource of a ResourceSpans; an absent one is an empty one. */
 static void
 read_resource(FmsOtlpDecoder *decoder, FmsOtlpResource *resource, FmsPart resource_spans)
 {
-	Field		message;
-	Field		field;
-	Reader		reader;
+	FmsReaderField message;
+	FmsReaderField field;
+	FmsReader	reader;
 
 	memset(resource, 0, sizeof(*resource));
-	if (find_field(resource_spans, FIELD(3, WIRE_BYTES), &field))
+	if (fms_reader_find(fms_reader_of(resource_spans), FMS_TAG(3, FMS_WIRE_BYTES), &field))
 		resource->schema_url = field.bytes;
-	if (!find_field(resource_spans, FIELD(1, WIRE_BYTES), &message))
+	if (!fms_reader_find(fms_reader_of(resource_spans), FMS_TAG(1, FMS_WIRE_BYTES), &message))
 		return;
-	reader = reader_of(message.bytes);
-	while (next_field(&reader, &field))
+	reader = fms_reader_of(message.bytes);
+	while (fms_reader_next(&reader, &field))
 	{
-		if (field.tag == FIELD(2, WIRE_VARINT))
+		if (field.tag == FMS_TAG(2, FMS_WIRE_VARINT))
 			resource->dropped_attributes = (uint32) field.number;
-		else if (field.tag == FIELD(3, WIRE_BYTES))
+		else if (field.tag == FMS_TAG(3, FMS_WIRE_BYTES))
 			read_entity(decoder, resource, field.bytes);
 	}
 	fms_otlp_finish_entities(decoder, resource);
-	(void) read_attributes(decoder, message.bytes, FIELD(1, WIRE_BYTES), &resource->attributes);
+	(void) read_attributes(decoder, message.bytes, FMS_TAG(1, FMS_WIRE_BYTES), &resource->attributes);
 }
 
 /* Read the InstrumentationScope of a ScopeSpans; an absent one is an empty one. */
 static void
 read_scope(FmsOtlpDecoder *decoder, FmsOtlpScope *scope, FmsPart scope_spans)
 {
-	Field		message;
-	Field		field;
-	Reader		reader;
+	FmsReaderField message;
+	FmsReaderField field;
+	FmsReader	reader;
 
 	memset(scope, 0, sizeof(*scope));
-	if (find_field(scope_spans, FIELD(3, WIRE_BYTES), &field))
+	if (fms_reader_find(fms_reader_of(scope_spans), FMS_TAG(3, FMS_WIRE_BYTES), &field))
 		scope->schema_url = field.bytes;
-	if (!find_field(scope_spans, FIELD(1, WIRE_BYTES), &message))
+	if (!fms_reader_find(fms_reader_of(scope_spans), FMS_TAG(1, FMS_WIRE_BYTES), &message))
 		return;
-	reader = reader_of(message.bytes);
-	while (next_field(&reader, &field))
+	reader = fms_reader_of(message.bytes);
+	while (fms_reader_next(&reader, &field))
 	{
-		if (field.tag == FIELD(1, WIRE_BYTES))
+		if (field.tag == FMS_TAG(1, FMS_WIRE_BYTES))
 			scope->name = field.bytes;
-		else if (field.tag == FIELD(2, WIRE_BYTES))
+		else if (field.tag == FMS_TAG(2, FMS_WIRE_BYTES))
 			scope->version = field.bytes;
-		else if (field.tag == FIELD(4, WIRE_VARINT))
+		else if (field.tag == FMS_TAG(4, FMS_WIRE_VARINT))
 			scope->dropped_attributes = (uint32) field.number;
 	}
-	(void) read_attributes(decoder, message.bytes, FIELD(3, WIRE_BYTES), &scope->attributes);
+	(void) read_attributes(decoder, message.bytes, FMS_TAG(3, FMS_WIRE_BYTES), &scope->attributes);
 }
 
 /*
@@ -629,10 +473,10 @@ static bool
 hand_scope_spans(FmsOtlpDecoder *decoder, FmsPart message, const char *refused)
 {
 	const FmsOtlpSink *sink = decoder->sink;
-	Reader		reader = reader_of(message);
+	FmsReader	reader = fms_reader_of(message);
 	FmsOtlpScope scope;
 	FmsOtlpSpan span;
-	Field		field;
+	FmsReaderField field;
 
 	if (refused == NULL)
 	{
@@ -643,9 +487,9 @@ hand_scope_spans(FmsOtlpDecoder *decoder, FmsPart message, const char *refused)
 	}
 	if (refused == NULL && !sink->scope(sink->arg, &scope, decoder->nodes))
 		return false;
-	while (next_field(&reader, &field))
+	while (fms_reader_next(&reader, &field))
 	{
-		if (field.tag != FIELD(2, WIRE_BYTES))
+		if (field.tag != FMS_TAG(2, FMS_WIRE_BYTES))
 			continue;
 		fms_otlp_forget(decoder);
 		decoder->reason = refused;
@@ -665,10 +509,10 @@ static bool
 hand_resource_spans(FmsOtlpDecoder *decoder, FmsPart message)
 {
 	const FmsOtlpSink *sink = decoder->sink;
-	Reader		reader = reader_of(message);
+	FmsReader	reader = fms_reader_of(message);
 	FmsOtlpResource resource;
 	const char *refused;
-	Field		field;
+	FmsReaderField field;
 
 	fms_otlp_forget(decoder);
 	fms_otlp_count_group(decoder);
@@ -676,9 +520,9 @@ hand_resource_spans(FmsOtlpDecoder *decoder, FmsPart message)
 	refused = decoder->reason;
 	if (refused == NULL && !sink->resource(sink->arg, &resource, decoder->nodes))
 		return false;
-	while (next_field(&reader, &field))
+	while (fms_reader_next(&reader, &field))
 	{
-		if (field.tag == FIELD(2, WIRE_BYTES) && !hand_scope_spans(decoder, field.bytes, refused))
+		if (field.tag == FMS_TAG(2, FMS_WIRE_BYTES) && !hand_scope_spans(decoder, field.bytes, refused))
 			return false;
 	}
 	return true;
@@ -691,13 +535,13 @@ hand_resource_spans(FmsOtlpDecoder *decoder, FmsPart message)
 static const unsigned char *
 check_frame(FmsPart message, int level)
 {
-	Reader		reader = reader_of(message);
+	FmsReader	reader = fms_reader_of(message);
 	const unsigned char *broken;
-	Field		field;
+	FmsReaderField field;
 
-	while (next_field(&reader, &field))
+	while (fms_reader_next(&reader, &field))
 	{
-		if (level == 2 || field.tag != FIELD(level == 0 ? 1 : 2, WIRE_BYTES))
+		if (level == 2 || field.tag != FMS_TAG(level == 0 ? 1 : 2, FMS_WIRE_BYTES))
 			continue;
 		broken = check_frame(field.bytes, level + 1);
 		if (broken != NULL)
@@ -715,10 +559,10 @@ fms_otlp_decode_protobuf(const char *body, size_t length, const FmsOtlpSink *sin
 						 const char **error, size_t *error_at)
 {
 	FmsPart		message = {body, (uint32) length};
-	Reader		reader = reader_of(message);
+	FmsReader	reader = fms_reader_of(message);
 	const unsigned char *broken = check_frame(message, 0);
 	FmsOtlpDecoder decoder;
-	Field		field;
+	FmsReaderField field;
 
 	if (broken != NULL)
 	{
@@ -727,9 +571,9 @@ fms_otlp_decode_protobuf(const char *body, size_t length, const FmsOtlpSink *sin
 		return false;
 	}
 	fms_otlp_begin(&decoder, sink);
-	while (next_field(&reader, &field))
+	while (fms_reader_next(&reader, &field))
 	{
-		if (field.tag == FIELD(1, WIRE_BYTES) && !hand_resource_spans(&decoder, field.bytes))
+		if (field.tag == FMS_TAG(1, FMS_WIRE_BYTES) && !hand_resource_spans(&decoder, field.bytes))
 			break;
 	}
 	fms_otlp_end(&decoder);

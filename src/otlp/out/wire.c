@@ -26,12 +26,7 @@
 
 #include "compat.h"
 #include "otlp/out/wire.h"
-
-/* wire types of protobuf */
-#define VARINT 0
-#define BYTES_8 1
-#define DELIMITED 2
-#define BYTES_4 5
+#include "otlp/reader.h"
 
 #define LONGEST_VARINT 10
 
@@ -93,9 +88,9 @@ append_varint(FmsWire *wire, uint64 value)
 
 /* Append the number of a field and its wire type. */
 static void
-append_tag(FmsWire *wire, const FmsField *field, int type)
+append_tag(FmsWire *wire, const FmsField *field, FmsWireType type)
 {
-	append_varint(wire, ((uint64) field->number << 3) | type);
+	append_varint(wire, FMS_TAG((uint64) field->number, type));
 }
 
 /* Append a constant of JSON. */
@@ -139,7 +134,7 @@ append_fixed(FmsWire *wire, uint64 value, int bytes)
 static int
 begin_delimited(FmsWire *wire, const FmsField *field)
 {
-	append_tag(wire, field, DELIMITED);
+	append_tag(wire, field, FMS_WIRE_BYTES);
 	append_varint(wire, 0);
 	return wire->out.len;
 }
@@ -289,7 +284,7 @@ fms_wire_string(FmsWire *wire, const FmsField *field, const char *data, int leng
 	}
 	if (GetDatabaseEncoding() != PG_UTF8)
 		data = as_utf8(data, &length);
-	append_tag(wire, field, DELIMITED);
+	append_tag(wire, field, FMS_WIRE_BYTES);
 	append_varint(wire, length);
 	append_bytes(wire, data, length);
 }
@@ -327,7 +322,7 @@ fms_wire_bytes(FmsWire *wire, const FmsField *field, const char *data, int lengt
 
 	if (!wire->json)
 	{
-		append_tag(wire, field, DELIMITED);
+		append_tag(wire, field, FMS_WIRE_BYTES);
 		append_varint(wire, length);
 		append_bytes(wire, data, length);
 		return;
@@ -366,7 +361,7 @@ fms_wire_enum(FmsWire *wire, const FmsField *field, int32 value)
 		append_json(wire, psprintf("%d", value));
 		return;
 	}
-	append_tag(wire, field, VARINT);
+	append_tag(wire, field, FMS_WIRE_VARINT);
 	append_varint(wire, (uint64) (int64) value);
 }
 
@@ -380,7 +375,7 @@ fms_wire_uint32(FmsWire *wire, const FmsField *field, uint32 value)
 		append_json(wire, psprintf("%u", value));
 		return;
 	}
-	append_tag(wire, field, VARINT);
+	append_tag(wire, field, FMS_WIRE_VARINT);
 	append_varint(wire, value);
 }
 
@@ -394,7 +389,7 @@ fms_wire_bool(FmsWire *wire, const FmsField *field, bool value)
 		append_json(wire, value ? "true" : "false");
 		return;
 	}
-	append_tag(wire, field, VARINT);
+	append_tag(wire, field, FMS_WIRE_VARINT);
 	append_varint(wire, value);
 }
 
@@ -408,7 +403,7 @@ fms_wire_int64(FmsWire *wire, const FmsField *field, int64 value)
 		append_json(wire, psprintf("\"" INT64_FORMAT "\"", value));
 		return;
 	}
-	append_tag(wire, field, VARINT);
+	append_tag(wire, field, FMS_WIRE_VARINT);
 	append_varint(wire, (uint64) value);
 }
 
@@ -421,7 +416,7 @@ fms_wire_fixed32(FmsWire *wire, const FmsField *field, uint32 value)
 		fms_wire_uint32(wire, field, value);
 		return;
 	}
-	append_tag(wire, field, BYTES_4);
+	append_tag(wire, field, FMS_WIRE_32);
 	append_fixed(wire, value, 4);
 }
 
@@ -435,7 +430,7 @@ fms_wire_fixed64(FmsWire *wire, const FmsField *field, uint64 value)
 		append_json(wire, psprintf("\"" UINT64_FORMAT "\"", value));
 		return;
 	}
-	append_tag(wire, field, BYTES_8);
+	append_tag(wire, field, FMS_WIRE_64);
 	append_fixed(wire, value, 8);
 }
 
@@ -449,7 +444,7 @@ fms_wire_double(FmsWire *wire, const FmsField *field, double value)
 	if (!wire->json)
 	{
 		memcpy(&bits, &value, sizeof(bits));
-		append_tag(wire, field, BYTES_8);
+		append_tag(wire, field, FMS_WIRE_64);
 		append_fixed(wire, bits, 8);
 		return;
 	}
