@@ -70,9 +70,9 @@ OBJS = \
 	src/record/record.o \
 	src/record/calls.o \
 	src/record/enter.o \
-	src/usage/names.o \
-	src/otlp/receiver/settings.o \
-	src/otlp/exporter/settings.o \
+	src/usage/token_names.o \
+	src/otlp/receiver/receiver_settings.o \
+	src/otlp/exporter/exporter_settings.o \
 	src/otlp/exporter/outbox.o \
 	src/otlp/secret.o \
 	src/otlp/exporter/headers.o \
@@ -97,7 +97,7 @@ OBJS = \
 	src/trace/page.o \
 	src/trace/list.o \
 	src/trace/display.o \
-	src/trace/text.o \
+	src/trace/drawing.o \
 	src/trace/html.o \
 	src/trace/diff.o \
 	src/schema/value.o \

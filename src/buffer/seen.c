@@ -67,7 +67,7 @@ fms_seen_shmem_init(void)
 
 /* The hash of an id of a table of this database. */
 static uint64
-hash_of(Oid table, int64 id_prefix)
+seen_hash(Oid table, int64 id_prefix)
 {
 	struct
 	{
@@ -93,7 +93,7 @@ block_of(uint64 *hash)
 void
 fms_seen_add(Oid table, int64 id_prefix)
 {
-	uint64		hash = hash_of(table, id_prefix);
+	uint64		hash = seen_hash(table, id_prefix);
 	SeenBlock  *block;
 
 	if (blocks == NULL)
@@ -122,7 +122,7 @@ fms_seen_possible(Oid table, int64 id_prefix)
 	if (!fms_seen_has_all(table))
 		return true;
 	pg_read_barrier();
-	hash = hash_of(table, id_prefix);
+	hash = seen_hash(table, id_prefix);
 	block = block_of(&hash);
 	for (int i = 0; i < BITS; i++, hash >>= 9)
 	{

@@ -788,7 +788,7 @@ fms_tracked_of_trace(Oid table, const pg_uuid_t *trace_id, int *count)
  * texts become datums in the function's context: some 100 bytes for each row.
  */
 static void
-put_row(ReturnSetInfo *result, Entry *entry)
+put_active_span(ReturnSetInfo *result, Entry *entry)
 {
 	Datum		values[9];
 	bool		nulls[9] = {false};
@@ -841,7 +841,7 @@ fms_tracked_spans(PG_FUNCTION_ARGS)
 		}
 		LWLockRelease(tracked->part[p].lock);
 		for (int i = 0; i < n; i++)
-			put_row((ReturnSetInfo *) fcinfo->resultinfo, &copy[i]);
+			put_active_span((ReturnSetInfo *) fcinfo->resultinfo, &copy[i]);
 	}
 	return (Datum) 0;
 }

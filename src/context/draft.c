@@ -112,7 +112,7 @@ fms_draft_take_trace(FmsContextDraft *draft, const char *text)
  * if it is neither.
  */
 static bool
-read_span(const FmsContextDraft *draft, const char *text, pg_uuid_t *id)
+read_draft_span(const FmsContextDraft *draft, const char *text, pg_uuid_t *id)
 {
 	size_t		length = text == NULL ? 0 : strlen(text);
 
@@ -184,9 +184,9 @@ fms_draft_from_jsonb(Jsonb *context, FmsContextDraft *draft)
 	if (tracing != NULL)
 	{
 		fms_draft_take_trace(draft, member_text(tracing, "traceId"));
-		draft->has_span = read_span(draft, member_text(tracing, "spanId"), &draft->span_id);
-		draft->has_parent = read_span(draft, member_text(tracing, "parentSpanId"),
-									  &draft->parent_span_id);
+		draft->has_span = read_draft_span(draft, member_text(tracing, "spanId"), &draft->span_id);
+		draft->has_parent = read_draft_span(draft, member_text(tracing, "parentSpanId"),
+											&draft->parent_span_id);
 		draft->user_id = member_text(tracing, "userId");
 		draft->request_id = member_text(tracing, "requestId");
 		draft->session_id = member_text(tracing, "sessionId");

@@ -42,7 +42,7 @@ set_map(Jsonb *map, bool local)
 
 /* The value of a key of the map; NULL if there is none. */
 static JsonbValue *
-find_key(Jsonb *map, text *key)
+find_map_key(Jsonb *map, text *key)
 {
 	if (map == NULL)
 		return NULL;
@@ -53,7 +53,7 @@ find_key(Jsonb *map, text *key)
 Datum
 fms_request_context_get(PG_FUNCTION_ARGS)
 {
-	JsonbValue *value = find_key(fms_draft_current_map(), PG_GETARG_TEXT_PP(0));
+	JsonbValue *value = find_map_key(fms_draft_current_map(), PG_GETARG_TEXT_PP(0));
 
 	if (value == NULL)
 		PG_RETURN_NULL();
@@ -64,7 +64,7 @@ fms_request_context_get(PG_FUNCTION_ARGS)
 Datum
 fms_request_context_has(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_BOOL(find_key(fms_draft_current_map(), PG_GETARG_TEXT_PP(0)) != NULL);
+	PG_RETURN_BOOL(find_map_key(fms_draft_current_map(), PG_GETARG_TEXT_PP(0)) != NULL);
 }
 
 /* request_context_set(key text, value jsonb, local bool) returns void */
@@ -94,7 +94,7 @@ fms_request_context_delete(PG_FUNCTION_ARGS)
 {
 	Jsonb	   *map = fms_draft_current_map();
 
-	if (find_key(map, PG_GETARG_TEXT_PP(0)) == NULL)
+	if (find_map_key(map, PG_GETARG_TEXT_PP(0)) == NULL)
 		PG_RETURN_BOOL(false);
 	set_map(DatumGetJsonbP(DirectFunctionCall2(jsonb_delete, JsonbPGetDatum(map),
 											   PG_GETARG_DATUM(0))),

@@ -46,7 +46,7 @@ fms_parse_uuid(const char *text, size_t length, pg_uuid_t *id)
 
 /* Read the id of a span, which OpenTelemetry has to be able to tell. */
 static bool
-read_span(const char *text, pg_uuid_t *id)
+read_setting_span(const char *text, pg_uuid_t *id)
 {
 	return fms_parse_uuid(text, strlen(text), id) &&
 		!fms_all_zero(id->data + UUID_LEN - OTEL_SPAN, OTEL_SPAN);
@@ -86,13 +86,13 @@ take_field(RequestReading *reading, const char *value)
 	}
 	else if (strcmp(reading->field, "spanId") == 0)
 	{
-		request->has_span = read_span(value, &request->span_id);
+		request->has_span = read_setting_span(value, &request->span_id);
 		if (!request->has_span)
 			reading->fault = "\"spanId\" is not a UUID that a span can have.";
 	}
 	else if (strcmp(reading->field, "parentSpanId") == 0)
 	{
-		request->has_parent = read_span(value, &request->parent_span_id);
+		request->has_parent = read_setting_span(value, &request->parent_span_id);
 		if (!request->has_parent)
 			reading->fault = "\"parentSpanId\" is not a UUID that a span can have.";
 	}

@@ -144,7 +144,7 @@ optional_time(FunctionCallInfo fcinfo, int n, const char *what, TimestampTz now)
 
 /* An event about a span, now. */
 static void
-begin_event(FmsEvent *event, FmsEventKind kind)
+begin_call(FmsEvent *event, FmsEventKind kind)
 {
 	memset(event, 0, sizeof(*event));
 	event->kind = kind;
@@ -240,8 +240,8 @@ find_trace(const FmsContext *context, const pg_uuid_t *trace_id, const pg_uuid_t
  * context, else new ones; and what the context adds to its attributes.
  */
 static void
-set_identity(FmsEvent *event, const pg_uuid_t *trace_id, const pg_uuid_t *parent,
-			 const pg_uuid_t *span_id)
+set_event_identity(FmsEvent *event, const pg_uuid_t *trace_id, const pg_uuid_t *parent,
+				   const pg_uuid_t *span_id)
 {
 	const FmsContext *context = fms_context_current();
 	Jsonb	   *attributes = fms_context_attributes();
@@ -281,7 +281,7 @@ set_identity(FmsEvent *event, const pg_uuid_t *trace_id, const pg_uuid_t *parent
 static void
 begin_start(FunctionCallInfo fcinfo, int first, int time, FmsEvent *event, bool *truncated)
 {
-	begin_event(event, FMS_EVENT_START);
+	begin_call(event, FMS_EVENT_START);
 	required_text(fcinfo, first, "name", &event->part[FMS_PART_NAME], truncated);
 	required_text(fcinfo, first + 1, "span_type", &event->part[FMS_PART_TYPE], truncated);
 	fms_payload_text(&event->part[FMS_PART_ENTITY],
@@ -304,7 +304,7 @@ fms_span_start(FunctionCallInfo fcinfo, FmsEvent *event)
 	const pg_uuid_t *span_id = optional_id(fcinfo, 7, "span_id", true);
 
 	begin_start(fcinfo, 0, 8, event, &truncated);
-	set_identity(event, trace_id, parent, span_id);
+	set_event_identity(event, trace_id, parent, span_id);
 	(void) record(event, truncated);
 }
 
@@ -339,7 +339,7 @@ fms_create_child_span(PG_FUNCTION_ARGS)
 	const pg_uuid_t *span_id = optional_id(fcinfo, 6, "span_id", true);
 
 	begin_start(fcinfo, 1, 7, &event, &truncated);
-	set_identity(&event, NULL, parent, span_id);
+	set_event_identity(&event, NULL, parent, span_id);
 	(void) record(&event, truncated);
 	return fms_span_datum(fcinfo, &event);
 }
@@ -376,7 +376,7 @@ fms_span_end(FunctionCallInfo fcinfo, const pg_uuid_t *span_id, int first)
 	/* a missing error travels as JSON null from most drivers */
 	if (error != NULL)
 		error = is_json_null(error) ? NULL : fms_payload_error_from_jsonb(error);
-	begin_event(&event, FMS_EVENT_END);
+	begin_call(&event, FMS_EVENT_END);
 	event.span_id = *span_id;
 	fms_payload_jsonb(&event.part[FMS_PART_OUTPUT], optional_jsonb(fcinfo, first), &truncated);
 	optional_attributes(fcinfo, first + 1, &event, &truncated);
@@ -407,7 +407,7 @@ end_with_error(FunctionCallInfo fcinfo, Jsonb *error)
 	bool		truncated = false;
 	const pg_uuid_t *span_id = required_id(fcinfo, 0, "span_id");
 
-	begin_event(&event, FMS_EVENT_END);
+	begin_call(&event, FMS_EVENT_END);
 	event.span_id = *span_id;
 	event.status = FMS_STATUS_FAILED;
 	fms_payload_jsonb(&event.part[FMS_PART_ERROR], error, &truncated);
@@ -447,7 +447,7 @@ fms_set_span_attributes(PG_FUNCTION_ARGS)
 	bool		truncated = false;
 	const pg_uuid_t *span_id = required_id(fcinfo, 0, "span_id");
 
-	begin_event(&event, FMS_EVENT_ATTRIBUTES);
+	begin_call(&event, FMS_EVENT_ATTRIBUTES);
 	event.span_id = *span_id;
 	event.at = event.recorded_at;
 	optional_attributes(fcinfo, 1, &event, &truncated);
@@ -465,7 +465,7 @@ fms_add_span_event(PG_FUNCTION_ARGS)
 	bool		truncated = false;
 	const pg_uuid_t *span_id = required_id(fcinfo, 0, "span_id");
 
-	begin_event(&event, FMS_EVENT_EVENT);
+	begin_call(&event, FMS_EVENT_EVENT);
 	event.span_id = *span_id;
 	required_text(fcinfo, 1, "name", &event.part[FMS_PART_NAME], &truncated);
 	optional_attributes(fcinfo, 2, &event, &truncated);
@@ -475,7 +475,7 @@ fms_add_span_event(PG_FUNCTION_ARGS)
 
 /* Order of span ids. */
 static int
-compare_ids(const void *a, const void *b)
+compare_uuids(const void *a, const void *b)
 {
 	return memcmp(a, b, UUID_LEN);
 }
@@ -490,8 +490,8 @@ running_once(const pg_uuid_t *trace_id, int *count)
 {
 	pg_uuid_t  *spans = fms_claim_running(trace_id, count);
 
-	qsort(spans, *count, sizeof(pg_uuid_t), compare_ids);
-	*count = (int) qunique(spans, *count, sizeof(pg_uuid_t), compare_ids);
+	qsort(spans, *count, sizeof(pg_uuid_t), compare_uuids);
+	*count = (int) qunique(spans, *count, sizeof(pg_uuid_t), compare_uuids);
 	return spans;
 }
 
@@ -524,7 +524,7 @@ fms_cancel_trace(PG_FUNCTION_ARGS)
 	for (int i = 0; i < count; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		begin_event(&event, FMS_EVENT_END);
+		begin_call(&event, FMS_EVENT_END);
 		event.span_id = spans[i];
 		event.status = FMS_STATUS_CANCELLED;
 		event.at = event.recorded_at;

@@ -196,7 +196,7 @@ fms_record(FmsEvent *event)
 
 /* Refuse a whole span, a resource or a scope.  Spans are counted, for they are what is sent. */
 static FmsTaken
-refuse(const FmsEvent *event, const char *why, const char **reason)
+refuse_event(const FmsEvent *event, const char *why, const char **reason)
 {
 	*reason = why;
 	if (event->kind == FMS_EVENT_SPAN)
@@ -218,15 +218,15 @@ fms_record_take(FmsEvent *event, FmsGroup *group, bool wait, const char **reason
 		return FMS_TAKEN_REFUSED;
 	}
 	if (!fms_mode_enabled)
-		return refuse(event, "recording is off (flowmaestro.enabled)", reason);
+		return refuse_event(event, "recording is off (flowmaestro.enabled)", reason);
 	if (RecoveryInProgress())
-		return refuse(event, "the server is in recovery", reason);
+		return refuse_event(event, "the server is in recovery", reason);
 	event->table = fms_buffer_table();
 	fms_payload_redact(event);
 	if (fms_mode_is_buffered())
 		return take_buffered(event, wait, reason);
 	if (XactReadOnly)
-		return refuse(event, "the transaction is read-only", reason);
+		return refuse_event(event, "the transaction is read-only", reason);
 	return fms_transaction_take(event, group);
 }
 

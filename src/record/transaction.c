@@ -67,7 +67,7 @@ static int	change_room = 0;
 
 /* Whether a change is of an event that ends its span. */
 static bool
-ends(const Change *change)
+ends_span(const Change *change)
 {
 	return change->kind == FMS_EVENT_END || change->kind == FMS_EVENT_SPAN;
 }
@@ -91,7 +91,7 @@ encode_adoption(Change *change, const FmsEvent *stub)
 
 /* Make room for one more change; the memory is the transaction's. */
 static void
-make_room(void)
+make_entry_room(void)
 {
 	int			room = Max(2 * change_room, FIRST_ROOM);
 
@@ -109,7 +109,7 @@ make_room(void)
  * comes with the record that has it adopted.
  */
 static void
-remember(const FmsEvent *event, FmsClaim claim, bool stub)
+remember_entry(const FmsEvent *event, FmsClaim claim, bool stub)
 {
 	Change		change = {0};
 	MemoryContext old;
@@ -126,7 +126,7 @@ remember(const FmsEvent *event, FmsClaim claim, bool stub)
 	change.level = GetCurrentTransactionNestLevel();
 	/* what the end of a transaction needs is made while errors are allowed */
 	old = MemoryContextSwitchTo(TopTransactionContext);
-	make_room();
+	make_entry_room();
 	if (stub && fms_buffer_attach())
 		encode_adoption(&change, event);
 	MemoryContextSwitchTo(old);
@@ -143,7 +143,7 @@ remember_end(const FmsEvent *event, FmsClaim claim)
 	FmsSpanRef	ref;
 
 	if (fms_control != NULL && fms_tracked_find(event, &ref))
-		remember(event, claim, false);
+		remember_entry(event, claim, false);
 }
 
 /* The transaction that made a change committed. */
@@ -152,10 +152,10 @@ commit_change(const Change *change)
 {
 	if (change->adopt != NULL)
 	{
-		if (fms_tracked_stub_written(change->table, &change->span_id, ends(change)))
+		if (fms_tracked_stub_written(change->table, &change->span_id, ends_span(change)))
 			fms_buffer_append_encoded(change->adopt, change->adopt_bytes);
 	}
-	else if (ends(change))
+	else if (ends_span(change))
 		fms_tracked_forget(change->table, &change->span_id);
 	else
 		fms_tracked_flushed(change->table, &change->span_id, false);
@@ -411,7 +411,7 @@ fms_transaction_record(FmsEvent *event)
 	}
 	stub = event->kind != FMS_EVENT_START && !(event->flags & FMS_HAS_TRACE);
 	if (stub || (event->kind == FMS_EVENT_START && claim != FMS_CLAIM_UNTRACKED))
-		remember(event, claim, stub);
+		remember_entry(event, claim, stub);
 	fms_fold_begin(&fold, 1);
 	fms_fold_add(&fold, event);
 	fms_fold_finish(&fold);

@@ -66,7 +66,7 @@ check_privilege(void)
  * memory context.  An id may be stored with an empty fragment behind.
  */
 static Jsonb *
-read_id(Relation relation, const char *id)
+read_document_id(Relation relation, const char *id)
 {
 	ScanKeyData key;
 	SysScanDesc scan;
@@ -103,9 +103,9 @@ fms_registry_read(const char *uri)
 		return NULL;
 	relation = table_open(registry, AccessShareLock);
 	check_privilege();
-	schema = read_id(relation, uri);
+	schema = read_document_id(relation, uri);
 	if (schema == NULL)
-		schema = read_id(relation, psprintf("%s#", uri));
+		schema = read_document_id(relation, psprintf("%s#", uri));
 	table_close(relation, AccessShareLock);
 	return schema;
 }

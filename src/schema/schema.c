@@ -41,7 +41,7 @@ typedef union ShortJsonb
 
 /* The draft of a name, or an error. */
 static FmsDraft
-draft_of(text *name)
+draft_argument(text *name)
 {
 	FmsDraft	draft;
 
@@ -57,7 +57,7 @@ draft_of(text *name)
 static void
 read_options(FunctionCallInfo fcinfo, bool registry, FmsSchemaOptions *options)
 {
-	options->draft = draft_of(PG_GETARG_TEXT_PP(DRAFT_ARGUMENT));
+	options->draft = draft_argument(PG_GETARG_TEXT_PP(DRAFT_ARGUMENT));
 	options->formats = PG_GETARG_BOOL(FORMATS_ARGUMENT);
 	options->old_formats = false;
 	options->registry = registry;
@@ -305,7 +305,7 @@ check(FunctionCallInfo fcinfo, bool registry)
 	Jsonb	   *errors;
 	JsonbValue	value;
 
-	options.draft = draft_of(PG_GETARG_TEXT_PP(1));
+	options.draft = draft_argument(PG_GETARG_TEXT_PP(1));
 	options.registry = registry;
 	errors = fms_compile_check(PG_GETARG_JSONB_P(SCHEMA_ARGUMENT), &options);
 	begin_output(&state, JB_ROOT_COUNT(errors) == 0);

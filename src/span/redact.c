@@ -69,7 +69,7 @@ normalize(const char *key, int length, char *name)
 
 /* qsort and bsearch comparator of names. */
 static int
-compare_names(const void *a, const void *b)
+compare_listed(const void *a, const void *b)
 {
 	return strcmp(a, b);
 }
@@ -131,7 +131,7 @@ check_keys(char **value, void **extra, GucSource source)
 		fms_guc_free(list);
 		return false;
 	}
-	qsort(list->name, count, sizeof(list->name[0]), compare_names);
+	qsort(list->name, count, sizeof(list->name[0]), compare_listed);
 	*extra = list;
 	return true;
 }
@@ -209,7 +209,7 @@ is_listed(const JsonbValue *key)
 	char		name[MAX_NAME + 1];
 
 	return normalize(key->val.string.val, key->val.string.len, name) &&
-		bsearch(name, names->name, names->count, sizeof(names->name[0]), compare_names) != NULL;
+		bsearch(name, names->name, names->count, sizeof(names->name[0]), compare_listed) != NULL;
 }
 
 /* Whether a listed key is anywhere in a value. */

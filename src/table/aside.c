@@ -270,7 +270,7 @@ column(HeapTuple tuple, int n, bool *isnull)
 
 /* A text column, copied. */
 static char *
-text_column(HeapTuple tuple, int n)
+rejected_text(HeapTuple tuple, int n)
 {
 	bool		isnull;
 	Datum		value = column(tuple, n, &isnull);
@@ -333,8 +333,8 @@ fms_aside_read(bool blocked_only, TimestampTz *after, int *count)
 
 		CHECK_FOR_INTERRUPTS();
 		asides[n].row = rejected_row(tuple);
-		asides[n].sqlstate = text_column(tuple, FMS_COLUMN_COUNT + 1);
-		asides[n].message = text_column(tuple, FMS_COLUMN_COUNT + 2);
+		asides[n].sqlstate = rejected_text(tuple, FMS_COLUMN_COUNT + 1);
+		asides[n].message = rejected_text(tuple, FMS_COLUMN_COUNT + 2);
 		asides[n].place = *(ItemPointer) DatumGetPointer(column(tuple, FMS_COLUMN_COUNT + 4, &isnull));
 		bytes += row_bytes(asides[n].row);
 	}

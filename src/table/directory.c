@@ -65,12 +65,12 @@
 								 * fields */
 
 /* an entry of the directory, as in its index */
-typedef struct Entry
+typedef struct DirectoryEntry
 {
 	int64		id_prefix;
 	DateADT		day;
 	int64		trace_prefix;
-} Entry;
+} DirectoryEntry;
 
 static const char *const insert_entries =
 	"INSERT INTO flowmaestro.span_id_directory (id_prefix, started_on, trace_prefix) "
@@ -220,8 +220,8 @@ fms_directory_places(const pg_uuid_t *id, bool wait, List **places)
 static int
 compare_entries(const void *a, const void *b)
 {
-	const Entry *left = a;
-	const Entry *right = b;
+	const DirectoryEntry *left = a;
+	const DirectoryEntry *right = b;
 
 	if (left->id_prefix != right->id_prefix)
 		return left->id_prefix < right->id_prefix ? -1 : 1;
@@ -234,7 +234,7 @@ compare_entries(const void *a, const void *b)
 
 /* Add the entries that a row needs, at most two, to *count that are there. */
 static void
-add_entries(Entry *entries, int *count, const pg_uuid_t *trace_id, const pg_uuid_t *span_id,
+add_entries(DirectoryEntry *entries, int *count, const pg_uuid_t *trace_id, const pg_uuid_t *span_id,
 			TimestampTz started_at)
 {
 	int64		of_trace = fms_directory_prefix(trace_id);
@@ -242,20 +242,20 @@ add_entries(Entry *entries, int *count, const pg_uuid_t *trace_id, const pg_uuid
 	DateADT		day = day_of(started_at);
 
 	if (!tells_time(trace_id, started_at))
-		entries[(*count)++] = (Entry) {of_trace, day, of_trace};
+		entries[(*count)++] = (DirectoryEntry) {of_trace, day, of_trace};
 	if (of_span != of_trace)
-		entries[(*count)++] = (Entry) {of_span, day, of_trace};
+		entries[(*count)++] = (DirectoryEntry) {of_span, day, of_trace};
 }
 
 /* Sort entries and leave out those that come again; returns how many are left. */
 static int
-sort_entries(Entry *entries, int count)
+sort_entries(DirectoryEntry *entries, int count)
 {
 	int			last = 0;
 
 	if (count == 0)
 		return 0;
-	qsort(entries, count, sizeof(Entry), compare_entries);
+	qsort(entries, count, sizeof(DirectoryEntry), compare_entries);
 	for (int i = 1; i < count; i++)
 	{
 		if (compare_entries(&entries[last], &entries[i]) != 0)
@@ -266,7 +266,7 @@ sort_entries(Entry *entries, int count)
 
 /* Leave out the entries that the directory has; returns how many are left. */
 static int
-leave_out_known(FmsPeek *peek, Entry *entries, int count)
+leave_out_known(FmsPeek *peek, DirectoryEntry *entries, int count)
 {
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	ScanKeyData keys[KEYS];
@@ -296,7 +296,7 @@ leave_out_known(FmsPeek *peek, Entry *entries, int count)
 
 /* Write entries, as the owner of the directory. */
 static void
-insert(const Entry *entries, int count)
+insert(const DirectoryEntry *entries, int count)
 {
 	static SPIPlanPtr plan = NULL;
 	FmsOwnerScope scope;
@@ -324,10 +324,10 @@ insert(const Entry *entries, int count)
 }
 
 /* Room for the entries of a number of rows, in the current memory context. */
-static Entry *
+static DirectoryEntry *
 room_for(int rows)
 {
-	return palloc_extended(sizeof(Entry) * 2 * rows, MCXT_ALLOC_HUGE);
+	return palloc_extended(sizeof(DirectoryEntry) * 2 * rows, MCXT_ALLOC_HUGE);
 }
 
 /*
@@ -336,7 +336,7 @@ room_for(int rows)
  * makes it try the batch again later.
  */
 static void
-note(Entry *entries, int count)
+note(DirectoryEntry *entries, int count)
 {
 	FmsPeek		peek;
 
@@ -360,7 +360,7 @@ note(Entry *entries, int count)
 void
 fms_directory_note(FmsRow **rows, int count)
 {
-	Entry	   *entries = room_for(count);
+	DirectoryEntry *entries = room_for(count);
 	int			n = 0;
 
 	for (int i = 0; i < count; i++)
@@ -422,7 +422,7 @@ fms_note_span_ids(PG_FUNCTION_ARGS)
 									TYPALIGN_CHAR, &spans);
 	Datum	   *started_at = elements(PG_GETARG_ARRAYTYPE_P(2), TIMESTAMPTZOID,
 									  sizeof(TimestampTz), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &times);
-	Entry	   *entries;
+	DirectoryEntry *entries;
 	int			n = 0;
 
 	if (spans != count || times != count)

@@ -124,7 +124,7 @@ is_text(Datum value, const char *what)
 
 /* A column of the row in a slot, by its name; the column is there (has_columns). */
 static Datum
-column(FmsPeek *peek, const char *name, bool *isnull)
+peek_column(FmsPeek *peek, const char *name, bool *isnull)
 {
 	return slot_getattr(peek->slot, get_attnum(RelationGetRelid(peek->table), name), isnull);
 }
@@ -345,16 +345,16 @@ static void
 read_row(FmsPeek *peek, const pg_uuid_t *trace_id, FmsSpanRef *ref)
 {
 	bool		isnull;
-	Datum		parent = column(peek, "parent_span_id", &isnull);
+	Datum		parent = peek_column(peek, "parent_span_id", &isnull);
 
 	memset(ref, 0, sizeof(*ref));
 	ref->trace_id = *trace_id;
 	ref->has_parent = !isnull;
 	if (ref->has_parent)
 		ref->parent_span_id = *DatumGetUUIDP(parent);
-	ref->started_at = DatumGetTimestampTz(column(peek, "started_at", &isnull));
-	ref->ended = !is_text(column(peek, "status", &isnull), "started");
-	ref->stub = is_text(column(peek, "name", &isnull), "");
+	ref->started_at = DatumGetTimestampTz(peek_column(peek, "started_at", &isnull));
+	ref->ended = !is_text(peek_column(peek, "status", &isnull), "started");
+	ref->stub = is_text(peek_column(peek, "name", &isnull), "");
 }
 
 /*
@@ -455,9 +455,9 @@ visit_running(Search *search, FmsPeek *peek, int64 trace_prefix)
 	fms_peek_scan(peek, keys);
 	while (fms_peek_next_row(peek, search->snapshot))
 	{
-		if (is_text(column(peek, "status", &isnull), "started") &&
-			!is_text(column(peek, "name", &isnull), ""))
-			add_span(search, column(peek, "span_id", &isnull));
+		if (is_text(peek_column(peek, "status", &isnull), "started") &&
+			!is_text(peek_column(peek, "name", &isnull), ""))
+			add_span(search, peek_column(peek, "span_id", &isnull));
 	}
 	return false;
 }

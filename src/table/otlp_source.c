@@ -40,7 +40,7 @@ static const char *const insert_scope =
 
 /* A jsonb part as an argument, or null. */
 static void
-put_jsonb(Datum *values, char *nulls, int n, const FmsPart *part)
+put_source_jsonb(Datum *values, char *nulls, int n, const FmsPart *part)
 {
 	values[n] = PointerGetDatum(part->data);
 	nulls[n] = part->data == NULL ? 'n' : ' ';
@@ -61,8 +61,8 @@ insert_source(void *arg)
 									  get_rel_namespace(fms_buffer_table())), &owner);
 	memset(nulls, ' ', sizeof(nulls));
 	values[0] = UUIDPGetDatum(&source->span_id);
-	put_jsonb(values, nulls, 1, &source->part[FMS_PART_ATTRIBUTES]);
-	put_jsonb(values, nulls, 2, &source->part[FMS_PART_OTLP]);
+	put_source_jsonb(values, nulls, 1, &source->part[FMS_PART_ATTRIBUTES]);
+	put_source_jsonb(values, nulls, 2, &source->part[FMS_PART_OTLP]);
 	values[3] = UUIDPGetDatum(&source->parent_span_id);
 	values[4] = fms_table_text(&source->part[FMS_PART_NAME]);
 	values[5] = fms_table_text(&source->part[FMS_PART_TYPE]);

@@ -74,7 +74,7 @@ fms_retention_define_settings(void)
 
 /* The bound that is number i, or what lies beyond all. */
 static TimestampTz
-bound(PartitionBoundInfo bounds, int i)
+bound_of_partition(PartitionBoundInfo bounds, int i)
 {
 	if (i < 0 || (i < bounds->ndatums && bounds->kind[i][0] == PARTITION_RANGE_DATUM_MINVALUE))
 		return DT_NOBEGIN;
@@ -109,9 +109,9 @@ old_partitions(TimestampTz limit)
 
 	for (int i = 0; desc->nparts > 0 && i < bounds->ndatums; i++)
 	{
-		if (bounds->indexes[i] >= 0 && bound(bounds, i) <= limit)
-			result = add_old(result, desc->oids[bounds->indexes[i]], bound(bounds, i - 1),
-							 bound(bounds, i));
+		if (bounds->indexes[i] >= 0 && bound_of_partition(bounds, i) <= limit)
+			result = add_old(result, desc->oids[bounds->indexes[i]], bound_of_partition(bounds, i - 1),
+							 bound_of_partition(bounds, i));
 	}
 	if (limit == DT_NOEND && desc->nparts > 0 && bounds->default_index >= 0)
 		result = add_old(result, desc->oids[bounds->default_index], DT_NOBEGIN, DT_NOEND);
@@ -155,7 +155,7 @@ drop(Oid parent, const Old *old, bool ended)
 
 /* Whether a span of a partition runs, without keeping a lock on it. */
 static bool
-is_running(Oid parent, const Old *old)
+partition_runs(Oid parent, const Old *old)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -200,7 +200,7 @@ drop_until(TimestampTz limit, bool ended, int most, bool *more)
 			*more = true;
 			break;
 		}
-		if (ended && is_running(parent, candidate))
+		if (ended && partition_runs(parent, candidate))
 			continue;
 		if (drop(parent, candidate, ended))
 			dropped = lappend(dropped, name);
@@ -265,7 +265,7 @@ oldest_time(void)
 	{
 		if (bounds->indexes[i] >= 0)
 		{
-			oldest = bound(bounds, i - 1);
+			oldest = bound_of_partition(bounds, i - 1);
 			break;
 		}
 	}

@@ -68,7 +68,7 @@ find_wanted(const FmsPlace *place)
 
 /* Want a missing partition; NULL if too many are wanted. */
 static Wanted *
-want(TimestampTz at, const FmsPlace *place)
+want_partition(TimestampTz at, const FmsPlace *place)
 {
 	Wanted	   *entry = find_wanted(place);
 
@@ -93,7 +93,7 @@ is_due(TimestampTz at)
 
 	if (!place.missing)
 		return false;
-	entry = want(at, &place);
+	entry = want_partition(at, &place);
 	return entry != NULL && entry->retry_at <= GetCurrentTimestamp();
 }
 
@@ -325,7 +325,7 @@ fms_wanted_partition(TimestampTz at)
 	if (!place.missing)
 		return place.partition;
 	if (!fms_table_waits)
-		(void) want(at, &place);
+		(void) want_partition(at, &place);
 	else if (is_alone())
 	{
 		fms_partition_make(at, false);

@@ -84,7 +84,7 @@ step_into(FmsValue *value, const char *key, uint32 length, int64 index)
 
 /* Follow a JSON pointer, without its first slash; "~0" and "~1" only. */
 static bool
-follow_pointer(FmsValue *value, const char *pointer, uint32 length)
+follow_schema_pointer(FmsValue *value, const char *pointer, uint32 length)
 {
 	const char *end = pointer + length;
 
@@ -128,7 +128,7 @@ fms_tool_resolve(FmsValue root, FmsValue *schema)
 		*schema = root;
 		if (reference.length > 1 &&
 			(reference.data[1] != '/' ||
-			 !follow_pointer(schema, reference.data + 2, reference.length - 2)))
+			 !follow_schema_pointer(schema, reference.data + 2, reference.length - 2)))
 			return false;
 	}
 	return false;

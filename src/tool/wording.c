@@ -115,7 +115,7 @@ append_number(StringInfo out, Numeric number)
 
 /* Append a value; a string in single quotes, as zod lists it, or as JSON. */
 static void
-append_value(StringInfo out, const JsonbValue *value, bool single_quotes)
+append_literal(StringInfo out, const JsonbValue *value, bool single_quotes)
 {
 	StringInfoData text;
 
@@ -170,7 +170,7 @@ append_list(StringInfo out, FmsValue array)
 			appendStringInfo(out, "... (%u more)", count - i);
 			break;
 		}
-		append_value(out, &value, true);
+		append_literal(out, &value, true);
 	}
 }
 
@@ -221,7 +221,7 @@ kinds_of(FmsValue name)
 
 /* Add a name in "type" to what an issue wants. */
 static void
-add_type(FmsToolIssue *issue, FmsValue name)
+add_type_word(FmsToolIssue *issue, FmsValue name)
 {
 	uint32		kinds = kinds_of(name);
 	bool		integer = name.length == 7 && kinds == FMS_KIND_BIT(FMS_KIND_NUMBER);
@@ -272,14 +272,14 @@ describe_type(const FmsSchemaError *error, FmsToolIssue *issue, StringInfo text)
 		FmsCursor	cursor = fms_elements(list);
 
 		for (uint32 i = fms_count(list); i > 0; i--)
-			add_type(issue, fms_next(&cursor));
+			add_type_word(issue, fms_next(&cursor));
 	}
 	else if (error->keyword_value.type == jbvString)
 	{
 		list.data = error->keyword_value.val.string.val;
 		list.length = error->keyword_value.val.string.len;
 		list.kind = FMS_KIND_STRING;
-		add_type(issue, list);
+		add_type_word(issue, list);
 	}
 	if (error->instance.type == jbvNumeric && (issue->wanted & FMS_KIND_BIT(FMS_KIND_NUMBER)))
 	{
@@ -323,7 +323,7 @@ describe_count(const FmsSchemaError *error, FmsToolIssue *issue, StringInfo text
 		DatumGetBool(DirectFunctionCall2(numeric_eq, NumericGetDatum(opposite.val.numeric),
 										 NumericGetDatum(error->keyword_value.val.numeric)));
 	initStringInfo(&number);
-	append_value(&number, &error->keyword_value, false);
+	append_literal(&number, &error->keyword_value, false);
 	appendStringInfo(text, "%s must contain %s %s %s", what,
 					 exact ? "exactly" : low ? "at least" : "at most", number.data,
 					 strcmp(number.data, "1") == 0 ? unit : units);
@@ -347,7 +347,7 @@ describe_bound(const FmsSchemaError *error, FmsToolIssue *issue, StringInfo text
 		exclusive = true;
 	appendStringInfo(text, "Number must be %s than %s",
 					 low ? "greater" : "less", exclusive ? "" : "or equal to ");
-	append_value(text, &bound, false);
+	append_literal(text, &bound, false);
 	issue->kind = low ? FMS_TOOL_LOW : FMS_TOOL_HIGH;
 	issue->code = low ? "too_small" : "too_big";
 }
@@ -398,7 +398,7 @@ describe_pattern(const FmsSchemaError *error, StringInfo text)
 		fms_jsonb_set_string(&value, literal.data, literal.len);
 		appendStringInfo(text, "Invalid input: must %s ",
 						 starts ? "start with" : ends ? "end with" : "include");
-		append_value(text, &value, false);
+		append_literal(text, &value, false);
 	}
 	pfree(literal.data);
 }
@@ -428,7 +428,7 @@ describe_enum(const FmsSchemaError *error, FmsToolIssue *issue, StringInfo text)
 	append_list(text, list);
 	appendStringInfoString(text, ", received ");
 	if (alike)
-		append_value(text, &error->instance, true);
+		append_literal(text, &error->instance, true);
 	else
 		appendStringInfoString(text, fms_tool_type(&error->instance));
 }
@@ -544,7 +544,7 @@ describe_discriminated(FmsToolIssue *issue, FmsValue root, FmsValue branches, Fm
 		if (i > 0)
 			appendStringInfoString(text, " | ");
 		fms_value_to_jsonb(constant, &value);
-		append_value(text, &value, true);
+		append_literal(text, &value, true);
 	}
 	if (issue->branch >= 0)
 	{
@@ -694,7 +694,7 @@ compose(const FmsSchemaError *error, FmsValue root, FmsToolIssue *issue, StringI
 			break;
 		case FMS_TOOL_MULTIPLE:
 			appendStringInfoString(text, "Number must be a multiple of ");
-			append_value(text, &error->keyword_value, false);
+			append_literal(text, &error->keyword_value, false);
 			break;
 		case FMS_TOOL_PATTERN:
 			describe_pattern(error, text);
@@ -705,7 +705,7 @@ compose(const FmsSchemaError *error, FmsValue root, FmsToolIssue *issue, StringI
 		case FMS_TOOL_CONST:
 			issue->mistyped = error->keyword_value.type != error->instance.type;
 			appendStringInfoString(text, "Invalid literal value, expected ");
-			append_value(text, &error->keyword_value, false);
+			append_literal(text, &error->keyword_value, false);
 			break;
 		case FMS_TOOL_FORMAT:
 			describe_format(error, text);

@@ -128,7 +128,7 @@ enter_span(PathWalk *walk, int span, TimestampTz from, TimestampTz until)
 
 /* Add a stretch to the path, unless it is empty. */
 static void
-add_stretch(PathWalk *walk, int span, TimestampTz from, TimestampTz until)
+add_critical_stretch(PathWalk *walk, int span, TimestampTz from, TimestampTz until)
 {
 	FmsPathStretch *stretch;
 
@@ -169,12 +169,12 @@ step_back(PathWalk *walk)
 
 	if (child == NULL)
 	{
-		add_stretch(walk, level->span, level->from, level->bound);
+		add_critical_stretch(walk, level->span, level->from, level->bound);
 		pfree(level->candidates);
 		walk->depth--;
 		return;
 	}
-	add_stretch(walk, level->span, child->until, level->bound);
+	add_critical_stretch(walk, level->span, child->until, level->bound);
 	level->bound = child->from;
 	enter_span(walk, child->span, child->from, child->until);
 }

@@ -52,7 +52,7 @@ fms_display_unicode(void)
 
 /* Whether a character parts words: it is shown as a blank. */
 static inline bool
-is_blank(char c)
+is_spacing(char c)
 {
 	return c == '\n' || c == '\r' || c == '\t';
 }
@@ -108,7 +108,7 @@ append_fitting(StringInfo out, const char *data, int length, int columns, const 
 			break;
 		/* towers of accents would reach into other lines */
 		marks = wide == 0 ? marks + 1 : 0;
-		if (out != NULL && is_blank(data[at]))
+		if (out != NULL && is_spacing(data[at]))
 			appendStringInfoChar(out, ' ');
 		else if (out != NULL && is_unsafe(data + at))
 			appendStringInfoString(out, instead);

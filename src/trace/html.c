@@ -120,7 +120,7 @@ put_string(StringInfo out, const char *data, int length)
 
 /* Append a comma and a text, or null. */
 static void
-put_text(StringInfo out, const text *value)
+put_page_text(StringInfo out, const text *value)
 {
 	appendStringInfoChar(out, ',');
 	if (value == NULL)
@@ -161,7 +161,7 @@ put_usage(StringInfo out, const FmsSpent *usage)
 
 /* Append a span as an array; the page's script has the names of the elements. */
 static void
-put_span(StringInfo out, const FmsTreeSpan *span, TimestampTz begin, const Payload *payload)
+put_page_span(StringInfo out, const FmsTreeSpan *span, TimestampTz begin, const Payload *payload)
 {
 	char	   *note = fms_tree_note(span);
 
@@ -172,10 +172,10 @@ put_span(StringInfo out, const FmsTreeSpan *span, TimestampTz begin, const Paylo
 		put_id(out, &span->parent_span_id);
 	else
 		appendStringInfoString(out, "null");
-	put_text(out, span->name);
-	put_text(out, span->span_type);
-	put_text(out, span->entity_id);
-	put_text(out, span->status);
+	put_page_text(out, span->name);
+	put_page_text(out, span->span_type);
+	put_page_text(out, span->entity_id);
+	put_page_text(out, span->status);
 	appendStringInfo(out, "," INT64_FORMAT "," INT64_FORMAT "," INT64_FORMAT, span->from - begin,
 					 span->until - span->from, span->self_us);
 	if (span->critical)
@@ -184,10 +184,10 @@ put_span(StringInfo out, const FmsTreeSpan *span, TimestampTz begin, const Paylo
 		appendStringInfoString(out, ",null");
 	appendStringInfo(out, ",%d", span->descendants);
 	put_usage(out, &span->usage);
-	put_text(out, span->error);
-	put_text(out, note == NULL ? NULL : cstring_to_text(note));
+	put_page_text(out, span->error);
+	put_page_text(out, note == NULL ? NULL : cstring_to_text(note));
 	for (int i = 0; i < PAYLOADS; i++)
-		put_text(out, payload->parts[i]);
+		put_page_text(out, payload->parts[i]);
 	appendStringInfoChar(out, ']');
 }
 
@@ -282,7 +282,7 @@ put_data(StringInfo out, const FmsTree *tree, const pg_uuid_t *trace_id)
 	{
 		CHECK_FOR_INTERRUPTS();
 		appendStringInfoString(out, i > 0 ? ",\n" : "\n");
-		put_span(out, &tree->spans[tree->order[i]], begin, &payloads[tree->order[i]]);
+		put_page_span(out, &tree->spans[tree->order[i]], begin, &payloads[tree->order[i]]);
 	}
 	appendStringInfoString(out, "]}");
 }
@@ -312,7 +312,7 @@ put_hash(StringInfo out, const char *content)
 
 /* Append all up to the data: the policy comes before anything that it is about. */
 static void
-put_head(StringInfo out)
+put_page_head(StringInfo out)
 {
 	appendStringInfoString(out, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n"
 						   "<meta charset=\"utf-8\">\n"
@@ -349,7 +349,7 @@ fms_trace_html(PG_FUNCTION_ARGS)
 	if (tree->count > 0)
 	{
 		initStringInfo(&page);
-		put_head(&page);
+		put_page_head(&page);
 		appendStringInfoString(&page, "<script type=\"application/json\" id=\"data\">");
 		put_data(&page, tree, PG_GETARG_UUID_P(0));
 		appendStringInfoString(&page, "</script>\n<script>");

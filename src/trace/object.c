@@ -71,7 +71,7 @@ set_number(JsonbValue *value, double number)
  * made for it is made in the current memory context.
  */
 static void
-set_value(JsonbValue *value, Oid type, Datum datum)
+set_column_value(JsonbValue *value, Oid type, Datum datum)
 {
 	int			utc = 0;
 	char	   *string;
@@ -109,7 +109,7 @@ push_column(FmsJsonbState *state, int column, HeapTuple row, TupleDesc desc)
 	if (isnull && members[column - 1].optional)
 		return;
 	if (!isnull)
-		set_value(&value, SPI_gettypeid(desc, column), datum);
+		set_column_value(&value, SPI_gettypeid(desc, column), datum);
 	fms_jsonb_pair(state, members[column - 1].key, &value);
 }
 

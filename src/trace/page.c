@@ -35,7 +35,7 @@ PG_FUNCTION_INFO_V1(fms_query_spans_page);
 
 /* Put a row that the search found into the result, with the position behind it. */
 static bool
-put_span(FmsSearch *search, HeapTuple row, TupleDesc desc)
+put_found_span(FmsSearch *search, HeapTuple row, TupleDesc desc)
 {
 	ReturnSetInfo *result = search->result;
 	Datum		values[COLUMNS];
@@ -83,7 +83,7 @@ fms_query_spans(PG_FUNCTION_ARGS)
 	fms_search_read_page(&search, fcinfo, FMS_SPAN_FILTER_ARGS);
 	search.columns = FMS_OBJECT_COLUMNS;
 	search.ncolumns = FMS_OBJECT_COUNT;
-	search.take = put_span;
+	search.take = put_found_span;
 	search.result = result;
 	if (fms_search_run(&search))
 		fms_page_put_rest(result, &search.after);

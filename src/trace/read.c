@@ -75,7 +75,7 @@ typedef struct Receiver
  * that came another way no more than that is taken.
  */
 static text *
-keep_text(Datum value, bool isnull)
+keep_column_text(Datum value, bool isnull)
 {
 	text	   *start;
 
@@ -146,12 +146,12 @@ receive_row(TupleTableSlot *slot, DestReceiver *self)
 	span->has_parent = !slot->tts_isnull[PARENT_SPAN_ID];
 	if (span->has_parent)
 		span->parent_span_id = *DatumGetUUIDP(slot->tts_values[PARENT_SPAN_ID]);
-	span->name = keep_text(slot->tts_values[NAME], false);
-	span->span_type = keep_text(slot->tts_values[SPAN_TYPE], false);
-	span->entity_id = keep_text(slot->tts_values[ENTITY_ID], slot->tts_isnull[ENTITY_ID]);
-	span->status = keep_text(slot->tts_values[STATUS], false);
+	span->name = keep_column_text(slot->tts_values[NAME], false);
+	span->span_type = keep_column_text(slot->tts_values[SPAN_TYPE], false);
+	span->entity_id = keep_column_text(slot->tts_values[ENTITY_ID], slot->tts_isnull[ENTITY_ID]);
+	span->status = keep_column_text(slot->tts_values[STATUS], false);
 	span->failed = fms_part_is(FMS_TEXT_PART(span->status), "failed");
-	span->error = keep_text(slot->tts_values[ERROR_MESSAGE], slot->tts_isnull[ERROR_MESSAGE]);
+	span->error = keep_column_text(slot->tts_values[ERROR_MESSAGE], slot->tts_isnull[ERROR_MESSAGE]);
 	keep_times(tree, span, slot);
 	if (VARSIZE_ANY_EXHDR(span->name) == 0)
 		span->odd |= FMS_NO_START;
@@ -282,7 +282,7 @@ fms_read_open(const char *sql, int nargs, Datum *values)
 
 /* Run the statement, its rows going to a receiver. */
 static void
-read_rows(const pg_uuid_t *trace_id, DestReceiver *receiver)
+read_tree_rows(const pg_uuid_t *trace_id, DestReceiver *receiver)
 {
 	SPIExecuteOptions options = {0};
 	ParamListInfo params = makeParamList(1);
@@ -321,14 +321,14 @@ fms_tree_read(const pg_uuid_t *trace_id)
 	tree->spans = palloc(sizeof(FmsTreeSpan) * tree->capacity);
 	tree->now = GetCurrentStatementStartTimestamp();
 	level = fms_read_begin();
-	read_rows(trace_id, &receiver.pub);
+	read_tree_rows(trace_id, &receiver.pub);
 	fms_read_end(level);
 	return tree;
 }
 
 /* Whether a row of a span is in a stretch, and has a start. */
 static bool
-find_in(const FmsExtent *stretch, const pg_uuid_t *span_id, bool *has_start, StringInfo times)
+find_in_partition(const FmsExtent *stretch, const pg_uuid_t *span_id, bool *has_start, StringInfo times)
 {
 	Datum		values[] = {UUIDPGetDatum(&stretch->trace_id), UUIDPGetDatum(span_id)};
 	StringInfoData sql;
@@ -368,7 +368,7 @@ fms_read_trace_of(const pg_uuid_t *span_id, pg_uuid_t *trace_id, StringInfo time
 		stretches = list_make1(palloc0(sizeof(FmsExtent)));
 	foreach(cell, stretches)
 	{
-		if (find_in(lfirst(cell), span_id, &has_start, times))
+		if (find_in_partition(lfirst(cell), span_id, &has_start, times))
 			found = lfirst(cell);
 		if (has_start)
 			break;

@@ -89,7 +89,7 @@ path(const int *numbers, int depth)
 
 /* Set the columns that tell where a span is and what it is. */
 static void
-set_identity(TreeRow *row, const FmsTreeSpan *span, const int *numbers)
+set_tree_identity(TreeRow *row, const FmsTreeSpan *span, const int *numbers)
 {
 	set_tree_column(row, POSITION, Int32GetDatum(span->position));
 	set_tree_column(row, DEPTH, Int32GetDatum(span->depth));
@@ -107,7 +107,7 @@ set_identity(TreeRow *row, const FmsTreeSpan *span, const int *numbers)
 
 /* Set the columns of time. */
 static void
-set_times(TreeRow *row, const FmsTree *tree, const FmsTreeSpan *span)
+set_tree_times(TreeRow *row, const FmsTree *tree, const FmsTreeSpan *span)
 {
 	const FmsTreeSpan *root = &tree->spans[span->root];
 
@@ -140,15 +140,15 @@ set_usage(TreeRow *row, const FmsSpent *usage)
 
 /* Put a span into the result; "numbers" has the sibling numbers on the way to it. */
 static void
-put_span(ReturnSetInfo *result, const FmsTree *tree, int place, const int *numbers)
+put_tree_span(ReturnSetInfo *result, const FmsTree *tree, int place, const int *numbers)
 {
 	const FmsTreeSpan *span = &tree->spans[place];
 	char	   *note = fms_tree_note(span);
 	TreeRow		row;
 
 	memset(row.isnull, true, sizeof(row.isnull));
-	set_identity(&row, span, numbers);
-	set_times(&row, tree, span);
+	set_tree_identity(&row, span, numbers);
+	set_tree_times(&row, tree, span);
 	set_usage(&row, &span->usage);
 	set_text(&row, ERROR_MESSAGE, span->error);
 	if (note != NULL)
@@ -178,7 +178,7 @@ put_spans(ReturnSetInfo *result, FmsTree *tree,
 		if (span->depth < PATH_LEVELS)
 			numbers[span->depth] = span->number;
 		if (chosen(tree, tree->order[i], about))
-			put_span(result, tree, tree->order[i], numbers);
+			put_tree_span(result, tree, tree->order[i], numbers);
 		MemoryContextReset(row_context);
 	}
 	MemoryContextSwitchTo(old);

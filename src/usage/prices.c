@@ -424,7 +424,7 @@ fms_prices_changed(PG_FUNCTION_ARGS)
 
 /* An argument as a part, which points into it; a null is empty. */
 static FmsPart
-text_argument(FunctionCallInfo fcinfo, int n)
+part_argument(FunctionCallInfo fcinfo, int n)
 {
 	text	   *value;
 
@@ -455,9 +455,9 @@ counts_argument(ArrayType *array, int64 *count)
 Datum
 fms_span_cost(PG_FUNCTION_ARGS)
 {
-	FmsPart		provider = text_argument(fcinfo, 0);
-	FmsPart		response_model = text_argument(fcinfo, 1);
-	FmsPart		request_model = text_argument(fcinfo, 2);
+	FmsPart		provider = part_argument(fcinfo, 0);
+	FmsPart		response_model = part_argument(fcinfo, 1);
+	FmsPart		request_model = part_argument(fcinfo, 2);
 	int64		count[FMS_TOKEN_KINDS];
 	const FmsPrice *price;
 	TupleDesc	desc;

@@ -252,7 +252,7 @@ interval_of(const Rollup *rollup, const FmsEntry *entry)
 
 /* Order texts as COLLATE "C" does, which the keys of the rollups have. */
 static int
-compare_texts(const FmsPart *a, const FmsPart *b)
+compare_parts(const FmsPart *a, const FmsPart *b)
 {
 	int			order = memcmp(a->data, b->data, Min(a->length, b->length));
 
@@ -274,16 +274,16 @@ compare_postings(const void *a, const void *b)
 	static const FmsLedgerText rest[] = {FMS_LEDGER_PROVIDER, FMS_LEDGER_MODEL, FMS_LEDGER_TYPE, FMS_LEDGER_CURRENCY};
 	TimestampTz left_at = interval_of(pending_for, left);
 	TimestampTz right_at = interval_of(pending_for, right);
-	int			order = compare_texts(&left->text[FMS_LEDGER_ENTITY], &right->text[FMS_LEDGER_ENTITY]);
+	int			order = compare_parts(&left->text[FMS_LEDGER_ENTITY], &right->text[FMS_LEDGER_ENTITY]);
 
 	if (order != 0)
 		return order;
 	if (left_at != right_at)
 		return left_at < right_at ? -1 : 1;
 	if (pending_for->by_user)
-		order = compare_texts(&left->text[FMS_LEDGER_USER], &right->text[FMS_LEDGER_USER]);
+		order = compare_parts(&left->text[FMS_LEDGER_USER], &right->text[FMS_LEDGER_USER]);
 	for (int i = 0; i < lengthof(rest) && order == 0; i++)
-		order = compare_texts(&left->text[rest[i]], &right->text[rest[i]]);
+		order = compare_parts(&left->text[rest[i]], &right->text[rest[i]]);
 	return order;
 }
 
@@ -335,7 +335,7 @@ is_zero(const Sums *sums)
 
 /* Put the sums of a row into the result of pending_sums(), in the order of its columns. */
 static void
-put_row(ReturnSetInfo *result, const Sums *sums)
+put_sums_row(ReturnSetInfo *result, const Sums *sums)
 {
 	static const FmsLedgerText keys[] = {FMS_LEDGER_USER, FMS_LEDGER_PROVIDER, FMS_LEDGER_MODEL,
 	FMS_LEDGER_TYPE, FMS_LEDGER_CURRENCY};
@@ -376,7 +376,7 @@ put_sums(const FmsFeed *feed, int i, ReturnSetInfo *result)
 	for (next = i; next < feed->count && compare_postings(&postings[i], &postings[next]) == 0; next++)
 		add_posting(&sums, &postings[next]);
 	if (!is_zero(&sums))
-		put_row(result, &sums);
+		put_sums_row(result, &sums);
 	return next;
 }
 

@@ -3,7 +3,7 @@
  * tokens.c
  *	  What a span's attributes say about a model call: tokens, models, cost.
  *
- * One pass over the attributes finds every name of names.c; of the names of
+ * One pass over the attributes finds every name of token_names.c; of the names of
  * one field the first in that list wins that has a value of the right kind.
  * The stored form of jsonb is read in place: going through the server's
  * iterator, or asking for one field at a time, costs several times as much,
@@ -35,7 +35,7 @@
 #include "utils/builtins.h"
 
 #include "compat.h"
-#include "usage/names.h"
+#include "usage/token_names.h"
 #include "usage/tokens.h"
 
 #define LONGEST_NUMBER 40		/* bytes of a number in a string */
@@ -44,7 +44,7 @@
 								 * have room for it */
 #define MAX_COST 1e12			/* a cost above this is taken for garbage */
 
-/* what a pass has found so far; fields are those of names.h */
+/* what a pass has found so far; fields are those of token_names.h */
 typedef struct Reading
 {
 	uint32		given;			/* a bit for each field */
@@ -277,7 +277,7 @@ offer(Reading *reading, const FmsKeyUse *use, const Value *value)
 
 /* Go to the next byte of JSON text that is no blank; false at the end. */
 static bool
-skip_blanks(Text *text)
+skip_text_blanks(Text *text)
 {
 	while (text->at < text->end && strchr(" \t\r\n", *text->at) != NULL && *text->at != '\0')
 		text->at++;
@@ -291,7 +291,7 @@ skip_blanks(Text *text)
 static bool
 read_string(Text *text, FmsPart *content)
 {
-	if (!skip_blanks(text) || *text->at != '"')
+	if (!skip_text_blanks(text) || *text->at != '"')
 		return false;
 	content->data = ++text->at;
 	for (; text->at < text->end; text->at++)
@@ -325,14 +325,14 @@ read_word(Text *text, FmsPart *word)
  * their depth, and come out as no text.
  */
 static bool
-read_value(Text *text, FmsPart *content)
+read_text_value(Text *text, FmsPart *content)
 {
 	int			depth = 0;
 
 	do
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (!skip_blanks(text))
+		if (!skip_text_blanks(text))
 			return false;
 		if (strchr("{[", *text->at) != NULL)
 		{
@@ -354,7 +354,7 @@ read_value(Text *text, FmsPart *content)
 /*
  * Read an object of JSON text that begins here.  False if it is not well
  * formed up to its end; what comes before the fault has been taken.  It calls
- * itself only along the objects of names.c, which lie four deep at most.
+ * itself only along the objects of token_names.c, which lie four deep at most.
  */
 static bool
 read_object(Reading *reading, Text *text, int object)
@@ -367,11 +367,11 @@ read_object(Reading *reading, Text *text, int object)
 		bool		known;
 
 		CHECK_FOR_INTERRUPTS();
-		if (!skip_blanks(text))
+		if (!skip_text_blanks(text))
 			return false;
 		if (*text->at == '}')
 			break;
-		if (!read_string(text, &key) || !skip_blanks(text) || *text->at++ != ':' || !skip_blanks(text))
+		if (!read_string(text, &key) || !skip_text_blanks(text) || *text->at++ != ':' || !skip_text_blanks(text))
 			return false;
 		known = fms_usage_name(object, key.data, key.length, &use);
 		if (known && use.field == FMS_NAME_OBJECT && *text->at == '{')
@@ -379,10 +379,10 @@ read_object(Reading *reading, Text *text, int object)
 			if (!read_object(reading, text, use.rank))
 				return false;
 		}
-		else if (!read_value(text, &value.text))
+		else if (!read_text_value(text, &value.text))
 			return false;
 		/* a number at the very end may lack digits */
-		if (!skip_blanks(text))
+		if (!skip_text_blanks(text))
 			return false;
 		if (known && use.field != FMS_NAME_OBJECT)
 			offer(reading, &use, &value);
@@ -410,7 +410,7 @@ scan_child(Reading *reading, const Child *child)
 		if (JsonContainerIsObject(container))
 			scan(reading, container, child->object);
 	}
-	else if (JBE_ISSTRING(child->entry) && skip_blanks(&text) && *text.at == '{' &&
+	else if (JBE_ISSTRING(child->entry) && skip_text_blanks(&text) && *text.at == '{' &&
 			 !read_object(reading, &text, child->object))
 		reading->ignored++;
 }
@@ -430,7 +430,7 @@ value_of(JEntry entry, const char *data, int length)
 
 /*
  * Read the values of all known names of an object, then the objects in it.
- * It calls itself only along the objects of names.c.
+ * It calls itself only along the objects of token_names.c.
  */
 static void
 scan(Reading *reading, const JsonbContainer *container, int object)
@@ -513,7 +513,7 @@ given_cost(const Reading *reading)
 
 /* Read attributes for the texts, or for counts alone if "text" is NULL. */
 static inline void
-read_attributes(const Jsonb *attributes, Reading *reading, FmsPart *text)
+read_usage_attributes(const Jsonb *attributes, Reading *reading, FmsPart *text)
 {
 	memset(reading, 0, sizeof(*reading));
 	reading->text = text;
@@ -539,7 +539,7 @@ fms_tokens_read(const Jsonb *attributes, FmsTokens *tokens)
 	Reading		reading;
 
 	memset(tokens, 0, sizeof(*tokens));
-	read_attributes(attributes, &reading, tokens->text);
+	read_usage_attributes(attributes, &reading, tokens->text);
 	tokens->has_tokens = has_counts(&reading);
 	tokens->ignored = reading.ignored;
 	normalise(&reading, tokens->count);
@@ -555,7 +555,7 @@ fms_tokens_count(const Jsonb *attributes, int64 *count)
 {
 	Reading		reading;
 
-	read_attributes(attributes, &reading, NULL);
+	read_usage_attributes(attributes, &reading, NULL);
 	if (!has_counts(&reading))
 		return false;
 	normalise(&reading, count);

@@ -164,9 +164,9 @@ run_next(PlannedStmt *pstmt, const char *query, bool read_only, ProcessUtilityCo
 
 /* The hook: suspend the workers around the statements above. */
 static void
-process_utility(PlannedStmt *pstmt, const char *query, bool read_only,
-				ProcessUtilityContext context, ParamListInfo params,
-				QueryEnvironment *environment, DestReceiver *dest, QueryCompletion *completion)
+database_utility(PlannedStmt *pstmt, const char *query, bool read_only,
+				 ProcessUtilityContext context, ParamListInfo params,
+				 QueryEnvironment *environment, DestReceiver *dest, QueryCompletion *completion)
 {
 	Oid			database;
 	FmsSlot    *slot = slot_to_suspend(pstmt->utilityStmt, &database);
@@ -197,5 +197,5 @@ void
 fms_database_install_hook(void)
 {
 	previous_hook = ProcessUtility_hook;
-	ProcessUtility_hook = process_utility;
+	ProcessUtility_hook = database_utility;
 }

@@ -56,7 +56,7 @@
 #define KEPT_FOR "90 days"
 
 /* a stretch of the ring, and what became of its records */
-typedef struct Batch
+typedef struct RingBatch
 {
 	FmsRingLife life;
 	uint64		end;
@@ -64,7 +64,7 @@ typedef struct Batch
 	uint64		damaged;
 	uint64		strays;			/* made for a table that is gone, or damaged */
 	FmsFold		fold;
-} Batch;
+} RingBatch;
 
 /* the last batch, committed; its records are let go unless it ends after the tail */
 typedef struct Unsettled
@@ -202,7 +202,7 @@ catch_up(Oid table)
 
 /* Save how far a batch goes, in its own transaction. */
 static void
-save_end(Oid table, const Batch *batch)
+save_end(Oid table, const RingBatch *batch)
 {
 	FmsOwnerScope scope;
 	static SPIPlanPtr plan = NULL;
@@ -243,7 +243,7 @@ fms_flush_lock_table(FmsFlush *outcome)
  * many there were once the head is reached.
  */
 static void
-note_damaged(Batch *batch, uint64 head, uint64 waiting)
+note_damaged(RingBatch *batch, uint64 head, uint64 waiting)
 {
 	uint64		sound = batch->records - batch->damaged;
 
@@ -260,7 +260,7 @@ note_damaged(Batch *batch, uint64 head, uint64 waiting)
  * can't be read are lost, and told when the batch is committed.
  */
 static void
-read_batch(Batch *batch, Oid table)
+read_batch(RingBatch *batch, Oid table)
 {
 	const FmsRing *ring = fms_buffer_ring();
 	uint64		head;
@@ -301,7 +301,7 @@ read_batch(Batch *batch, Oid table)
 
 /* Count a batch that is committed, and let the records of the one before go. */
 static void
-finish_batch(const Batch *batch, const FmsApplied *applied, Oid table, TimestampTz begun)
+finish_batch(const RingBatch *batch, const FmsApplied *applied, Oid table, TimestampTz begun)
 {
 	FmsSlot    *slot = fms_buffer_slot();
 	uint64		folded = batch->records - batch->strays - list_length(batch->fold.sources);
@@ -347,7 +347,7 @@ fms_flush_batch(void)
 	TimestampTz begun = GetCurrentTimestamp();
 	FmsApplied	applied = {0};
 	FmsFlush	outcome;
-	Batch		batch;
+	RingBatch	batch;
 	MemoryContext context = NULL;
 	Oid			table;
 

@@ -98,7 +98,7 @@ set_backoff(Worker *worker, int pause_ms)
 
 /* Whether a worker has ended since it was last looked at. */
 static bool
-has_ended(Worker *worker)
+worker_has_ended(Worker *worker)
 {
 	pid_t		pid;
 
@@ -184,7 +184,7 @@ slot_has_worker(const FmsService *service, Worker *worker, FmsSlot *slot)
 {
 	FmsSeat    *seat = &slot->seat[service->seat];
 
-	if (has_ended(worker))
+	if (worker_has_ended(worker))
 	{
 		set_backoff(worker, seat->pause_ms);
 		/* a writer that cannot even start has told nobody why */
@@ -237,7 +237,7 @@ look_at_single(int number, long *next)
 	TimestampTz now = GetCurrentTimestamp();
 	bool		entered;
 
-	if (has_ended(worker))
+	if (worker_has_ended(worker))
 		set_backoff(worker, FMS_PAUSE_AS_FAILED);
 	LWLockAcquire(fms_control->lock, LW_SHARED);
 	entered = fms_control->service_pid[number] != 0;

@@ -389,7 +389,7 @@ flush_all(FmsSlot *slot, TimestampTz until)
 
 /* Whether an interval that began at *since is over; begins a new one then. */
 static bool
-is_due(TimestampTz *since, int ms)
+flush_is_due(TimestampTz *since, int ms)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
@@ -443,10 +443,10 @@ look_after_table(FmsSlot *slot)
 	static TimestampTz watched = 0;
 	bool		more = false;
 
-	if (is_due(&watched, WATCH_SEEN_MS))
+	if (flush_is_due(&watched, WATCH_SEEN_MS))
 		(void) survive(slot, seen_work, NULL);
 	/* what fails here comes again in its own time, and what is left at once */
-	if (is_due(&maintained, MAINTENANCE_MS))
+	if (flush_is_due(&maintained, MAINTENANCE_MS))
 	{
 		while (survive(slot, maintenance_work, &more) && more && may_go_on(slot, 0) &&
 			   fms_buffer_pending(slot) == 0)
@@ -458,7 +458,7 @@ look_after_table(FmsSlot *slot)
 	}
 	if (fms_left_waits(slot))
 		(void) survive(slot, fms_left_work, NULL);
-	if (fms_reject_has_blocked() && is_due(&retried, RETRY_BLOCKED_MS))
+	if (fms_reject_has_blocked() && flush_is_due(&retried, RETRY_BLOCKED_MS))
 		(void) survive(slot, retry_work, NULL);
 	backoff_ms = 0;
 }
@@ -489,7 +489,7 @@ report_busy(FmsSlot *slot, bool busy)
 		since = 0;
 	else if (since == 0)
 		since = GetCurrentTimestamp();
-	else if (is_due(&since, REPORT_BUSY_MS))
+	else if (flush_is_due(&since, REPORT_BUSY_MS))
 		fms_slot_flush_failed(slot, "execution_spans is locked by another session");
 }
 

@@ -1,7 +1,8 @@
 # What every C file of src/ keeps to: a function has a comment before it and at
 # most 60 lines, a file at most 1,000, of ten lines one with a comment; the server's
 # version is asked for in compat.h only; what other files see begins with fms_, and
-# another file uses it.
+# another file uses it.  Functions, types and files have names of their own: a
+# profile and a debugger show nothing else.
 
 use strict;
 use warnings FATAL => 'all';
@@ -51,7 +52,7 @@ foreach my $file (@files)
 	close $in;
 }
 
-my (@headless, @long_functions, @unprefixed, @unused);
+my (@headless, @long_functions, @unprefixed, @unused, %named);
 my $functions = 0;
 foreach my $file (grep { /\.c$/ } @files)
 {
@@ -70,6 +71,7 @@ foreach my $file (grep { /\.c$/ } @files)
 
 		$end++ until $lines[$end] eq '}';
 		$functions++;
+		$named{$name}{$file} = 1;
 		# a declaration with the comment may stand before it
 		push @headless, "$file: $name"
 			unless $lines[ $head - 2 ] =~ /\*\/$/ || $text{$file} =~ /\*\/\n\Q$type\E\n\Q$name\E\([^;]*;/;
@@ -82,6 +84,14 @@ foreach my $file (grep { /\.c$/ } @files)
 }
 none("each of $functions functions has a comment before it", @headless);
 none('no function is longer than ' . MOST_LINES . ' lines', @long_functions);
+foreach my $file (@files)
+{
+	$named{$1}{$file} = 1 while $text{$file} =~ /^\} (\w+);$/mg;
+	$named{ $file =~ s{.*/}{}r }{$file} = 1;
+}
+none('functions, types and files have names of their own',
+	map { "$_: " . join ', ', sort keys %{ $named{$_} } }
+	  grep { keys %{ $named{$_} } > 1 } sort keys %named);
 none('what other files see begins with fms_', @unprefixed);
 none('what other files can see, another file uses', @unused);
 none('no file is longer than ' . LONGEST_FILE . ' lines', grep { ($text{$_} =~ tr/\n//) > LONGEST_FILE } @files);

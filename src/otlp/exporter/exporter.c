@@ -109,7 +109,7 @@ give_up(void)
  * "through", whoever does.  New settings, and having to go, end it at once.
  */
 static void
-sleep_for(int ms, bool through)
+exporter_sleep(int ms, bool through)
 {
 	static uint32 wait_event = 0;
 	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms);
@@ -215,7 +215,7 @@ settle_parcel(ExportWork *work)
 		error = fms_writer_attempt(settle_work, work);
 		if (work->outcome != FMS_FLUSH_BUSY || must_leave())
 			break;
-		sleep_for(error == NULL ? PAUSE_MS : next_backoff(), true);
+		exporter_sleep(error == NULL ? PAUSE_MS : next_backoff(), true);
 	}
 	if (work->outcome == FMS_FLUSH_DONE)
 	{
@@ -355,7 +355,7 @@ fail_read(ExportWork *work, const ErrorData *error)
 
 /* Note that work is being looked at. */
 static void
-accept_work(void)
+accept_exporter_work(void)
 {
 	LWLockAcquire(slot->lock, LW_EXCLUSIVE);
 	slot->seat[FMS_SEAT_EXPORTER].wanted = false;
@@ -407,7 +407,7 @@ take_turn(bool *idle)
  * long the next one is to be waited with, in ms, or FMS_PAUSE_AS_FAILED.
  */
 static int
-main_loop(void)
+exporter_loop(void)
 {
 	TimestampTz active = GetCurrentTimestamp();
 
@@ -420,7 +420,7 @@ main_loop(void)
 		CHECK_FOR_INTERRUPTS();
 		reload_settings();
 		MemoryContextReset(context);
-		accept_work();
+		accept_exporter_work();
 		ms = take_turn(&idle);
 		starving = pg_atomic_read_u32(&fms_control->starving) != 0;
 		if (!idle)
@@ -431,14 +431,14 @@ main_loop(void)
 		/* who only waits for better times makes place as well */
 		if (starving && !idle && ms > PAUSE_MS)
 			return ms;
-		sleep_for(ms, !idle);
+		exporter_sleep(ms, !idle);
 	}
 	return ShutdownRequestPending ? FMS_PAUSE_AS_FAILED : 0;
 }
 
 /* This process no longer exports.  Unless it left in peace, there may be work. */
 static void
-leave_slot(int code, Datum arg)
+leave_seat(int code, Datum arg)
 {
 	fms_slot_leave_seat(slot, FMS_SEAT_EXPORTER, !at_peace);
 }
@@ -463,7 +463,7 @@ fms_exporter_main(Datum database)
 	if (slot == NULL || !fms_slot_take_seat(slot, FMS_SEAT_EXPORTER))
 		proc_exit(0);
 	/* registered before the connection is made: it runs after its end */
-	before_shmem_exit(leave_slot, (Datum) 0);
+	before_shmem_exit(leave_seat, (Datum) 0);
 	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(database), InvalidOid,
 											  BGWORKER_BYPASS_ALLOWCONN);
 	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
@@ -479,7 +479,7 @@ fms_exporter_main(Datum database)
 	if (error != NULL)
 		report_outcome(error->message);
 	else
-		slot->seat[FMS_SEAT_EXPORTER].pause_ms = main_loop();
+		slot->seat[FMS_SEAT_EXPORTER].pause_ms = exporter_loop();
 	proc_exit(error != NULL || ShutdownRequestPending ? 1 : 0);
 }
 

@@ -93,7 +93,7 @@ fms_verdict_rejected(const FmsPostAnswer *answer)
  * failure, in its status.  Of another kind of answer it is the text itself.
  */
 static FmsPart
-message_of(const FmsPostAnswer *answer)
+answer_message(const FmsPostAnswer *answer)
 {
 	FmsReaderField partial;
 	FmsReaderField message = {0};
@@ -111,7 +111,7 @@ char *
 fms_verdict_text(const FmsPostAnswer *answer)
 {
 	StringInfoData text;
-	FmsPart		message = message_of(answer);
+	FmsPart		message = answer_message(answer);
 
 	if (answer->status == 0)
 		return pstrdup(answer->error);

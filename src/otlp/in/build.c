@@ -337,7 +337,7 @@ static JEntry write_array(Writer *writer, FmsOtlpNode *nodes, uint32 n);
 
 /* Write a value; returns its entry. */
 static JEntry
-write_value(Writer *writer, FmsOtlpNode *nodes, uint32 n)
+write_built_value(Writer *writer, FmsOtlpNode *nodes, uint32 n)
 {
 	FmsOtlpNode *node = &nodes[n];
 	FmsPart		text;
@@ -375,7 +375,7 @@ write_value(Writer *writer, FmsOtlpNode *nodes, uint32 n)
  * instead of its own length.
  */
 static void
-put_entry(Writer *writer, size_t entries, uint32 i, JEntry entry, uint32 *total)
+put_built_entry(Writer *writer, size_t entries, uint32 i, JEntry entry, uint32 *total)
 {
 	*total += JBE_OFFLENFLD(entry);
 	if (*total > JENTRY_OFFLENMASK)
@@ -417,9 +417,9 @@ write_array(Writer *writer, FmsOtlpNode *nodes, uint32 n)
 	entries = write_head(writer, JB_FARRAY | count, count);
 	for (uint32 i = 0; i < count; i++)
 	{
-		JEntry		entry = write_value(writer, nodes, child);
+		JEntry		entry = write_built_value(writer, nodes, child);
 
-		put_entry(writer, entries, i, entry, &total);
+		put_built_entry(writer, entries, i, entry, &total);
 		child = nodes[child].next;
 	}
 	return JENTRY_ISCONTAINER | (writer->used - begin);
@@ -535,7 +535,7 @@ write_object(Writer *writer, FmsOtlpNode *nodes, uint32 first, uint32 end, bool 
 	for (uint32 i = 0; i < count; i++)
 	{
 		write_bytes(writer, pairs[i].key.data, pairs[i].key.length);
-		put_entry(writer, entries, i, JENTRY_ISSTRING | pairs[i].key.length, &total);
+		put_built_entry(writer, entries, i, JENTRY_ISSTRING | pairs[i].key.length, &total);
 	}
 	for (uint32 i = 0; i < count; i++)
 	{
@@ -543,10 +543,10 @@ write_object(Writer *writer, FmsOtlpNode *nodes, uint32 first, uint32 end, bool 
 
 		if (mark)
 			writer->exact = true;
-		entry = write_value(writer, nodes, pairs[i].node);
+		entry = write_built_value(writer, nodes, pairs[i].node);
 		if (mark && !writer->exact)
 			nodes[pairs[i].node].inexact = true;
-		put_entry(writer, entries, count + i, entry, &total);
+		put_built_entry(writer, entries, count + i, entry, &total);
 	}
 	if (pairs != few)
 		pfree(pairs);
@@ -681,6 +681,6 @@ fms_build_jsonb(FmsBuild *build)
 	Writer		writer;
 
 	begin_jsonb(&writer);
-	(void) write_value(&writer, build->nodes, 0);
+	(void) write_built_value(&writer, build->nodes, 0);
 	return finish_jsonb(&writer);
 }

@@ -181,7 +181,7 @@ end_object(Object *object)
  * database can't hold it as it is.  A text that is too long is cut.
  */
 static void
-put_text(Object *object, const char *key, FmsPart text)
+put_member_text(Object *object, const char *key, FmsPart text)
 {
 	bool		exact = true;
 
@@ -382,7 +382,7 @@ text_part(Object *object, const char *key, FmsPart text)
 
 /* The time of nanoseconds since 1970, cut to the microsecond. */
 static TimestampTz
-time_of(uint64 ns)
+time_of_nanoseconds(uint64 ns)
 {
 	return (TimestampTz) (ns / NS_PER_US) + FMS_FIRST_TIME;
 }
@@ -398,10 +398,10 @@ event_element(const FmsOtlpEvent *event, FmsOtlpNode *nodes, bool *truncated)
 	Jsonb	   *element;
 
 	begin_object(&object);
-	put_text(&object, "name", event->name);
+	put_member_text(&object, "name", event->name);
 	if (event->name.length == 0)
 		fms_build_text(&object.members, "name", event->name);
-	JsonEncodeDateTime(time, TimestampTzGetDatum(time_of(event->time)), TIMESTAMPTZOID, &utc);
+	JsonEncodeDateTime(time, TimestampTzGetDatum(time_of_nanoseconds(event->time)), TIMESTAMPTZOID, &utc);
 	text.data = time;
 	text.length = strlen(time);
 	fms_build_text(&object.members, "time", text);
@@ -441,7 +441,7 @@ link_element(const FmsOtlpLink *link, FmsOtlpNode *nodes, bool *truncated)
 		fms_build_bytes(raw_of(&object), "trace_id", link->trace_id);
 		fms_build_bytes(raw_of(&object), "span_id", link->span_id);
 	}
-	put_text(&object, "trace_state", link->trace_state);
+	put_member_text(&object, "trace_state", link->trace_state);
 	put_number(&object, "flags", link->flags);
 	put_attributes(&object, nodes, link->attributes);
 	put_number(&object, "dropped_attributes", link->dropped_attributes);
@@ -554,8 +554,8 @@ set_ids(FmsEvent *event, const FmsOtlpSpan *span, const FmsOtlpMapped *mapped)
 static void
 set_times(FmsEvent *event, const FmsOtlpSpan *span, const FmsOtlpMapped *mapped)
 {
-	event->at = event->started_at = time_of(span->start);
-	event->ended_at = time_of(span->end);
+	event->at = event->started_at = time_of_nanoseconds(span->start);
+	event->ended_at = time_of_nanoseconds(span->end);
 	event->status = span->end == 0 ? FMS_STATUS_STARTED : mapped->status;
 }
 
@@ -580,9 +580,9 @@ put_fields(Object *object, const FmsIntake *intake, const FmsOtlpSpan *span, Fms
 	put_uuid(object, "scope", &intake->scope_id);
 	put_number(object, "kind", span->kind);
 	put_number(object, "flags", span->flags);
-	put_text(object, "trace_state", span->trace_state);
+	put_member_text(object, "trace_state", span->trace_state);
 	put_number(object, "status", span->code);
-	put_text(object, "message", span->message);
+	put_member_text(object, "message", span->message);
 	put_number(object, "start_ns", span->start % NS_PER_US);
 	if (span->end != 0 && (span->end < span->start || status == FMS_STATUS_STARTED))
 		put_number(object, "end", span->end);
@@ -759,7 +759,7 @@ fms_intake_resource(FmsIntake *intake, const FmsOtlpResource *resource, FmsOtlpN
 	begin_object(&object);
 	fms_payload_jsonb(&event.part[FMS_PART_ATTRIBUTES],
 					  attributes_of(&object, nodes, resource->attributes), &truncated);
-	put_text(&object, "schema_url", resource->schema_url);
+	put_member_text(&object, "schema_url", resource->schema_url);
 	put_number(&object, "dropped_attributes", resource->dropped_attributes);
 	put_entities(&object, resource);
 	end_part(&object, &event.part[FMS_PART_OTLP], &truncated);
@@ -785,7 +785,7 @@ fms_intake_scope(FmsIntake *intake, const FmsOtlpScope *scope, FmsOtlpNode *node
 	event.part[FMS_PART_TYPE] = text_part(&object, "version", scope->version);
 	fms_payload_jsonb(&event.part[FMS_PART_ATTRIBUTES],
 					  attributes_of(&object, nodes, scope->attributes), &truncated);
-	put_text(&object, "schema_url", scope->schema_url);
+	put_member_text(&object, "schema_url", scope->schema_url);
 	put_number(&object, "dropped_attributes", scope->dropped_attributes);
 	end_part(&object, &event.part[FMS_PART_OTLP], &truncated);
 	taken = hand_source(&event, truncated, intake);

@@ -877,7 +877,7 @@ hand_resource_spans(Decoder *decoder, FmsScan *scan)
  * metrics would be requests without a span, whose client believes them stored.
  */
 static const char *
-check_request(Decoder *decoder, FmsScan *scan, const char **resource_spans)
+check_json_request(Decoder *decoder, FmsScan *scan, const char **resource_spans)
 {
 	static const char *const names[] = {"resourceSpans", "resourceLogs", "resourceMetrics"};
 	const char *places[3];
@@ -912,7 +912,7 @@ fms_otlp_decode_json(const char *body, size_t length, const FmsOtlpSink *sink,
 	if (*error != NULL)
 		return false;
 	fms_otlp_begin(&decoder, sink);
-	*error = check_request(&decoder, &scan, &places);
+	*error = check_json_request(&decoder, &scan, &places);
 	*error_at = scan.at - body;
 	if (*error == NULL && places != NULL)
 	{

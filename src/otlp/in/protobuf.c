@@ -26,21 +26,21 @@
 
 /* Say that a message is broken, if it is; else true. */
 static bool
-is_sound(FmsOtlpDecoder *decoder, const FmsReader *reader)
+is_proto_sound(FmsOtlpDecoder *decoder, const FmsReader *reader)
 {
 	if (reader->broken)
 		return fms_otlp_refuse(decoder, "a field is broken");
 	return true;
 }
 
-static bool read_any_value(FmsOtlpDecoder *decoder, uint32 node, FmsPart message, int depth);
+static bool read_proto_any_value(FmsOtlpDecoder *decoder, uint32 node, FmsPart message, int depth);
 
 /*
  * Read a KeyValue as a new node.  Without a value it has none, which is not the
  * same as an empty string.
  */
 static bool
-read_key_value(FmsOtlpDecoder *decoder, FmsPart message, int depth)
+read_proto_key_value(FmsOtlpDecoder *decoder, FmsPart message, int depth)
 {
 	FmsReader	reader = fms_reader_of(message);
 	FmsOtlpNode *node = fms_otlp_add_node(decoder);
@@ -60,9 +60,9 @@ read_key_value(FmsOtlpDecoder *decoder, FmsPart message, int depth)
 		else if (field.tag == FMS_TAG(2, FMS_WIRE_BYTES))
 			value = field.bytes;
 	}
-	if (!is_sound(decoder, &reader))
+	if (!is_proto_sound(decoder, &reader))
 		return false;
-	return value.data == NULL || read_any_value(decoder, decoder->node_count - 1, value, depth);
+	return value.data == NULL || read_proto_any_value(decoder, decoder->node_count - 1, value, depth);
 }
 
 /*
@@ -70,8 +70,8 @@ read_key_value(FmsOtlpDecoder *decoder, FmsPart message, int depth)
  * the nodes that follow it.  Nodes may move meanwhile, so they go by number.
  */
 static bool
-read_values(FmsOtlpDecoder *decoder, uint32 parent, FmsOtlpType type, FmsPart message,
-			int depth)
+read_proto_values(FmsOtlpDecoder *decoder, uint32 parent, FmsOtlpType type, FmsPart message,
+				  int depth)
 {
 	FmsReader	reader = fms_reader_of(message);
 	uint32		count = 0;
@@ -88,17 +88,17 @@ read_values(FmsOtlpDecoder *decoder, uint32 parent, FmsOtlpType type, FmsPart me
 		count++;
 		if (type == FMS_OTLP_MAP)
 		{
-			if (!read_key_value(decoder, field.bytes, depth + 1))
+			if (!read_proto_key_value(decoder, field.bytes, depth + 1))
 				return false;
 		}
 		else if (fms_otlp_add_node(decoder) == NULL ||
-				 !read_any_value(decoder, node, field.bytes, depth + 1))
+				 !read_proto_any_value(decoder, node, field.bytes, depth + 1))
 			return false;
 	}
 	decoder->nodes[parent].type = type;
 	decoder->nodes[parent].length = count;
 	decoder->nodes[parent].next = decoder->node_count;
-	return is_sound(decoder, &reader);
+	return is_proto_sound(decoder, &reader);
 }
 
 /* Put bytes into a node. */
@@ -137,9 +137,9 @@ set_value(FmsOtlpDecoder *decoder, uint32 n, const FmsReaderField *field, int de
 			memcpy(&node->value.number, &field->number, sizeof(double));
 			return true;
 		case FMS_TAG(5, FMS_WIRE_BYTES):
-			return read_values(decoder, n, FMS_OTLP_ARRAY, field->bytes, depth);
+			return read_proto_values(decoder, n, FMS_OTLP_ARRAY, field->bytes, depth);
 		case FMS_TAG(6, FMS_WIRE_BYTES):
-			return read_values(decoder, n, FMS_OTLP_MAP, field->bytes, depth);
+			return read_proto_values(decoder, n, FMS_OTLP_MAP, field->bytes, depth);
 		case FMS_TAG(7, FMS_WIRE_BYTES):
 			set_bytes(node, FMS_OTLP_BYTES, field->bytes);
 			return true;
@@ -160,10 +160,10 @@ is_value(uint64 tag)
 
 /*
  * Read an AnyValue into node number n, the last one.  Calls itself through
- * read_values, FMS_OTLP_MAX_DEPTH deep at most.
+ * read_proto_values, FMS_OTLP_MAX_DEPTH deep at most.
  */
 static bool
-read_any_value(FmsOtlpDecoder *decoder, uint32 n, FmsPart message, int depth)
+read_proto_any_value(FmsOtlpDecoder *decoder, uint32 n, FmsPart message, int depth)
 {
 	FmsReader	reader = fms_reader_of(message);
 	FmsReaderField value = {0};
@@ -174,7 +174,7 @@ read_any_value(FmsOtlpDecoder *decoder, uint32 n, FmsPart message, int depth)
 		if (is_value(field.tag))
 			value = field;
 	}
-	return is_sound(decoder, &reader) && set_value(decoder, n, &value, depth);
+	return is_proto_sound(decoder, &reader) && set_value(decoder, n, &value, depth);
 }
 
 /*
@@ -182,7 +182,7 @@ read_any_value(FmsOtlpDecoder *decoder, uint32 n, FmsPart message, int depth)
  * in a pass of their own, so that they lie side by side.
  */
 static bool
-read_attributes(FmsOtlpDecoder *decoder, FmsPart message, uint64 tag, FmsOtlpList *list)
+read_proto_attributes(FmsOtlpDecoder *decoder, FmsPart message, uint64 tag, FmsOtlpList *list)
 {
 	FmsReader	reader = fms_reader_of(message);
 	FmsReaderField field;
@@ -190,16 +190,16 @@ read_attributes(FmsOtlpDecoder *decoder, FmsPart message, uint64 tag, FmsOtlpLis
 	list->first = decoder->node_count;
 	while (fms_reader_next(&reader, &field))
 	{
-		if (field.tag == tag && !read_key_value(decoder, field.bytes, 0))
+		if (field.tag == tag && !read_proto_key_value(decoder, field.bytes, 0))
 			return false;
 	}
 	list->end = decoder->node_count;
-	return is_sound(decoder, &reader);
+	return is_proto_sound(decoder, &reader);
 }
 
 /* Read an Event as a new event of a span. */
 static bool
-read_event(FmsOtlpDecoder *decoder, FmsOtlpSpan *span, FmsPart message)
+read_proto_event(FmsOtlpDecoder *decoder, FmsOtlpSpan *span, FmsPart message)
 {
 	FmsReader	reader = fms_reader_of(message);
 	FmsOtlpEvent *event = fms_otlp_add_event(decoder, span);
@@ -216,13 +216,13 @@ read_event(FmsOtlpDecoder *decoder, FmsOtlpSpan *span, FmsPart message)
 		else if (field.tag == FMS_TAG(4, FMS_WIRE_VARINT))
 			event->dropped_attributes = (uint32) field.number;
 	}
-	return is_sound(decoder, &reader) &&
-		read_attributes(decoder, message, FMS_TAG(3, FMS_WIRE_BYTES), &event->attributes);
+	return is_proto_sound(decoder, &reader) &&
+		read_proto_attributes(decoder, message, FMS_TAG(3, FMS_WIRE_BYTES), &event->attributes);
 }
 
 /* Read a Link as a new link of a span. */
 static bool
-read_link(FmsOtlpDecoder *decoder, FmsOtlpSpan *span, FmsPart message)
+read_proto_link(FmsOtlpDecoder *decoder, FmsOtlpSpan *span, FmsPart message)
 {
 	FmsReader	reader = fms_reader_of(message);
 	FmsOtlpLink *link = fms_otlp_add_link(decoder, span);
@@ -243,13 +243,13 @@ read_link(FmsOtlpDecoder *decoder, FmsOtlpSpan *span, FmsPart message)
 		else if (field.tag == FMS_TAG(6, FMS_WIRE_32))
 			link->flags = (uint32) field.number;
 	}
-	return is_sound(decoder, &reader) &&
-		read_attributes(decoder, message, FMS_TAG(4, FMS_WIRE_BYTES), &link->attributes);
+	return is_proto_sound(decoder, &reader) &&
+		read_proto_attributes(decoder, message, FMS_TAG(4, FMS_WIRE_BYTES), &link->attributes);
 }
 
 /* Read a Status into a span. */
 static bool
-read_status(FmsOtlpDecoder *decoder, FmsOtlpSpan *span, FmsPart message)
+read_proto_status(FmsOtlpDecoder *decoder, FmsOtlpSpan *span, FmsPart message)
 {
 	FmsReader	reader = fms_reader_of(message);
 	FmsReaderField field;
@@ -261,12 +261,12 @@ read_status(FmsOtlpDecoder *decoder, FmsOtlpSpan *span, FmsPart message)
 		else if (field.tag == FMS_TAG(3, FMS_WIRE_VARINT))
 			span->code = (int32) field.number;
 	}
-	return is_sound(decoder, &reader);
+	return is_proto_sound(decoder, &reader);
 }
 
 /* Read a field of a span that is a text; false if it is none. */
 static bool
-read_span_text(FmsOtlpSpan *span, const FmsReaderField *field)
+read_proto_span_text(FmsOtlpSpan *span, const FmsReaderField *field)
 {
 	switch (field->tag)
 	{
@@ -295,7 +295,7 @@ read_span_text(FmsOtlpSpan *span, const FmsReaderField *field)
  * same field numbers as spans with other forms: that gives them away.
  */
 static void
-read_span_number(FmsOtlpSpan *span, const FmsReaderField *field)
+read_proto_span_number(FmsOtlpSpan *span, const FmsReaderField *field)
 {
 	switch (field->tag)
 	{
@@ -333,16 +333,16 @@ read_span_number(FmsOtlpSpan *span, const FmsReaderField *field)
  * otherwise come to lie between those.
  */
 static bool
-read_span_parts(FmsOtlpDecoder *decoder, FmsOtlpSpan *span, FmsPart message)
+read_proto_span_parts(FmsOtlpDecoder *decoder, FmsOtlpSpan *span, FmsPart message)
 {
 	FmsReader	reader = fms_reader_of(message);
 	FmsReaderField field;
 
 	while (fms_reader_next(&reader, &field))
 	{
-		if (field.tag == FMS_TAG(11, FMS_WIRE_BYTES) && !read_event(decoder, span, field.bytes))
+		if (field.tag == FMS_TAG(11, FMS_WIRE_BYTES) && !read_proto_event(decoder, span, field.bytes))
 			return false;
-		if (field.tag == FMS_TAG(13, FMS_WIRE_BYTES) && !read_link(decoder, span, field.bytes))
+		if (field.tag == FMS_TAG(13, FMS_WIRE_BYTES) && !read_proto_link(decoder, span, field.bytes))
 			return false;
 	}
 	return true;
@@ -350,7 +350,7 @@ read_span_parts(FmsOtlpDecoder *decoder, FmsOtlpSpan *span, FmsPart message)
 
 /* Read a Span; false, with a reason, if it is broken. */
 static bool
-read_span(FmsOtlpDecoder *decoder, FmsOtlpSpan *span, FmsPart message)
+read_proto_span(FmsOtlpDecoder *decoder, FmsOtlpSpan *span, FmsPart message)
 {
 	FmsReader	reader = fms_reader_of(message);
 	bool		parts = false;
@@ -361,28 +361,28 @@ read_span(FmsOtlpDecoder *decoder, FmsOtlpSpan *span, FmsPart message)
 	{
 		if (field.tag == FMS_TAG(9, FMS_WIRE_BYTES))
 		{
-			if (!read_key_value(decoder, field.bytes, 0))
+			if (!read_proto_key_value(decoder, field.bytes, 0))
 				return false;
 		}
-		else if (read_span_text(span, &field))
+		else if (read_proto_span_text(span, &field))
 			continue;
 		else if (field.tag == FMS_TAG(11, FMS_WIRE_BYTES) || field.tag == FMS_TAG(13, FMS_WIRE_BYTES))
 			parts = true;
 		else if (field.tag == FMS_TAG(15, FMS_WIRE_BYTES))
 		{
-			if (!read_status(decoder, span, field.bytes))
+			if (!read_proto_status(decoder, span, field.bytes))
 				return false;
 		}
 		else
-			read_span_number(span, &field);
+			read_proto_span_number(span, &field);
 	}
 	span->attributes.end = decoder->node_count;
-	return is_sound(decoder, &reader) && (!parts || read_span_parts(decoder, span, message));
+	return is_proto_sound(decoder, &reader) && (!parts || read_proto_span_parts(decoder, span, message));
 }
 
 /* Read the keys of an entity that one field has; returns their number. */
 static uint32
-read_entity_keys(FmsOtlpDecoder *decoder, FmsPart message, uint64 tag)
+read_proto_entity_keys(FmsOtlpDecoder *decoder, FmsPart message, uint64 tag)
 {
 	FmsReader	reader = fms_reader_of(message);
 	uint32		count = 0;
@@ -393,13 +393,13 @@ read_entity_keys(FmsOtlpDecoder *decoder, FmsPart message, uint64 tag)
 		if (field.tag == tag && fms_otlp_add_text(decoder, field.bytes))
 			count++;
 	}
-	(void) is_sound(decoder, &reader);
+	(void) is_proto_sound(decoder, &reader);
 	return count;
 }
 
 /* Read an EntityRef as a new entity of a resource. */
 static void
-read_entity(FmsOtlpDecoder *decoder, FmsOtlpResource *resource, FmsPart message)
+read_proto_entity(FmsOtlpDecoder *decoder, FmsOtlpResource *resource, FmsPart message)
 {
 	FmsOtlpEntity *entity = fms_otlp_add_entity(decoder, resource);
 	FmsReaderField field;
@@ -410,13 +410,13 @@ read_entity(FmsOtlpDecoder *decoder, FmsOtlpResource *resource, FmsPart message)
 		entity->schema_url = field.bytes;
 	if (fms_reader_find(fms_reader_of(message), FMS_TAG(2, FMS_WIRE_BYTES), &field))
 		entity->type = field.bytes;
-	entity->id_keys = read_entity_keys(decoder, message, FMS_TAG(3, FMS_WIRE_BYTES));
-	entity->description_keys = read_entity_keys(decoder, message, FMS_TAG(4, FMS_WIRE_BYTES));
+	entity->id_keys = read_proto_entity_keys(decoder, message, FMS_TAG(3, FMS_WIRE_BYTES));
+	entity->description_keys = read_proto_entity_keys(decoder, message, FMS_TAG(4, FMS_WIRE_BYTES));
 }
 
 /* Read the Resource of a ResourceSpans; an absent one is an empty one. */
 static void
-read_resource(FmsOtlpDecoder *decoder, FmsOtlpResource *resource, FmsPart resource_spans)
+read_proto_resource(FmsOtlpDecoder *decoder, FmsOtlpResource *resource, FmsPart resource_spans)
 {
 	FmsReaderField message;
 	FmsReaderField field;
@@ -433,15 +433,15 @@ read_resource(FmsOtlpDecoder *decoder, FmsOtlpResource *resource, FmsPart resour
 		if (field.tag == FMS_TAG(2, FMS_WIRE_VARINT))
 			resource->dropped_attributes = (uint32) field.number;
 		else if (field.tag == FMS_TAG(3, FMS_WIRE_BYTES))
-			read_entity(decoder, resource, field.bytes);
+			read_proto_entity(decoder, resource, field.bytes);
 	}
 	fms_otlp_finish_entities(decoder, resource);
-	(void) read_attributes(decoder, message.bytes, FMS_TAG(1, FMS_WIRE_BYTES), &resource->attributes);
+	(void) read_proto_attributes(decoder, message.bytes, FMS_TAG(1, FMS_WIRE_BYTES), &resource->attributes);
 }
 
 /* Read the InstrumentationScope of a ScopeSpans; an absent one is an empty one. */
 static void
-read_scope(FmsOtlpDecoder *decoder, FmsOtlpScope *scope, FmsPart scope_spans)
+read_proto_scope(FmsOtlpDecoder *decoder, FmsOtlpScope *scope, FmsPart scope_spans)
 {
 	FmsReaderField message;
 	FmsReaderField field;
@@ -462,7 +462,7 @@ read_scope(FmsOtlpDecoder *decoder, FmsOtlpScope *scope, FmsPart scope_spans)
 		else if (field.tag == FMS_TAG(4, FMS_WIRE_VARINT))
 			scope->dropped_attributes = (uint32) field.number;
 	}
-	(void) read_attributes(decoder, message.bytes, FMS_TAG(3, FMS_WIRE_BYTES), &scope->attributes);
+	(void) read_proto_attributes(decoder, message.bytes, FMS_TAG(3, FMS_WIRE_BYTES), &scope->attributes);
 }
 
 /*
@@ -470,7 +470,7 @@ read_scope(FmsOtlpDecoder *decoder, FmsOtlpScope *scope, FmsPart scope_spans)
  * is why its spans can't be used, if their resource can't.
  */
 static bool
-hand_scope_spans(FmsOtlpDecoder *decoder, FmsPart message, const char *refused)
+hand_proto_scope_spans(FmsOtlpDecoder *decoder, FmsPart message, const char *refused)
 {
 	const FmsOtlpSink *sink = decoder->sink;
 	FmsReader	reader = fms_reader_of(message);
@@ -482,7 +482,7 @@ hand_scope_spans(FmsOtlpDecoder *decoder, FmsPart message, const char *refused)
 	{
 		fms_otlp_forget(decoder);
 		fms_otlp_count_group(decoder);
-		read_scope(decoder, &scope, message);
+		read_proto_scope(decoder, &scope, message);
 		refused = decoder->reason;
 	}
 	if (refused == NULL && !sink->scope(sink->arg, &scope, decoder->nodes))
@@ -494,7 +494,7 @@ hand_scope_spans(FmsOtlpDecoder *decoder, FmsPart message, const char *refused)
 		fms_otlp_forget(decoder);
 		decoder->reason = refused;
 		if (refused == NULL)
-			(void) read_span(decoder, &span, field.bytes);
+			(void) read_proto_span(decoder, &span, field.bytes);
 		if (!fms_otlp_finish_span(decoder, &span, field.bytes.length))
 			return false;
 	}
@@ -506,7 +506,7 @@ hand_scope_spans(FmsOtlpDecoder *decoder, FmsPart message, const char *refused)
  * that can't be read are rejected one by one, so that they are counted.
  */
 static bool
-hand_resource_spans(FmsOtlpDecoder *decoder, FmsPart message)
+hand_proto_resource_spans(FmsOtlpDecoder *decoder, FmsPart message)
 {
 	const FmsOtlpSink *sink = decoder->sink;
 	FmsReader	reader = fms_reader_of(message);
@@ -516,13 +516,13 @@ hand_resource_spans(FmsOtlpDecoder *decoder, FmsPart message)
 
 	fms_otlp_forget(decoder);
 	fms_otlp_count_group(decoder);
-	read_resource(decoder, &resource, message);
+	read_proto_resource(decoder, &resource, message);
 	refused = decoder->reason;
 	if (refused == NULL && !sink->resource(sink->arg, &resource, decoder->nodes))
 		return false;
 	while (fms_reader_next(&reader, &field))
 	{
-		if (field.tag == FMS_TAG(2, FMS_WIRE_BYTES) && !hand_scope_spans(decoder, field.bytes, refused))
+		if (field.tag == FMS_TAG(2, FMS_WIRE_BYTES) && !hand_proto_scope_spans(decoder, field.bytes, refused))
 			return false;
 	}
 	return true;
@@ -573,7 +573,7 @@ fms_otlp_decode_protobuf(const char *body, size_t length, const FmsOtlpSink *sin
 	fms_otlp_begin(&decoder, sink);
 	while (fms_reader_next(&reader, &field))
 	{
-		if (field.tag == FMS_TAG(1, FMS_WIRE_BYTES) && !hand_resource_spans(&decoder, field.bytes))
+		if (field.tag == FMS_TAG(1, FMS_WIRE_BYTES) && !hand_proto_resource_spans(&decoder, field.bytes))
 			break;
 	}
 	fms_otlp_end(&decoder);

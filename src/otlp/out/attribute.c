@@ -291,7 +291,7 @@ write_raw_list(FmsWire *wire, const FmsField *field, JsonbContainer *list, bool 
 
 /* Order keys as jsonb does. */
 static int
-compare_keys(const void *a, const void *b)
+compare_key_texts(const void *a, const void *b)
 {
 	const FmsPart *left = a;
 	const FmsPart *right = b;
@@ -317,7 +317,7 @@ raw_keys(JsonbContainer *raw, int *count)
 			fms_jfield_text(element.val.binary.data, "key", &keys[*count]))
 			(*count)++;
 	}
-	qsort(keys, *count, sizeof(FmsPart), compare_keys);
+	qsort(keys, *count, sizeof(FmsPart), compare_key_texts);
 	return keys;
 }
 
@@ -344,7 +344,7 @@ fms_write_attributes_open(FmsWire *wire, const FmsField *field, JsonbContainer *
 
 		CHECK_FOR_INTERRUPTS();
 		(void) JsonbIteratorNext(&iterator, &value, true);
-		if (count == 0 || bsearch(&name, keys, count, sizeof(FmsPart), compare_keys) == NULL)
+		if (count == 0 || bsearch(&name, keys, count, sizeof(FmsPart), compare_key_texts) == NULL)
 			fms_write_attribute(wire, field, name.data, name.length, &value);
 	}
 	if (raw != NULL)

@@ -88,7 +88,7 @@ add_text(FmsWire *wire, const FmsField *field, Jsonb *attributes, const char *na
 
 /* Write what a model call used. */
 static void
-add_usage(FmsWire *wire, const FmsField *field, Jsonb *attributes)
+add_token_counts(FmsWire *wire, const FmsField *field, Jsonb *attributes)
 {
 	FmsTokens	tokens;
 	JsonbValue	value = {.type = jbvNumeric};
@@ -123,5 +123,5 @@ fms_convention_write(FmsWire *wire, const FmsField *field, Jsonb *attributes,
 					 strlen(operations[i].operation));
 	}
 	if (fms_names_is_model_call(span_type->data, span_type->length))
-		add_usage(wire, field, attributes);
+		add_token_counts(wire, field, attributes);
 }

@@ -301,7 +301,7 @@ jsonb_of(int row, int n)
 
 /* Read a row of find_scopes. */
 static void
-read_scope(int row, ScopeRow *scope)
+read_scope_row(int row, ScopeRow *scope)
 {
 	bool		isnull;
 
@@ -348,7 +348,7 @@ find_scope_rows(FmsOtlpEncoder *encoder, int *count)
 	rows = palloc(sizeof(ScopeRow) * Max(SPI_processed, 1));
 	*count = (int) SPI_processed;
 	for (int i = 0; i < *count; i++)
-		read_scope(i, &rows[i]);
+		read_scope_row(i, &rows[i]);
 	return rows;
 }
 

@@ -89,14 +89,14 @@ typedef struct SpanRow
 
 /* A column of jsonb, fetched and decompressed if it has to be; or NULL. */
 static JsonbContainer *
-jsonb_column(const Datum *values, const bool *nulls, int column)
+span_jsonb(const Datum *values, const bool *nulls, int column)
 {
 	return nulls[column] ? NULL : &DatumGetJsonbP(values[column])->root;
 }
 
 /* A column of text. */
 static FmsPart
-text_column(const Datum *values, const bool *nulls, int column)
+span_text(const Datum *values, const bool *nulls, int column)
 {
 	text	   *value;
 
@@ -220,7 +220,7 @@ write_link(FmsWire *wire, JsonbContainer *link)
 static void
 write_list(FmsWire *wire, const FmsField *field, const SpanRow *row, int column)
 {
-	JsonbContainer *list = jsonb_column(row->values, row->nulls, column);
+	JsonbContainer *list = span_jsonb(row->values, row->nulls, column);
 	JsonbIterator *iterator;
 	JsonbValue	element;
 	int			begun;
@@ -271,7 +271,7 @@ write_column(FmsWire *wire, const SpanRow *row, const char *key, int column)
 	if (row->nulls[column])
 		return;
 	if (column < INPUT)
-		text = text_column(row->values, row->nulls, column);
+		text = span_text(row->values, row->nulls, column);
 	else
 	{
 		json = DatumGetJsonbP(row->values[column]);
@@ -299,7 +299,7 @@ write_foreign_id(FmsWire *wire, const SpanRow *row, const char *key, int column)
 static bool
 column_told(const SpanRow *row, int column, const FmsPart *told)
 {
-	FmsPart		text = text_column(row->values, row->nulls, column);
+	FmsPart		text = span_text(row->values, row->nulls, column);
 
 	return told->data != NULL && text.length == told->length &&
 		memcmp(text.data, told->data, text.length) == 0;
@@ -321,13 +321,13 @@ is_carried(const SpanRow *row, int column, const FmsOtlpTold *told)
 		case ENTITY_ID:
 			return !column_told(row, column, &told->entity_id);
 		case STATUS:
-			return !told->status && fms_part_is(text_column(row->values, row->nulls, STATUS), "cancelled");
+			return !told->status && fms_part_is(span_text(row->values, row->nulls, STATUS), "cancelled");
 		case INPUT:
 			return !told->input;
 		case OUTPUT:
 			return !told->output;
 		default:
-			return fms_jfield_integer(row->otlp, "status") == 0 && fms_part_is(text_column(row->values, row->nulls, STATUS), "failed");
+			return fms_jfield_integer(row->otlp, "status") == 0 && fms_part_is(span_text(row->values, row->nulls, STATUS), "failed");
 	}
 }
 
@@ -338,7 +338,7 @@ is_carried(const SpanRow *row, int column, const FmsOtlpTold *told)
 static void
 write_own_attributes(FmsWire *wire, const SpanRow *row)
 {
-	FmsPart		span_type = text_column(row->values, row->nulls, SPAN_TYPE);
+	FmsPart		span_type = span_text(row->values, row->nulls, SPAN_TYPE);
 	JsonbValue	value;
 	FmsPart		text;
 
@@ -406,7 +406,7 @@ write_status(FmsWire *wire, const SpanRow *row)
 		fms_jfield_text(row->raw, "message", &text);
 	int			begun;
 
-	if (code == 0 && !told && fms_part_is(text_column(row->values, row->nulls, STATUS), "failed"))
+	if (code == 0 && !told && fms_part_is(span_text(row->values, row->nulls, STATUS), "failed"))
 	{
 		code = FMS_OTLP_ERROR;
 		(void) fms_jfield_text(row->error, "message", &text);
@@ -441,7 +441,7 @@ write_kind(FmsWire *wire, const SpanRow *row)
 		kind = FMS_OTLP_INTERNAL;
 		for (int i = 0; i < lengthof(client_types); i++)
 		{
-			if (fms_part_is(text_column(row->values, row->nulls, SPAN_TYPE), client_types[i]))
+			if (fms_part_is(span_text(row->values, row->nulls, SPAN_TYPE), client_types[i]))
 				kind = FMS_OTLP_CLIENT;
 		}
 	}
@@ -480,7 +480,7 @@ write_span_id(FmsWire *wire, const FmsField *field, const SpanRow *row, int colu
 static void
 write_span(FmsWire *wire, const SpanRow *row)
 {
-	FmsPart		name = text_column(row->values, row->nulls, NAME);
+	FmsPart		name = span_text(row->values, row->nulls, NAME);
 	int			begun = fms_wire_begin_element(wire, &scope_spans_spans);
 
 	fms_wire_id(wire, &span_trace_id, DatumGetUUIDP(row->values[TRACE_ID])->data, UUID_LEN);
@@ -507,10 +507,10 @@ open_row(SpanRow *row, const Datum *values, const bool *nulls)
 {
 	row->values = values;
 	row->nulls = nulls;
-	row->attributes = jsonb_column(values, nulls, ATTRIBUTES);
-	row->otlp = jsonb_column(values, nulls, OTLP);
+	row->attributes = span_jsonb(values, nulls, ATTRIBUTES);
+	row->otlp = span_jsonb(values, nulls, OTLP);
 	row->raw = fms_jfield_container(row->otlp, "raw");
-	row->error = jsonb_column(values, nulls, ERROR_COLUMN);
+	row->error = span_jsonb(values, nulls, ERROR_COLUMN);
 }
 
 /* The scope that the columns of a row tell; the nil id if the span was made in SQL. */
@@ -520,7 +520,7 @@ fms_encode_scope(const Datum *values, const bool *nulls)
 	pg_uuid_t	id;
 	FmsPart		text;
 
-	if (!fms_jfield_text(jsonb_column(values, nulls, OTLP), "scope", &text) ||
+	if (!fms_jfield_text(span_jsonb(values, nulls, OTLP), "scope", &text) ||
 		!fms_otlp_parse_uuid(&text, &id))
 		memset(&id, 0, sizeof(id));
 	return id;

@@ -360,7 +360,7 @@ set_message(Answer *answer, const char *message)
 
 /* Take the spans of a body, or only find out whether that could be done. */
 static FmsOutcome
-take_spans(FmsFrameKind kind, const char *body, size_t bytes, Answer *answer)
+take_request(FmsFrameKind kind, const char *body, size_t bytes, Answer *answer)
 {
 	FmsOtlpResult result = {0};
 
@@ -431,7 +431,7 @@ set_failure(Answer *answer)
 
 /* After an error: log it, but not too often, and abort. */
 static void
-recover(MemoryContext context)
+recover_receiver(MemoryContext context)
 {
 	static TimestampTz reported_at = 0;
 	TimestampTz now = GetCurrentTimestamp();
@@ -469,7 +469,7 @@ do_frame(const FmsFrame *frame, const char *body, Answer *answer)
 		enable_timeout_every(take_timeout,
 							 TimestampTzPlusMilliseconds(GetCurrentTimestamp(), TAKE_LOOK_MS),
 							 TAKE_LOOK_MS);
-		answer->reply.outcome = take_spans(frame->kind, body, frame->bytes, answer);
+		answer->reply.outcome = take_request(frame->kind, body, frame->bytes, answer);
 		end_timeout();
 		PopActiveSnapshot();
 		CommitTransactionCommand();
@@ -479,7 +479,7 @@ do_frame(const FmsFrame *frame, const char *body, Answer *answer)
 	PG_CATCH();
 	{
 		end_timeout();
-		recover(context);
+		recover_receiver(context);
 		set_failure(answer);
 	}
 	PG_END_TRY();
@@ -546,7 +546,7 @@ serve_or_wait(void)
 
 /* Serve until the receiver has to leave. */
 static void
-main_loop(const char *database)
+receiver_loop(const char *database)
 {
 	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "flowmaestro_spans request",
 												  ALLOCSET_DEFAULT_SIZES);
@@ -585,6 +585,6 @@ fms_receiver_main(Datum number)
 		SetConfigOption(pinned[i][0], pinned[i][1], PGC_SUSET, PGC_S_OVERRIDE);
 	take_timeout = RegisterTimeout(USER_TIMEOUT, stop_taking);
 	on_proc_exit(end_http_at_exit, (Datum) 0);
-	main_loop(database);
+	receiver_loop(database);
 	proc_exit(0);
 }

@@ -82,7 +82,7 @@ is_json_pointer(const char *at, const char *end)
 
 /* Take a number without leading zeros. */
 static bool
-take_number(const char **at, const char *end)
+take_whole_number(const char **at, const char *end)
 {
 	const char *first = *at;
 
@@ -98,12 +98,12 @@ take_number(const char **at, const char *end)
 static bool
 is_relative_json_pointer(const char *at, const char *end)
 {
-	if (!take_number(&at, end))
+	if (!take_whole_number(&at, end))
 		return false;
 	if (at < end && (*at == '+' || *at == '-'))
 	{
 		at++;
-		if (at == end || *at == '0' || !take_number(&at, end))
+		if (at == end || *at == '0' || !take_whole_number(&at, end))
 			return false;
 	}
 	return (end - at == 1 && *at == '#') || is_json_pointer(at, end);

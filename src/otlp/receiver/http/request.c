@@ -98,7 +98,7 @@ refuse_body(FmsRequest *request, FmsBodyState state)
  * false if there is none.
  */
 static bool
-make_room(const FmsRequest *asking)
+make_body_room(const FmsRequest *asking)
 {
 	FmsRequest *largest = NULL;
 
@@ -122,7 +122,7 @@ begin_inflating(FmsRequest *request)
 
 	do
 		state = fms_body_inflate(&request->body);
-	while (state == FMS_BODY_NO_ROOM && make_room(request));
+	while (state == FMS_BODY_NO_ROOM && make_body_room(request));
 	refuse_body(request, state);
 }
 
@@ -134,7 +134,7 @@ add_to_body(FmsRequest *request, const char *data, size_t bytes)
 
 	do
 		state = fms_body_add(&request->body, data, bytes);
-	while (state == FMS_BODY_NO_ROOM && make_room(request));
+	while (state == FMS_BODY_NO_ROOM && make_body_room(request));
 	refuse_body(request, state);
 }
 
@@ -146,7 +146,7 @@ work_on_body(FmsRequest *request)
 
 	do
 		state = fms_body_work(&request->body);
-	while (state == FMS_BODY_NO_ROOM && make_room(request));
+	while (state == FMS_BODY_NO_ROOM && make_body_room(request));
 	refuse_body(request, state);
 }
 
@@ -396,7 +396,7 @@ receive_part(FmsRequest *request, struct MHD_Connection *mhd, const char *data, 
 
 /* The body is complete: hand the request to the receiver, unless it is decided. */
 static void
-hand_over(FmsRequest *request, struct MHD_Connection *mhd)
+hand_to_worker(FmsRequest *request, struct MHD_Connection *mhd)
 {
 	FmsFrameKind kind = FMS_FRAME_HEALTH;
 
@@ -438,7 +438,7 @@ fms_request_handle(void *arg, struct MHD_Connection *mhd, const char *url, const
 		return receive_part(request, mhd, data, received);
 	}
 	if (request->status == 0)
-		hand_over(request, mhd);
+		hand_to_worker(request, mhd);
 	if (request->status == 0)
 		return MHD_YES;
 	fms_connection_enter(request->connection, FMS_PHASE_ANSWERING);

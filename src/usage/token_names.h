@@ -1,12 +1,12 @@
 /*-------------------------------------------------------------------------
  *
- * names.h
+ * token_names.h
  *	  The names under which instrumentations tell what a model call used.
  *
  *-------------------------------------------------------------------------
  */
-#ifndef FMS_USAGE_NAMES_H
-#define FMS_USAGE_NAMES_H
+#ifndef FMS_USAGE_TOKEN_NAMES_H
+#define FMS_USAGE_TOKEN_NAMES_H
 
 #include "utils/jsonb.h"
 
@@ -46,4 +46,4 @@ extern bool fms_usage_name(int object, const char *key, int length, FmsKeyUse *u
 extern const FmsKeyUse *fms_usage_names(int object, const JsonbContainer *container,
 										FmsKeyUse *room, int *uses, uint32 *values);
 
-#endif							/* FMS_USAGE_NAMES_H */
+#endif							/* FMS_USAGE_TOKEN_NAMES_H */

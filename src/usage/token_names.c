@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * names.c
+ * token_names.c
  *	  The names under which instrumentations tell what a model call used.
  *
  * Every instrumentation has names of its own for the same thing.  They are
@@ -25,7 +25,7 @@
 
 #include "limit.h"
 #include "span/names.h"
-#include "usage/names.h"
+#include "usage/token_names.h"
 
 #define LAYOUTS FMS_LIMIT(32, 1)	/* objects that are remembered, a power of
 									 * two */

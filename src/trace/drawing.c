@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * text.c
+ * drawing.c
  *	  A trace as a drawing of characters.
  *
  * One line a span: the tree, a mark of the status, the name, the duration, the
@@ -108,7 +108,7 @@ pad_to_column(Drawing *drawing, int column)
  * characters come out harmless.  A wide character takes two columns.
  */
 static void
-put_text(Drawing *drawing, const char *data, int length, int column)
+draw_text(Drawing *drawing, const char *data, int length, int column)
 {
 	drawing->used += fms_display_append(&drawing->line, data, length,
 										Max(column - drawing->used, 0), drawing->unicode);
@@ -167,7 +167,7 @@ put_guides(Drawing *drawing, int depth, const char *last_piece)
 
 /* The mark of a status. */
 static const char *
-mark_of(const Pieces *pieces, const text *status)
+status_mark(const Pieces *pieces, const text *status)
 {
 	const struct
 	{
@@ -223,7 +223,7 @@ put_remark(Drawing *drawing, const FmsTreeSpan *span, const char *sign, const ch
 	put_guides(drawing, span->depth, drawing->last[span->depth] ? "   " : drawing->pieces->guide);
 	put_chars(drawing, span->children > 0 ? drawing->pieces->stem : "  ");
 	put_chars(drawing, sign);
-	put_text(drawing, data, length, drawing->width);
+	draw_text(drawing, data, length, drawing->width);
 	end_line(drawing);
 }
 
@@ -232,7 +232,7 @@ put_remark(Drawing *drawing, const FmsTreeSpan *span, const char *sign, const ch
  * of later spans look at drawing->last, which is set here.
  */
 static void
-put_span(Drawing *drawing, const FmsTreeSpan *span)
+draw_span(Drawing *drawing, const FmsTreeSpan *span)
 {
 	char		buffer[FMS_DISPLAY_BYTES];
 	int			column = drawing->name_columns;
@@ -241,9 +241,9 @@ put_span(Drawing *drawing, const FmsTreeSpan *span)
 	drawing->last[span->depth] = span->next == NO_SPAN;
 	put_guides(drawing, span->depth, span->next == NO_SPAN ? drawing->pieces->last_branch :
 			   drawing->pieces->branch);
-	put_chars(drawing, mark_of(drawing->pieces, span->status));
+	put_chars(drawing, status_mark(drawing->pieces, span->status));
 	put_chars(drawing, " ");
-	put_text(drawing, VARDATA_ANY(span->name), VARSIZE_ANY_EXHDR(span->name), column);
+	draw_text(drawing, VARDATA_ANY(span->name), VARSIZE_ANY_EXHDR(span->name), column);
 	fms_display_duration(buffer, span->until - span->from);
 	column += 1 + DURATION_COLUMNS;
 	put_right(drawing, buffer, column);
@@ -262,7 +262,7 @@ put_span(Drawing *drawing, const FmsTreeSpan *span)
 
 /* Draw the two lines above the tree: the trace, and what is in the columns. */
 static void
-put_head(Drawing *drawing, const pg_uuid_t *trace_id)
+draw_head(Drawing *drawing, const pg_uuid_t *trace_id)
 {
 	char	   *id = fms_uuid_text(trace_id);
 	char	   *head = psprintf("trace %s, %s, %d span%s", id, timestamptz_to_str(drawing->from),
@@ -270,7 +270,7 @@ put_head(Drawing *drawing, const pg_uuid_t *trace_id)
 	char		whole[FMS_DISPLAY_BYTES];
 	int			column = drawing->name_columns + 1 + DURATION_COLUMNS;
 
-	put_text(drawing, head, strlen(head), drawing->width);
+	draw_text(drawing, head, strlen(head), drawing->width);
 	end_line(drawing);
 	put_right(drawing, "time", column);
 	if (drawing->token_columns > 0)
@@ -324,11 +324,11 @@ draw(Drawing *drawing, const pg_uuid_t *trace_id)
 	line_context = AllocSetContextCreate(CurrentMemoryContext, "line of a trace",
 										 ALLOCSET_SMALL_SIZES);
 	old = MemoryContextSwitchTo(line_context);
-	put_head(drawing, trace_id);
+	draw_head(drawing, trace_id);
 	for (int i = 0; i < tree->count; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		put_span(drawing, &tree->spans[tree->order[i]]);
+		draw_span(drawing, &tree->spans[tree->order[i]]);
 		MemoryContextReset(line_context);
 	}
 	MemoryContextSwitchTo(old);
