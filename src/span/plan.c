@@ -7,6 +7,9 @@
  */
 #include "postgres.h"
 
+#include "utils/array.h"
+#include "utils/lsyscache.h"
+
 #include "span/plan.h"
 
 /* The plan of a statement, which is prepared if it is not yet. */
@@ -34,4 +37,19 @@ fms_plan_run(SPIPlanPtr *plan, const char *sql, int nargs, Oid *types, Datum *va
 	if (rc < 0)
 		elog(ERROR, "could not run \"%s\": %s", sql, SPI_result_code_string(rc));
 	return SPI_processed;
+}
+
+/*
+ * An array as a parameter, which passes any number of values to one statement; in
+ * the current memory context.
+ */
+Datum
+fms_plan_array(Datum *elements, int count, Oid type)
+{
+	int16		length;
+	bool		by_value;
+	char		align;
+
+	get_typlenbyvalalign(type, &length, &by_value, &align);
+	return PointerGetDatum(construct_array(elements, count, type, length, by_value, align));
 }

@@ -15,6 +15,7 @@
 #include "executor/spi.h"
 
 extern SPIPlanPtr fms_plan_kept(SPIPlanPtr *plan, const char *sql, int nargs, Oid *types);
+extern Datum fms_plan_array(Datum *elements, int count, Oid type);
 extern uint64 fms_plan_run(SPIPlanPtr *plan, const char *sql, int nargs, Oid *types,
 						   Datum *values, const char *nulls);
 

@@ -313,12 +313,9 @@ insert(const DirectoryEntry *entries, int count)
 		column[1][i] = DateADTGetDatum(entries[i].day);
 		column[2][i] = Int64GetDatum(entries[i].trace_prefix);
 	}
-	values[0] = PointerGetDatum(construct_array(column[0], count, INT8OID, sizeof(int64),
-												FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
-	values[1] = PointerGetDatum(construct_array(column[1], count, DATEOID, sizeof(DateADT),
-												true, TYPALIGN_INT));
-	values[2] = PointerGetDatum(construct_array(column[2], count, INT8OID, sizeof(int64),
-												FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	values[0] = fms_plan_array(column[0], count, INT8OID);
+	values[1] = fms_plan_array(column[1], count, DATEOID);
+	values[2] = fms_plan_array(column[2], count, INT8OID);
 	(void) fms_plan_run(&plan, insert_entries, KEYS, types, values, NULL);
 	fms_table_leave(&scope);
 }

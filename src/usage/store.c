@@ -32,7 +32,6 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
@@ -269,8 +268,8 @@ key_arrays(const FmsSpanKey *keys, int count, Datum *arrays)
 		traces[i] = UUIDPGetDatum(&keys[i].trace_id);
 		spans[i] = UUIDPGetDatum(&keys[i].span_id);
 	}
-	arrays[0] = PointerGetDatum(construct_array(traces, count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
-	arrays[1] = PointerGetDatum(construct_array(spans, count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
+	arrays[0] = fms_plan_array(traces, count, UUIDOID);
+	arrays[1] = fms_plan_array(spans, count, UUIDOID);
 }
 
 /*
@@ -508,8 +507,7 @@ fms_store_defer(const FmsSpanPlace *places, int count)
 		starts[i] = TimestampTzGetDatum(places[i].started_at);
 	}
 	key_arrays(keys, count, values);
-	values[2] = PointerGetDatum(construct_array(starts, count, TIMESTAMPTZOID, sizeof(TimestampTz),
-												FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	values[2] = fms_plan_array(starts, count, TIMESTAMPTZOID);
 	(void) fms_plan_run(&plan, defer_spans, 3, types, values, NULL);
 }
 
@@ -560,7 +558,7 @@ fms_store_stubs(const FmsSpanPlace *places, int count, int *found)
 		ids[i] = UUIDPGetDatum(&places[i].key.span_id);
 		from = Min(from, places[i].started_at);
 	}
-	values[0] = PointerGetDatum(construct_array(ids, count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
+	values[0] = fms_plan_array(ids, count, UUIDOID);
 	values[1] = TimestampTzGetDatum(from);
 	*found = (int) fms_plan_run(&plan, find_stubs, 2, types, values, NULL);
 	stubs = SPI_palloc(sizeof(pg_uuid_t) * Max(*found, 1));
@@ -582,6 +580,6 @@ fms_store_settle_reservations(Datum *ids, int count)
 
 	if (count == 0)
 		return;
-	values[0] = PointerGetDatum(construct_array(ids, count, TEXTOID, -1, false, TYPALIGN_INT));
+	values[0] = fms_plan_array(ids, count, TEXTOID);
 	(void) fms_plan_run(&plan, settle_reservations, 1, types, values, NULL);
 }

@@ -20,7 +20,6 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "storage/lmgr.h"
-#include "utils/array.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
@@ -79,12 +78,9 @@ write_keys(Datum *traces, Datum *spans, Datum *starts, int n)
 	Oid			types[3] = {UUIDARRAYOID, UUIDARRAYOID, TIMESTAMPTZARRAYOID};
 	Datum		arrays[3];
 
-	arrays[0] = PointerGetDatum(construct_array(traces, n, UUIDOID, UUID_LEN, false,
-												TYPALIGN_CHAR));
-	arrays[1] = PointerGetDatum(construct_array(spans, n, UUIDOID, UUID_LEN, false,
-												TYPALIGN_CHAR));
-	arrays[2] = PointerGetDatum(construct_array(starts, n, TIMESTAMPTZOID, sizeof(TimestampTz),
-												FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	arrays[0] = fms_plan_array(traces, n, UUIDOID);
+	arrays[1] = fms_plan_array(spans, n, UUIDOID);
+	arrays[2] = fms_plan_array(starts, n, TIMESTAMPTZOID);
 	lock_outbox();
 	fms_table_enter(fms_buffer_table(), &scope);
 	(void) fms_plan_run(&plan, insert_keys, 3, types, arrays, NULL);

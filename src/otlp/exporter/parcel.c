@@ -25,7 +25,6 @@
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/lmgr.h"
-#include "utils/array.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/relcache.h"
@@ -111,8 +110,7 @@ end(FmsOwnerScope *scope, bool entered)
 static Datum
 id_array(Datum *ids, int count)
 {
-	return PointerGetDatum(construct_array(ids, count, INT8OID, sizeof(int64), FLOAT8PASSBYVAL,
-										   TYPALIGN_DOUBLE));
+	return fms_plan_array(ids, count, INT8OID);
 }
 
 /* A column of a row of read_keys. */
@@ -170,8 +168,7 @@ next_keys(int limit, Datum *values)
 	}
 	values[0] = id_array(keys[0], n);
 	for (int k = 1; k < lengthof(keys); k++)
-		values[k] = PointerGetDatum(construct_array(keys[k], n, UUIDOID, UUID_LEN, false,
-													TYPALIGN_CHAR));
+		values[k] = fms_plan_array(keys[k], n, UUIDOID);
 	values[3] = TimestampTzGetDatum(from);
 	values[4] = TimestampTzGetDatum(until);
 	return n;

@@ -16,7 +16,6 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
-#include "utils/array.h"
 #include "utils/guc.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
@@ -28,6 +27,7 @@
 #include "otlp/out/encode_span.h"
 #include "span/identity.h"
 #include "span/jsonb.h"
+#include "span/plan.h"
 
 #define SCOPE_NAME "flowmaestro_spans"
 
@@ -327,7 +327,7 @@ scope_ids(FmsOtlpEncoder *encoder)
 	hash_seq_init(&status, encoder->scopes);
 	while ((scope = hash_seq_search(&status)) != NULL)
 		ids[count++] = UUIDPGetDatum(&scope->id);
-	return PointerGetDatum(construct_array(ids, count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
+	return fms_plan_array(ids, count, UUIDOID);
 }
 
 /*
