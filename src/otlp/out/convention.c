@@ -20,6 +20,7 @@
 #include "otlp/jfield.h"
 #include "otlp/out/attribute.h"
 #include "otlp/out/convention.h"
+#include "span/jsonb.h"
 #include "span/names.h"
 #include "usage/tokens.h"
 
@@ -79,10 +80,9 @@ static void
 add_text(FmsWire *wire, const FmsField *field, Jsonb *attributes, const char *name,
 		 const char *data, int length)
 {
-	JsonbValue	value = {.type = jbvString};
+	JsonbValue	value;
 
-	value.val.string.val = unconstify(char *, data);
-	value.val.string.len = length;
+	fms_jsonb_set_string(&value, data, length);
 	add_attribute(wire, field, attributes, name, &value);
 }
 

@@ -32,6 +32,7 @@
 #include "otlp/out/encode.h"
 #include "otlp/out/encode_span.h"
 #include "span/identity.h"
+#include "span/jsonb.h"
 #include "span/text.h"
 
 #define OTLP_ID_BYTES 8
@@ -250,10 +251,9 @@ write_list(FmsWire *wire, const FmsField *field, const SpanRow *row, int column)
 static void
 write_string_attribute(FmsWire *wire, const char *key, const char *data, int length)
 {
-	JsonbValue	value = {.type = jbvString};
+	JsonbValue	value;
 
-	value.val.string.val = unconstify(char *, data);
-	value.val.string.len = length;
+	fms_jsonb_set_string(&value, data, length);
 	fms_write_attribute(wire, &span_attributes, key, strlen(key), &value);
 }
 
