@@ -28,16 +28,6 @@
 
 #define OTEL_SPAN 8				/* bytes of a span id that OpenTelemetry knows */
 
-/* An object without members. */
-Jsonb *
-fms_draft_empty(void)
-{
-	FmsJsonbState state = {0};
-
-	fms_jsonb_push(&state, WJB_BEGIN_OBJECT, NULL);
-	return fms_jsonb_end(&state, WJB_END_OBJECT);
-}
-
 /* An object with one text more, if there is one. */
 Jsonb *
 fms_draft_with_text(Jsonb *object, const char *key, const char *text)
@@ -267,7 +257,7 @@ fms_draft_to_jsonb(const FmsContextDraft *draft)
 	fms_jsonb_string(&state, "traceState", draft->tracestate);
 	fms_jsonb_string(&state, "baggage", draft->baggage);
 	fms_jsonb_push(&state, WJB_END_OBJECT, NULL);
-	fms_jsonb_nested(&state, "contextMap", draft->map == NULL ? fms_draft_empty() : draft->map);
+	fms_jsonb_nested(&state, "contextMap", draft->map == NULL ? fms_jsonb_empty() : draft->map);
 	return fms_jsonb_end(&state, WJB_END_OBJECT);
 }
 

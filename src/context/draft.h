@@ -47,7 +47,6 @@ extern Jsonb *fms_draft_current_map(void);
 extern void fms_draft_set(Jsonb *context, bool local);
 
 extern char *fms_draft_scalar_text(const JsonbValue *value);
-extern Jsonb *fms_draft_empty(void);
 extern Jsonb *fms_draft_with_text(Jsonb *object, const char *key, const char *text);
 
 #endif							/* FMS_CONTEXT_DRAFT_H */

@@ -76,7 +76,7 @@ draft_to_row(FunctionCallInfo fcinfo, const FmsContextDraft *draft)
 			values[3 + i] = CStringGetTextDatum(texts[i]);
 	}
 	nulls[6] = false;
-	values[6] = JsonbPGetDatum(draft->map == NULL ? fms_draft_empty() : draft->map);
+	values[6] = JsonbPGetDatum(draft->map == NULL ? fms_jsonb_empty() : draft->map);
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
 }
 

@@ -107,7 +107,7 @@ Datum
 fms_request_context_clear(PG_FUNCTION_ARGS)
 {
 	if (fms_draft_current_map() != NULL)
-		set_map(fms_draft_empty(), PG_GETARG_BOOL(0));
+		set_map(fms_jsonb_empty(), PG_GETARG_BOOL(0));
 	PG_RETURN_VOID();
 }
 

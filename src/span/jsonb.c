@@ -104,6 +104,16 @@ fms_jsonb_end(FmsJsonbState *state, JsonbIteratorToken token)
 	return JsonbValueToJsonb(state->result);
 }
 
+/* An object without members. */
+Jsonb *
+fms_jsonb_empty(void)
+{
+	FmsJsonbState state = {0};
+
+	fms_jsonb_push(&state, WJB_BEGIN_OBJECT, NULL);
+	return fms_jsonb_end(&state, WJB_END_OBJECT);
+}
+
 /*
  * Two objects as one in which the members of the second win, or two arrays as
  * one; either can be NULL.

@@ -43,6 +43,7 @@ extern void fms_jsonb_bool(FmsJsonbState *state, const char *key, bool truth);
 extern void fms_jsonb_nested(FmsJsonbState *state, const char *key, Jsonb *jsonb);
 extern void fms_jsonb_contents(FmsJsonbState *state, Jsonb *container);
 extern Jsonb *fms_jsonb_end(FmsJsonbState *state, JsonbIteratorToken token);
+extern Jsonb *fms_jsonb_empty(void);
 extern Jsonb *fms_jsonb_merge(Jsonb *first, Jsonb *second);
 
 #endif							/* FMS_SPAN_JSONB_H */

@@ -12,16 +12,14 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
-#include "funcapi.h"
-#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
-#include "utils/fmgrprotos.h"
-#include "utils/memutils.h"
 #include "utils/tuplestore.h"
 
 #include "compat.h"
+#include "span/jsonb.h"
 #include "table/columns.h"
+#include "table/feed.h"
 #include "table/owner.h"
 
 #define NUMBER(number, name) COLUMN_##number,
@@ -33,9 +31,10 @@ enum
 
 StaticAssertDecl(COLUMN_COUNT == FMS_COLUMN_COUNT, "FMS_COLUMN_COUNT must be the number of columns");
 
-/* the rows that pending_rows() hands out; NULL outside of a statement */
-static FmsRow **feed = NULL;
-static int	feed_count = 0;
+static int	put_row(const FmsFeed *feed, int i, ReturnSetInfo *result);
+
+/* the rows that pending_rows() hands out */
+static FmsFeed rows_feed = {.function = "pending_rows", .put = put_row};
 
 PG_FUNCTION_INFO_V1(fms_pending_rows);
 
@@ -48,9 +47,10 @@ put_jsonb(Datum *values, bool *nulls, int column, Jsonb *value)
 }
 
 /* Put a row into the result of pending_rows(). */
-static void
-put_row(ReturnSetInfo *result, FmsRow *row, Jsonb *no_attributes)
+static int
+put_row(const FmsFeed *feed, int i, ReturnSetInfo *result)
 {
+	FmsRow	   *row = ((FmsRow **) feed->rows)[i];
 	Datum		values[FMS_COLUMN_COUNT] = {0};
 	bool		nulls[FMS_COLUMN_COUNT] = {false};
 
@@ -72,12 +72,13 @@ put_row(ReturnSetInfo *result, FmsRow *row, Jsonb *no_attributes)
 	put_jsonb(values, nulls, COLUMN_INPUT, row->input);
 	put_jsonb(values, nulls, COLUMN_OUTPUT, row->output);
 	put_jsonb(values, nulls, COLUMN_ERROR, row->error);
-	put_jsonb(values, nulls, COLUMN_ATTRIBUTES, row->attributes == NULL ? no_attributes : row->attributes);
+	put_jsonb(values, nulls, COLUMN_ATTRIBUTES, row->attributes == NULL ? fms_jsonb_empty() : row->attributes);
 	values[COLUMN_CREATED_AT] = TimestampTzGetDatum(row->created_at);
 	put_jsonb(values, nulls, COLUMN_EVENTS, row->events);
 	put_jsonb(values, nulls, COLUMN_LINKS, row->links);
 	put_jsonb(values, nulls, COLUMN_OTLP, row->otlp);
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	return i + 1;
 }
 
 /*
@@ -87,50 +88,17 @@ put_row(ReturnSetInfo *result, FmsRow *row, Jsonb *no_attributes)
 Datum
 fms_pending_rows(PG_FUNCTION_ARGS)
 {
-	MemoryContext scratch;
-	MemoryContext old;
-	Jsonb	   *no_attributes;
-
-	if (feed == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("pending_rows() can only be called by the span writer")));
-	InitMaterializedSRF(fcinfo, 0);
-	no_attributes = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")));
-	scratch = AllocSetContextCreate(CurrentMemoryContext, "pending_rows", ALLOCSET_DEFAULT_SIZES);
-	old = MemoryContextSwitchTo(scratch);
-	for (int i = 0; i < feed_count; i++)
-	{
-		CHECK_FOR_INTERRUPTS();
-		put_row((ReturnSetInfo *) fcinfo->resultinfo, feed[i], no_attributes);
-		MemoryContextReset(scratch);
-	}
-	MemoryContextSwitchTo(old);
-	MemoryContextDelete(scratch);
-	return (Datum) 0;
+	return fms_feed_rows(&rows_feed, fcinfo);
 }
 
 /*
  * Run a statement that takes rows from pending_rows(); connected to SPI.  Returns
- * what SPI says.
+ * the number of rows that it wrote.
  */
-int
+uint64
 fms_columns_write(SPIPlanPtr plan, Datum *values, FmsRow **rows, int count)
 {
-	int			rc;
-
-	feed = rows;
-	feed_count = count;
-	PG_TRY();
-	{
-		rc = SPI_execute_plan(plan, values, NULL, false, 0);
-	}
-	PG_FINALLY();
-	{
-		feed = NULL;
-	}
-	PG_END_TRY();
-	return rc;
+	return fms_feed_run(&rows_feed, rows, count, plan, values);
 }
 
 /* A text column as a part, copied; absent if null or empty. */

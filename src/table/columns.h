@@ -55,7 +55,7 @@
 
 #define FMS_COLUMN_COUNT 18
 
-extern int	fms_columns_write(SPIPlanPtr plan, Datum *values, FmsRow **rows, int count);
+extern uint64 fms_columns_write(SPIPlanPtr plan, Datum *values, FmsRow **rows, int count);
 extern FmsRow *fms_columns_read(HeapTuple tuple, TupleDesc desc, bool fetch);
 
 #endif							/* FMS_TABLE_COLUMNS_H */

@@ -48,9 +48,12 @@ fms_feed_rows(const FmsFeed *feed, FunctionCallInfo fcinfo)
 	return (Datum) 0;
 }
 
-/* Run a statement that reads the rows; returns how many it wrote.  Connected to SPI. */
+/*
+ * Run a statement that reads the rows, with parameters; returns how many it wrote.
+ * Connected to SPI.
+ */
 uint64
-fms_feed_run(FmsFeed *feed, void *rows, int count, SPIPlanPtr plan)
+fms_feed_run(FmsFeed *feed, void *rows, int count, SPIPlanPtr plan, Datum *values)
 {
 	int			rc;
 
@@ -58,7 +61,7 @@ fms_feed_run(FmsFeed *feed, void *rows, int count, SPIPlanPtr plan)
 	feed->count = count;
 	PG_TRY();
 	{
-		rc = SPI_execute_plan(plan, NULL, NULL, false, 0);
+		rc = SPI_execute_plan(plan, values, NULL, false, 0);
 	}
 	PG_FINALLY();
 	{

@@ -24,6 +24,6 @@ struct FmsFeed
 };
 
 extern Datum fms_feed_rows(const FmsFeed *feed, FunctionCallInfo fcinfo);
-extern uint64 fms_feed_run(FmsFeed *feed, void *rows, int count, SPIPlanPtr plan);
+extern uint64 fms_feed_run(FmsFeed *feed, void *rows, int count, SPIPlanPtr plan, Datum *values);
 
 #endif							/* FMS_TABLE_FEED_H */

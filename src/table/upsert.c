@@ -249,10 +249,7 @@ count_row(FmsApplied *applied, const FmsRow *row)
 static void
 insert_fresh(FmsRow **rows, int count, Writing *writing)
 {
-	int			rc = fms_columns_write(plan_for(INSERT_FRESH, rows[0]->partition), NULL, rows, count);
-
-	if (rc != SPI_OK_INSERT)
-		elog(ERROR, "write of spans failed: %s", SPI_result_code_string(rc));
+	(void) fms_columns_write(plan_for(INSERT_FRESH, rows[0]->partition), NULL, rows, count);
 	for (int i = 0; i < count; i++)
 	{
 		note_state(writing, rows[i], rows[i], false);
@@ -327,7 +324,6 @@ write_stored(FmsRow **rows, FmsRow **stored, int count, Writing *writing)
 	FmsRow	  **changed = palloc(sizeof(FmsRow *) * count);
 	MemoryContext old = MemoryContextSwitchTo(writing->context);
 	int			n = 0;
-	int			rc;
 
 	for (int i = 0; i < count; i++)
 	{
@@ -347,9 +343,7 @@ write_stored(FmsRow **rows, FmsRow **stored, int count, Writing *writing)
 	MemoryContextSwitchTo(old);
 	if (n == 0)
 		return;
-	rc = fms_columns_write(plan_for(WRITE_WHOLE, rows[0]->partition), NULL, changed, n);
-	if (rc != SPI_OK_INSERT)
-		elog(ERROR, "write of spans failed: %s", SPI_result_code_string(rc));
+	(void) fms_columns_write(plan_for(WRITE_WHOLE, rows[0]->partition), NULL, changed, n);
 }
 
 /*
@@ -363,15 +357,13 @@ insert_absent(FmsRow **rows, int count, Writing *writing)
 	bool	   *inserted = palloc0(sizeof(bool) * count);
 	MemoryContext old = MemoryContextSwitchTo(writing->context);
 	int			left = 0;
-	int			rc;
+	uint64		returned;
 
 	for (int i = 0; i < count; i++)
 		fms_fold_merge(rows[i]);
 	MemoryContextSwitchTo(old);
-	rc = fms_columns_write(plan_for(INSERT_ABSENT, rows[0]->partition), NULL, rows, count);
-	if (rc != SPI_OK_INSERT_RETURNING)
-		elog(ERROR, "write of spans failed: %s", SPI_result_code_string(rc));
-	for (uint64 i = 0; i < SPI_processed; i++)
+	returned = fms_columns_write(plan_for(INSERT_ABSENT, rows[0]->partition), NULL, rows, count);
+	for (uint64 i = 0; i < returned; i++)
 	{
 		FmsRow		key;
 		bool		isnull;

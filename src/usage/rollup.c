@@ -394,7 +394,7 @@ fms_pending_sums(PG_FUNCTION_ARGS)
 static void
 run_rollup(SPIPlanPtr *plan, const char *sql, FmsPosting *postings, int count)
 {
-	(void) fms_feed_run(&sums_feed, postings, count, fms_plan_kept(plan, sql, 0, NULL));
+	(void) fms_feed_run(&sums_feed, postings, count, fms_plan_kept(plan, sql, 0, NULL), NULL);
 }
 
 /*

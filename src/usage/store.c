@@ -471,7 +471,7 @@ run_pending(SPIPlanPtr *plan, const char *sql, FmsEntry **entries, int count)
 
 	if (count == 0)
 		return;
-	written = fms_feed_run(&usage_feed, entries, count, fms_plan_kept(plan, sql, 0, NULL));
+	written = fms_feed_run(&usage_feed, entries, count, fms_plan_kept(plan, sql, 0, NULL), NULL);
 	if (written != count)
 		elog(ERROR, "could not write the ledger: %llu of %d rows", (unsigned long long) written,
 			 count);
