@@ -54,7 +54,6 @@
 #include "span/identity.h"
 #include "table/directory.h"
 #include "table/owner.h"
-#include "table/upsert.h"
 
 /* a span usually starts within these of the time in its trace id */
 #define BEFORE_TRACE_US USECS_PER_DAY

@@ -32,7 +32,6 @@
 #include "buffer/buffer.h"
 #include "table/owner.h"
 #include "table/partition.h"
-#include "table/upsert.h"
 #include "table/wanted.h"
 
 #define MOST_WANTED FMS_LIMIT(64, 1)	/* partitions that wait at the same
