@@ -51,11 +51,11 @@ static const struct config_enum_entry read_modes[] = {
 	{NULL, 0, false}
 };
 
-char	   *fms_context_traceparent;
-char	   *fms_context_tracestate;
+static char *traceparent_setting;
+static char *tracestate_setting;
 char	   *fms_context_baggage;
 char	   *fms_context_request;
-char	   *fms_context_entered;
+static char *entered_setting;
 static int	read_mode = READ_COMMENT;
 
 /* the extras of the values in force; NULL: empty */
@@ -273,7 +273,7 @@ fms_context_enter(const pg_uuid_t *trace_id, const pg_uuid_t *span_id,
 				  const pg_uuid_t *parent_span_id, uint32 mark)
 {
 	FmsEntered	frame = {.trace_id = *trace_id, .span_id = *span_id, .mark = mark};
-	const char *outer = fms_context_entered;
+	const char *outer = entered_setting;
 	size_t		length = strlen(outer);
 	char	   *frames;
 
@@ -297,8 +297,8 @@ fms_context_enter(const pg_uuid_t *trace_id, const pg_uuid_t *span_id,
 void
 fms_context_leave(void)
 {
-	size_t		length = strlen(fms_context_entered);
-	char	   *frames = pnstrdup(fms_context_entered, length - Min(length, FMS_ENTERED_BYTES));
+	size_t		length = strlen(entered_setting);
+	char	   *frames = pnstrdup(entered_setting, length - Min(length, FMS_ENTERED_BYTES));
 
 	fms_context_set("flowmaestro.entered_spans", frames, true);
 	pfree(frames);
@@ -314,8 +314,8 @@ fms_context_entered_span(int nth, pg_uuid_t *span_id, uint32 *mark)
 
 	if (entered == NULL)
 		return false;
-	length = strlen(fms_context_entered);
-	if (length <= inner || !fms_entered_read(fms_context_entered, length - inner, &frame))
+	length = strlen(entered_setting);
+	if (length <= inner || !fms_entered_read(entered_setting, length - inner, &frame))
 		return false;
 	*span_id = frame.span_id;
 	*mark = frame.mark;
@@ -465,12 +465,12 @@ fms_context_define_settings(void)
 	DefineCustomStringVariable("flowmaestro.traceparent",
 							   "Trace and span that the work belongs to, as a traceparent of the W3C.",
 							   NULL,
-							   &fms_context_traceparent, "", PGC_USERSET, flags,
+							   &traceparent_setting, "", PGC_USERSET, flags,
 							   check_traceparent, assign_traceparent, NULL);
 	DefineCustomStringVariable("flowmaestro.tracestate",
 							   "Tracestate of the W3C that came with flowmaestro.traceparent.",
 							   NULL,
-							   &fms_context_tracestate, "", PGC_USERSET, flags,
+							   &tracestate_setting, "", PGC_USERSET, flags,
 							   check_tracestate, assign_tracestate, NULL);
 	DefineCustomStringVariable("flowmaestro.baggage",
 							   "Baggage of the W3C that came with the request.",
@@ -485,7 +485,7 @@ fms_context_define_settings(void)
 	DefineCustomStringVariable("flowmaestro.entered_spans",
 							   "Spans that enter_span has entered in this transaction.",
 							   NULL,
-							   &fms_context_entered, "", PGC_SUSET,
+							   &entered_setting, "", PGC_SUSET,
 							   flags | GUC_NO_SHOW_ALL,
 							   check_entered, assign_entered, NULL);
 	DefineCustomEnumVariable("flowmaestro.read_traceparent",

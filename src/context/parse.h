@@ -43,11 +43,8 @@ typedef struct FmsEntered
 } FmsEntered;
 
 /* values of the settings in force */
-extern char *fms_context_traceparent;
-extern char *fms_context_tracestate;
 extern char *fms_context_baggage;
 extern char *fms_context_request;
-extern char *fms_context_entered;
 
 extern void fms_context_set(const char *name, const char *value, bool local);
 extern const char *fms_parse_request(const char *json, FmsContextRequest *request);

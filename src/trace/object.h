@@ -20,13 +20,11 @@
 
 /* numbers of some of them */
 #define FMS_OBJECT_TRACE_ID 1
-#define FMS_OBJECT_SPAN_ID 2
 #define FMS_OBJECT_PARENT 3
 #define FMS_OBJECT_STARTED_AT 7
 #define FMS_OBJECT_ENDED_AT 8
 #define FMS_OBJECT_DURATION 9
 #define FMS_OBJECT_STATUS 10
-#define FMS_OBJECT_CREATED_AT 15
 #define FMS_OBJECT_COUNT 17
 
 extern void fms_object_push(FmsJsonbState *state, HeapTuple row, TupleDesc desc);
