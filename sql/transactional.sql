@@ -238,6 +238,16 @@ SELECT * FROM spans WHERE name = 'poison';
 SELECT flowmaestro.end_span(:'p_span_id');
 SELECT name, status FROM spans WHERE name = 'poison';
 
+-- more rows than are read at once are all taken back
+SELECT count((flowmaestro.create_span('curable ' || n, 'agent_run', 'curable', attributes =>
+    jsonb_build_object('userId', (SELECT string_agg(md5(i::text), '' ORDER BY i) FROM generate_series(1, 188) AS i)))).span_id)
+FROM generate_series(1, 7) AS n;
+SELECT count(*) FROM flowmaestro.rejected_spans;
+UPDATE flowmaestro.rejected_spans SET attributes = NULL;
+SELECT flowmaestro.retry_rejected_spans();
+SELECT count(*) FROM flowmaestro.rejected_spans;
+SELECT count(*) FROM flowmaestro.execution_spans WHERE entity_id = 'curable';
+
 -- the same poison through the buffer
 SET flowmaestro.write_mode = buffered;
 SELECT (flowmaestro.create_span('before the poison 2', 'agent_run')).span_id IS NOT NULL AS recorded;

@@ -194,6 +194,14 @@ SELECT flowmaestro.flush();
 SELECT total FROM counted WHERE span = '39';
 SELECT count(*) FROM flowmaestro.uncounted_spans;
 SELECT * FROM flowmaestro.check_token_usage();
+-- a transaction that writes more spans than are counted at once counts them all
+SET flowmaestro.write_mode = transactional;
+SELECT count((flowmaestro.create_span('of many', 'model_generation', 'many at once',
+    attributes => jsonb_build_object('promptTokens', 1 << n), started_at => '2026-01-07')).span_id)
+FROM generate_series(0, 6) AS n;
+RESET flowmaestro.write_mode;
+SELECT (flowmaestro.get_token_usage('many at once')).total_tokens;
+SELECT * FROM flowmaestro.check_token_usage();
 -- a row that the table refuses is not counted, its neighbours are; put right, it is
 SELECT FROM flowmaestro.create_span('before', 'model_generation', 'poison', attributes => '{"promptTokens": 1}', trace_id => id(4), span_id => id(40), started_at => '2026-01-07');
 SELECT FROM flowmaestro.create_span('poison', 'model_generation', 'poison', jsonb_build_object('promptTokens', 2, 'userId', (SELECT string_agg(md5(i::text), '' ORDER BY i) FROM generate_series(1, 188) AS i)), trace_id => id(4), span_id => id(41), started_at => '2026-01-07');
