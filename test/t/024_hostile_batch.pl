@@ -135,7 +135,7 @@ subtest 'a writer that dies at each start' => sub {
 	is($session->query_safe("SELECT (flowmaestro.create_span('late', 'agent_run')).span_id IS NOT NULL; SELECT flowmaestro.flush()"),
 		"t\n", 'before, spans are written');
 	rename("$directory/PG_VERSION", "$directory/PG_VERSION.away") or die;
-	$session->query_safe("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'flowmaestro_spans writer'");
+	$session->query_safe("SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE backend_type = 'flowmaestro_spans writer'");
 	$session->query_safe("SELECT (flowmaestro.create_span('late', 'agent_run')).span_id");
 	$session->query('SELECT flowmaestro.flush()');
 	like($session->{stderr}, qr/could not flush the span buffer: the span writer died/, 'flush() says so');
