@@ -10,7 +10,7 @@ SET flowmaestro.log_format = off;
 SELECT flowmaestro.redact(jsonb_object_agg(key, 1)) FROM unnest('{password,token,accesstoken,access_token,refreshtoken,refresh_token,
     apikey,api_key,secret,clientsecret,client_secret,authorization,cookie,sessionid,session_id,creditcard,credit_card,ssn,socialsecurity,
     privatekey,private_key,encryptionkey,encryption_key,key,auth,bearer,jwt,credential,refresh}'::text[]) AS key;
-SELECT flowmaestro.redact('{"Password": 1, "API-Key": 2, "api.key": 3, "  Access Token ": 4, "__secret__": 5, "ÀuthÖ": 6, "密码token": 7}');
+SELECT flowmaestro.redact('{"Password": 1, "API-Key": 2, "api.key": 3, "  Access Token ": 4, "__secret__": 5, "ÀuthÖ": 6, "密码token": 7, "AUTHORIZATION": 8}');
 -- numbers of tokens are no tokens, and parts of names are no names
 SELECT flowmaestro.redact('{"promptTokens": 1, "totalTokens": 2, "tokens": 3, "token_count": 4, "gen_ai.usage.input_tokens": 5, "gen_ai.token.type": 6,
     "passwords": 7, "keys": 8, "author": 9, "tokenizer": 10, "": 11, "密码": 12, "k": 13, "messaging.kafka.message.key": 14}');

@@ -288,8 +288,10 @@ SELECT flush();
 SELECT accepted FROM ingest_otlp(pg_temp.request(pg_temp.span(42)));
 SELECT clamped_ends AS clamped FROM stats \gset
 SELECT accepted FROM ingest_otlp(pg_temp.request(pg_temp.span(43, pg_temp.fixed(8, 1763999999999999999))));
+-- an end at the time of the start is none that is too early
+SELECT accepted FROM ingest_otlp(pg_temp.request(pg_temp.span(44, pg_temp.fixed(8, 1764000000000000000))));
 SELECT flush();
-SELECT span_id, name, ended_at, duration_ms, status, output, otlp -> 'end' AS "end" FROM execution_spans WHERE name IN ('span 41', 'span 42', 'span 43') ORDER BY name;
+SELECT span_id, name, ended_at, duration_ms, status, output, otlp -> 'end' AS "end" FROM execution_spans WHERE name IN ('span 41', 'span 42', 'span 43', 'span 44') ORDER BY name;
 SELECT clamped_ends - :clamped AS clamped FROM stats;
 
 -- names that the column can't hold, and none

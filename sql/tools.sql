@@ -257,6 +257,8 @@ SELECT flowmaestro.grant_writer('regress_flowmaestro_tools');
 SET ROLE regress_flowmaestro_tools;
 SELECT flowmaestro.validate_tool_call('search_arxiv', '{"query": "a"}', record => true) -> 'success' AS ok;
 SELECT flowmaestro.coerce_tool_arguments('{"name": "t", "schema": {"type": "integer"}}'::jsonb, '"5"');
+-- a reference whose pointer has escapes
+SELECT flowmaestro.coerce_tool_arguments('{"name": "t", "schema": {"properties": {"v": {"$ref": "#/$defs/a~1b~0c"}}, "$defs": {"a/b~c": {"type": "integer"}}}}'::jsonb, '{"v": "5"}');
 SELECT flowmaestro.register_tool('mine', '{}');
 SELECT flowmaestro.import_tools('[]');
 DELETE FROM flowmaestro.tools;

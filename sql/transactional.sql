@@ -19,6 +19,8 @@ SELECT trace_id, span_id FROM flowmaestro.create_span('committed', 'database_que
 SELECT * FROM spans WHERE name = 'committed';
 SELECT name, pid = pg_backend_pid() AS mine FROM flowmaestro.active_spans ORDER BY name;
 SELECT flowmaestro.set_span_attributes(:'c_span_id', '{"b": 2}');
+-- nothing to set is no failure
+SELECT flowmaestro.set_span_attributes(:'c_span_id', '{}');
 SELECT flowmaestro.add_span_event(:'c_span_id', 'e', at => '2026-01-01 00:00:00+00');
 SELECT flowmaestro.end_span(:'c_span_id', '"done"', '{"c": 3}');
 SELECT flowmaestro.end_span(:'c_span_id', '"again"', '{"c": 4}');
