@@ -4,19 +4,9 @@
 use strict;
 use warnings FATAL => 'all';
 
-my $number = 0;
-my $good = 1;
-
-# One line of TAP, for each fault, or one for none.
-sub none
-{
-	my ($what, @faults) = @_;
-
-	print 'not ok ', ++$number, " - $what: $_\n" foreach @faults;
-	print 'ok ', ++$number, " - $what\n" unless @faults;
-	$good &&= !@faults;
-	return;
-}
+use FindBin;
+use lib $FindBin::RealBin;
+use Faults;
 
 # The names of files, without directory and what follows.
 sub names
@@ -39,5 +29,4 @@ foreach my $kind ([ 'REGRESS', 'sql/*.sql', 'expected/*.out' ], [ 'ISOLATION', '
 	none("each of $scripts has an output that is expected", grep { !$output{$_} } sort keys %script);
 	none("each of $outputs has its script", grep { !$script{$_} } sort keys %output);
 }
-print "1..$number\n";
-exit !$good;
+exit !finish();

@@ -7,24 +7,15 @@
 use strict;
 use warnings FATAL => 'all';
 
+use FindBin;
+use lib $FindBin::RealBin;
+use Faults;
+
 use constant { MOST_LINES => 60, LONGEST_FILE => 1000, LEAST_COMMENTS => 0.1 };
 
 # but for the one that is made
 my @files = grep { !/metaschema\.h$/ } sort glob 'src/*.[ch] src/*/*.[ch] src/*/*/*.[ch] src/*/*/*/*.[ch]';
 my %text;
-my $number = 0;
-my $good = 1;
-
-# One line of TAP, for each fault, or one for none.
-sub none
-{
-	my ($what, @faults) = @_;
-
-	print 'not ok ', ++$number, " - $what: $_\n" foreach @faults;
-	print 'ok ', ++$number, " - $what\n" unless @faults;
-	$good &&= !@faults;
-	return;
-}
 
 # Names that the server looks for, not another file of ours.
 sub for_server
@@ -98,5 +89,4 @@ none('no file is longer than ' . LONGEST_FILE . ' lines', grep { ($text{$_} =~ t
 none('of each file at least ' . 100 * LEAST_COMMENTS . ' % of the lines have comments',
 	grep { commented($text{$_}) < LEAST_COMMENTS } @files);
 none("the server's version is asked for in compat.h only", grep { $_ ne 'src/compat.h' && $text{$_} =~ /\bPG_VERSION_NUM\b/ } @files);
-print "1..$number\n";
-exit !$good;
+exit !finish();
